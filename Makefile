@@ -1,0 +1,148 @@
+# Parapet: trains, audits and ships a small safety guardrail. `make help` lists the targets.
+#
+# Switches: SAN=1 (address and undefined sanitizers), OMP=0 (one thread), CC=clang, B=folder (objects),
+#           T=pattern (make test T='rmsnorm*'), FRESH=1 (make demo from the start), PREFIX, DESTDIR.
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+SAN    ?= 0
+OMP    ?= 1
+PREFIX ?= /usr/local
+mode   := $(if $(filter 1,$(SAN)),san,release)$(if $(filter 0,$(OMP)),-noomp)
+B      ?= build/$(notdir $(CC))-$(mode)
+MACHINE := $(or $(shell $(CC) -dumpmachine 2>/dev/null),$(shell uname -m))
+
+# --- flags ---------------------------------------------------------------------------------------
+# No flag here may change a number. The last three only let compilers turn x > a ? a : x into vector
+# code and sqrtf into an instruction; without -ffp-contract=off they would fuse products as they like.
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wdouble-promotion -Wmissing-prototypes \
+        -Wstrict-prototypes -Wwrite-strings -Wundef -Wvla $(WERROR)
+FP   := -ffp-contract=off -fno-math-errno -fno-trapping-math
+OPT  := $(if $(filter 1,$(SAN)),-O1,-O2)
+ifeq ($(SAN),1)
+SANFLAGS := -fsanitize=address,undefined -fno-omit-frame-pointer
+endif
+OMPFLAG  := $(if $(filter 0,$(OMP)),,-fopenmp)
+LUA_CFLAGS := $(shell pkg-config --cflags lua5.4 2>/dev/null || echo -I/usr/include/lua5.4)
+LUA_LIBS   := $(shell pkg-config --libs lua5.4 2>/dev/null || echo -llua5.4)
+BASE  = -std=c99 -g $(WARN) $(FP) $(SANFLAGS) -I. -MMD -MP
+LIBS := $(LUA_LIBS) -ljansson -lz -lm
+
+# Flags of single files: kernels keep -O3 and their instruction set under the sanitizers too.
+KERNELS := $(patsubst %.c,$(B)/%.o,$(wildcard nn/kern_*.c))
+$(KERNELS): OPT := -O3
+ifneq ($(filter x86_64% amd64%,$(MACHINE)),)
+$(B)/nn/kern_avx2.o: EXTRA := -mavx2 -mfma -mf16c
+endif
+$(B)/nn/par.o: EXTRA := $(OMPFLAG)
+$(B)/tests/%.o: EXTRA := -D_POSIX_C_SOURCE=200809L $(LUA_CFLAGS)
+$(B)/guard/lua/%.o: EXTRA := $(LUA_CFLAGS)
+$(B)/guard/main.o $(B)/guard/cmd_%.o: EXTRA := $(LUA_CFLAGS)
+
+# --- what is built from what ---------------------------------------------------------------------
+obj      = $(patsubst %.c,$(B)/%.o,$(1))
+CLI_SRC := $(wildcard guard/main.c guard/cmd_*.c)
+LIB_OBJ := $(call obj,$(wildcard nn/*.c) $(filter-out $(CLI_SRC),$(wildcard guard/*.c)))
+LUA_OBJ := $(call obj,$(wildcard guard/lua/*.c))
+CLI_OBJ := $(call obj,$(CLI_SRC))
+TEST_OBJ := $(call obj,$(wildcard tests/test_*.c tests/support.c))
+BENCHES := $(patsubst bench/%.c,$(B)/%,$(wildcard bench/bench_*.c))
+LIB     := $(B)/libparapet.a
+CLI     := $(if $(wildcard guard/main.c),$(B)/parapet)
+ALL_OBJ := $(LIB_OBJ) $(LUA_OBJ) $(CLI_OBJ) $(TEST_OBJ)
+
+# The part that goes on a machine without Lua, jansson, zlib or threads: classify from memory.
+EMBEDDED := $(wildcard nn/err.c nn/arena.c nn/cursor.c nn/rng.c nn/sha256.c nn/mathf.c nn/par.c nn/exec.c \
+            nn/kern_*.c nn/op_*.c nn/model*.c nn/decode.c nn/gguf.c nn/fmt_gguf.c nn/tok*.c nn/unicode*.c \
+            guard/classify.c guard/ngram.c guard/gguard.c guard/text.c tests/embedded_driver.c)
+
+.PHONY: all objects demo deps deps-check test lint bench embedded install uninstall clean help
+.DELETE_ON_ERROR:
+
+all: $(LIB) $(CLI) ## library and command line; build/parapet is a link to the last default build
+ifeq ($(origin B)$(CLI),file$(B)/parapet)
+	@ln -sfn $(patsubst build/%,%,$(CLI)) build/parapet
+endif
+
+$(B)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(BASE) $(OPT) $(EXTRA) $(CFLAGS) -c $< -o $@
+
+$(LIB): $(LIB_OBJ)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(B)/parapet: $(CLI_OBJ) $(LUA_OBJ) $(LIB)
+	$(CC) $(SANFLAGS) $(OMPFLAG) $(LDFLAGS) $^ $(LIBS) -o $@
+
+$(B)/test_all: $(TEST_OBJ) $(LUA_OBJ) $(LIB)
+	$(CC) $(SANFLAGS) $(OMPFLAG) $(LDFLAGS) $^ -lcriterion $(LIBS) -o $@
+
+$(B)/bench_%: $(B)/bench/bench_%.o $(LUA_OBJ) $(LIB)
+	$(CC) $(SANFLAGS) $(OMPFLAG) $(LDFLAGS) $^ $(LIBS) -o $@
+
+objects: $(ALL_OBJ)
+
+-include $(ALL_OBJ:.o=.d)
+
+# --- packages ------------------------------------------------------------------------------------
+DEPS       := build-essential clang libcriterion-dev liblua5.4-dev libjansson-dev zlib1g-dev libstb-dev libomp-dev
+DEPS_CHECK := libutf8proc-dev cppcheck lua-check gcc-aarch64-linux-gnu qemu-user libc6-dev-arm64-cross
+SUDO        = $$([ "$$(id -u)" = 0 ] || echo sudo)
+APT         = $(SUDO) apt-get -qq update && \
+              $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends
+HEADERS    := criterion/criterion.h lua.h jansson.h zlib.h stb/stb_ds.h
+
+deps: ## install what the build and the tests lack (apt-get, no prompts)
+	@mkdir -p $(B)
+	@if { for h in $(HEADERS); do echo "#include <$$h>"; done; echo "int main(void) { return 0; }"; } | \
+	    $(CC) $(LUA_CFLAGS) $(OMPFLAG) -x c - -lcriterion $(LIBS) -o $(B)/deps_probe 2>/dev/null; then :; \
+	elif command -v apt-get >/dev/null; then $(APT) $(DEPS); \
+	else echo "Please install (Debian names): $(DEPS)" >&2; exit 1; fi
+
+deps-check: deps ## the same for what lint and the cross-machine tests use
+	@if command -v apt-get >/dev/null; then $(APT) $(DEPS_CHECK); \
+	else echo "Please install (Debian names): $(DEPS_CHECK)" >&2; exit 1; fi
+
+# --- running -------------------------------------------------------------------------------------
+demo: deps ## build, then run scripts/quickstart.lua into runs/quickstart (resumes; FRESH=1 starts over)
+	@$(MAKE) --no-print-directory all
+	@$(if $(FRESH),rm -rf runs/quickstart)
+	$(B)/parapet run scripts/quickstart.lua --out runs/quickstart $$([ ! -d runs/quickstart ] || echo --resume)
+
+test: deps ## build and run every test; T='suite*' chooses
+	@$(MAKE) --no-print-directory all $(B)/test_all
+	@sh tests/run.sh $(B) '$(T)'
+
+lint: ## warnings as errors in both compilers, cppcheck, luacheck, no libm function that rounds
+	@$(MAKE) --no-print-directory CC=gcc B=build/lint-gcc WERROR=-Werror objects build/lint-gcc/libparapet.a
+	@$(MAKE) --no-print-directory CC=clang B=build/lint-clang WERROR=-Werror objects
+	cppcheck -q --std=c99 --enable=warning,portability --inline-suppr --error-exitcode=1 -I. nn guard
+	@set -- $$(find scripts tests/lua -name '*.lua'); [ $$# = 0 ] || luacheck -q --std lua54 "$$@"
+	@! nm -u build/lint-gcc/libparapet.a | awk '{print $$2}' | sort -u | grep -xE \
+	  '(exp|exp2|exp10|expm1|log|log2|log10|log1p|pow|a?(sin|cos|tan)h?|sincos|atan2|cbrt|hypot|erfc?|[tl]gamma)[fl]?'
+
+bench: $(BENCHES) ## build and run bench/bench_*.c
+	@set -e; for b in $^; do $$b; done
+
+embedded: ## the inference part alone: plain cc -std=c99 and libm
+	@mkdir -p $(B)
+	$(CC) -std=c99 -O2 $(FP) -I. $(EMBEDDED) -lm $(if $(wildcard tests/embedded_driver.c),,-shared -fPIC) -o $(B)/embedded
+
+install: all ## copy into DESTDIR/PREFIX
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin lib include share/parapet)
+	$(if $(CLI),install -m 755 $(CLI) $(DESTDIR)$(PREFIX)/bin/)
+	install -m 644 $(LIB) $(DESTDIR)$(PREFIX)/lib/
+	$(if $(wildcard guard/parapet.h),install -m 644 guard/parapet.h $(DESTDIR)$(PREFIX)/include/)
+	$(if $(wildcard data/guard.gguf),install -m 644 data/guard.gguf $(DESTDIR)$(PREFIX)/share/parapet/)
+
+uninstall: ## remove what install copied
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,bin/parapet lib/libparapet.a include/parapet.h share/parapet/guard.gguf)
+	-rmdir $(DESTDIR)$(PREFIX)/share/parapet
+
+clean: ## remove build/
+	rm -rf build
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
