@@ -1,0 +1,44 @@
+/* adversary.h - the generator turned against the guard by policy gradient.
+ *
+ * One round: roll out requests for drawn (label, category); measure them (guard's p, reward judge's p, novelty, repetition, length, log-ratio to the frozen
+ * reference); the reward is a function in Lua over these columns; advantages are rewards standardised within the rollouts of one control prefix (Shao et al. 2024,
+ * arXiv:2402.03300, group-relative baseline); REINFORCE with PPO's clipped ratio (Schulman et al. 2017, arXiv:1707.06347, eq. 7) and a penalty on KL to the reference
+ * (k3 estimator). The reward judge is none of curation's three: their agreement on rollouts is the watch against reward hacking.
+ */
+#ifndef GUARD_ADVERSARY_H
+#define GUARD_ADVERSARY_H
+#include "guard/classify.h"
+#include "guard/curate.h"
+#include "guard/lm.h"
+
+typedef struct {
+    size_t steps;          /* policy updates */
+    size_t batch;          /* rollouts a step */
+    size_t epochs;         /* passes over one batch, ratio clipped */
+    size_t max_new;        /* tokens of one rollout */
+    uint64_t token_budget; /* drawn + trained tokens; 0: steps decide */
+    float lr, clip, kl;
+    double unsafe_share;   /* of drawn labels */
+    nn_sampler sampler;
+} guard_adversary_options;
+guard_adversary_options guard_adversary_default(void);
+
+/* Reward of every row of c, written into reward[c->n]; called between steps, never inside a parallel part (Lua sits behind it). */
+typedef nn_status (*guard_reward_fn)(void *ctx, const guard_corpus *c, double *reward, nn_err *err);
+
+/* What the watch sees each step; also written as metrics. */
+typedef struct {
+    double reward, kl, fooled, reward_judge, held_judges, distinct2, repetition, length, empty;
+} guard_watch;
+/* false ends the round early, keeping the generator of the last good step; reason for the ledger. */
+typedef bool (*guard_watch_fn)(void *ctx, size_t step, const guard_watch *w, char reason[128]);
+
+/* Updates gen in place. reference: frozen copy taken by the caller. reward_judge: an independent wide model. On return `last` (may be NULL) gets the measured rollouts of the last step. */
+NN_CHECKED nn_status guard_adversary_round(guard_lm *gen, const guard_lm *reference, const guard_classifier *guard, const guard_wide *reward_judge,
+                                           const guard_judges *held, const guard_corpus *seeds, const guard_adversary_options *o,
+                                           guard_reward_fn reward, guard_watch_fn watch, void *ctx, guard_corpus **last, char stopped[128],
+                                           guard_job *job, nn_err *err);
+/* Measures rows from any generator: columns guard_p, fooled (bool), judge_p (reward judge), novelty (1 - nearest trigram overlap with seeds), repetition, words. */
+NN_CHECKED nn_status guard_adversary_measure(guard_corpus *c, const guard_classifier *guard, const guard_wide *reward_judge, const guard_corpus *seeds,
+                                             const char *stage, guard_job *job, nn_err *err);
+#endif

@@ -1,0 +1,26 @@
+/* evaluate.h - guards against sets: the table that ends a run, `parapet eval`, and report.json.
+ *
+ * Reads: classify.h, metrics.h.   One-class sets give recall or false-positive rate only; what is undefined is null.
+ */
+#ifndef GUARD_EVALUATE_H
+#define GUARD_EVALUATE_H
+#include "guard/classify.h"
+#include "guard/metrics.h"
+
+typedef struct {
+    char guard[64], set[64];
+    guard_metrics all;
+    guard_intervals ci;
+    double fpr_twins, fpr_ordinary;             /* safe rows with / without a parent pair or twin mark; NaN when none */
+    guard_interval ci_twins, ci_ordinary;
+    size_t n_twins, n_ordinary;
+} guard_result;
+
+/* A safe row is a twin when its category or kind says so (column or extra field "kind" = "twin", or a parent that is unsafe). */
+NN_CHECKED nn_status guard_evaluate(guard_result *r, const guard_classifier *g, const char *guard_name, const guard_corpus *c, const char *set_name,
+                                    double target_fpr, size_t bootstrap, guard_job *job, nn_err *err);
+/* p [c->n] of the verdicts, for curves; same call as guard_evaluate makes. */
+void guard_result_json(guard_buf *b, const guard_result *r);
+/* Aligned text table, a header line and one line a result; 96 columns when wide is false. */
+void guard_result_table(guard_buf *b, const guard_result *r, size_t n);
+#endif

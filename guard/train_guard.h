@@ -1,0 +1,40 @@
+/* train_guard.h - trains a guard: the wide part first, then the decoder on its residual.
+ *
+ * Reads: classify.h, nn/trainer.h.   Steps: tokenizer given; wide part by dual coordinate descent; out-of-fold wide logits; decoder with AdamW on packed rows of
+ * variable length, verdict + category (+ next-token) loss; early stopping on validation loss; rounding to the storage type; calibration and thresholds on validation rows.
+ */
+#ifndef GUARD_TRAIN_GUARD_H
+#define GUARD_TRAIN_GUARD_H
+#include "guard/classify.h"
+#include "nn/trainer.h"
+
+typedef struct {
+    bool wide, decoder;
+    guard_wide_options wide_options;
+    size_t folds;                 /* of the out-of-fold wide logits */
+    nn_config model;              /* vocab, n_class, n_category, max_t are set by the stage */
+    double epochs;                /* upper bound; the token budget may end it before */
+    uint64_t token_budget;        /* tokens seen in training, 0: epochs decide */
+    size_t batch_tokens;          /* of one step */
+    nn_adamw adam;
+    double warmup;                /* share of the steps */
+    float category_weight, next_weight; /* of the losses beside the verdict's 1 */
+    float label_smoothing;
+    size_t evaluate_every;        /* steps between validation losses, 0: 8 times a run */
+    size_t patience;              /* evaluations without gain before stopping, 0: never */
+    size_t window, stride;
+    nn_dtype store;               /* type that weights are rounded to */
+    uint64_t model_seed;          /* 0: from the job's stream */
+} guard_train_options;
+
+guard_train_options guard_train_default(void);
+
+/* train rows may carry a NUM column named by weight_column (NULL: ones). init: continue from this guard's decoder (same shapes), or NULL. The classifier's parts own a copy of tok.
+ * Per-row losses are the caller's: guard_score_columns. */
+NN_CHECKED nn_status guard_train(guard_classifier **out, const guard_corpus *train, const guard_corpus *valid, const char *weight_column,
+                                 const nn_tok *tok, const guard_taxonomy *taxonomy, const guard_classifier *init, const guard_train_options *o,
+                                 guard_job *job, nn_err *err);
+/* For the plan: weights, bytes while training, tokens. */
+typedef struct { size_t params, active_params; size_t train_bytes; uint64_t tokens; } guard_train_cost;
+guard_train_cost guard_train_plan(const guard_train_options *o);
+#endif

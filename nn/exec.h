@@ -1,0 +1,22 @@
+/* exec.h - how to compute: which kernels, how many threads, whose scratch.
+ *
+ * Reads: kern.h, par.h.   Read next: ops.h.
+ * Ownership: owns the scratch of each thread. One nn_exec per calling thread.
+ */
+#ifndef NN_EXEC_H
+#define NN_EXEC_H
+#include "nn/kern.h"
+#include "nn/par.h"
+
+typedef struct {
+    const nn_kern *k;
+    nn_par par;
+    float *scratch;     /* par.threads x scratch_len */
+    size_t scratch_len; /* floats for one thread: the larger of a gemm's packing room and a strip of attention */
+} nn_exec;
+
+/* kernels NULL: the best; threads 0: all. max_t: the longest sequence attention will see. */
+NN_CHECKED nn_status nn_exec_open(nn_exec *x, const char *kernels, size_t threads, size_t max_t, nn_err *err);
+void nn_exec_free(nn_exec *x);
+float *nn_exec_scratch(const nn_exec *x, size_t thread);
+#endif

@@ -1,0 +1,81 @@
+/* kern.h - the table of kernels: every loop that contains a fused multiply-add, an exp or a reduction.
+ *
+ * Reads: err.h.   Read next: kern_body.h (the kernels, once), kern_pick.c (which table this CPU gets), ops.h.
+ * The contract, in every table (docs/design.md, "The fast kernel gives the bytes of the textbook loop"):
+ *   products    each output element is ONE float accumulator, started from 0 (or from C when accumulating);
+ *               products are added in ascending k, each by one fused multiply-add. Tiles split M and N, never K.
+ *   reductions  lane[i % 16] = fmaf(a_i, b_i, lane[i % 16]), i from the start of the row; then the fold 8-4-2-1:
+ *               lane[j] += lane[j + 8] for j < 8, then + 4, + 2, + 1.
+ *   the rest    element by element, in the expression written in kern_body.h.
+ * So all tables, vector widths, thread counts and compilers give the same bytes.
+ * Tables: base (exact fmaf emulated in double arithmetic: right, not fast), avx2, neon. NN_KERNELS=name forces one.
+ */
+#ifndef NN_KERN_H
+#define NN_KERN_H
+#include "nn/err.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define NN_LANES 16u
+
+typedef struct {
+    float lr, beta1, beta2, eps, weight_decay;
+    float correct1, correct2; /* 1 - beta1^t, 1 - beta2^t: running products kept by the optimiser */
+    float grad_scale;         /* the clip factor, applied to g first */
+} nn_adamw_step;
+
+typedef struct nn_kern {
+    const char *name;
+
+    /* C[M,N] = A[M,K] B[K,N] (or += when accumulate). Element strides: A[m][k] = a[m*a_rs + k*a_cs] and so on, so that
+     * the three forms of training (A B, A B^T, A^T B) are one kernel. ldc is C's row stride. One thread; scratch holds gemm_scratch floats. */
+    void (*gemm)(float *c, size_t ldc, const float *a, size_t a_rs, size_t a_cs, const float *b, size_t b_rs,
+                 size_t b_cs, size_t M, size_t N, size_t K, bool accumulate, float *scratch);
+    size_t gemm_scratch; /* floats */
+
+    float (*dot)(const float *a, const float *b, size_t n);                  /* 16 lanes */
+    float (*dot3)(const float *a, const float *b, const float *c, size_t n); /* sum fmaf(a*b, c, lane) */
+    float (*sum)(const float *a, size_t n);                                  /* 16 lanes, fmaf(a, 1, lane) */
+    float (*max)(const float *a, size_t n);                                  /* n > 0 */
+
+    void (*fill)(float *y, float value, size_t n);
+    void (*add)(float *y, const float *x, size_t n);             /* y += x */
+    void (*axpy)(float *y, float a, const float *x, size_t n);   /* y = fmaf(a, x, y) */
+    void (*scale)(float *y, float a, size_t n);                  /* y *= a */
+
+    /* y_i = x_i * s * w_i, as (x_i * s) * w_i */
+    void (*rmsnorm_row)(float *y, const float *x, const float *w, float s, size_t n);
+    /* dx_i = fmaf(s, fmaf(-x_i, pull, w_i * dy_i), dx_i), pull = s^2/n sum w dy x */
+    void (*rmsnorm_bwd_row)(float *dx, const float *dy, const float *x, const float *w, float s, float pull, size_t n);
+    /* dw_i = fmaf(x_i * s, dy_i, dw_i) */
+    void (*rmsnorm_dw_row)(float *dw, const float *dy, const float *x, float s, size_t n);
+
+    /* p_i = exp(scale * x_i - m) / sum with m = max(scale * x), the sum in 16 lanes and one division 1/sum;
+     * *log_sum_exp (may be NULL) = m + log(sum). p == x is fine. n > 0. */
+    void (*softmax_row)(float *p, const float *x, float scale, size_t n, float *log_sum_exp);
+    /* dx_i = scale * p_i * (dp_i - dot(p, dp)); dx == dp is fine */
+    void (*softmax_bwd_row)(float *dx, const float *p, const float *dp, float scale, size_t n);
+
+    /* y = silu(gate) * up; silu(g) = g / (1 + exp(-g)) */
+    void (*swiglu_row)(float *y, const float *gate, const float *up, size_t n);
+    void (*swiglu_bwd_row)(float *dgate, float *dup, const float *dy, const float *gate, const float *up, size_t n); /* overwrites */
+
+    /* Rotates D values of one head in place by cos[D/2], sin[D/2]; half: pairs (i, i + D/2), else (2i, 2i + 1).
+     * direction +1 forward, -1 backward (the transpose). */
+    void (*rope_row)(float *x, const float *cos_t, const float *sin_t, size_t D, bool half, float direction);
+
+    void (*adamw_row)(float *w, float *m, float *v, const float *g, const nn_adamw_step *s, size_t n);
+
+    void (*from_bf16)(float *y, const uint16_t *x, size_t n);
+    void (*to_bf16)(uint16_t *y, const float *x, size_t n); /* round to nearest even */
+    void (*from_f16)(float *y, const uint16_t *x, size_t n);
+    void (*to_f16)(uint16_t *y, const float *x, size_t n);
+} nn_kern;
+
+/* The table named by `name`, or with NULL the one NN_KERNELS names, or the best for this CPU.
+ * Unknown or unsupported: NN_USAGE with the names that would do. */
+NN_CHECKED nn_status nn_kern_pick(const nn_kern **out, const char *name, nn_err *err);
+/* All tables compiled in, in order; NULL past the end. *supported tells whether this CPU runs it. */
+const nn_kern *nn_kern_at(size_t i, bool *supported);
+#endif

@@ -1,0 +1,46 @@
+/* plat.h - what ISO C lacks: files that map, files that appear whole, clocks, signals.
+ *
+ * Why: the only file allowed to include POSIX headers is plat_posix.c.
+ */
+#ifndef NN_PLAT_H
+#define NN_PLAT_H
+#include "nn/err.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct {
+    const unsigned char *bytes;
+    size_t len;
+    void *map;   /* non-NULL: mapped */
+    void *owned; /* non-NULL: allocated */
+} nn_file;
+
+/* A regular file mapped read-only (small or odd ones are read instead). An empty file is fine: len 0. */
+NN_CHECKED nn_status nn_file_open(nn_file *f, const char *path, nn_err *err);
+/* Everything of a path, or of standard input for "-", at most max_bytes (NN_LIMIT beyond). */
+NN_CHECKED nn_status nn_file_read(nn_file *f, const char *path, size_t max_bytes, nn_err *err);
+void nn_file_close(nn_file *f);
+
+/* Writes beside the target, fsyncs, renames: the path holds the old bytes or the new ones, never half. */
+NN_CHECKED nn_status nn_file_write(const char *path, const void *bytes, size_t len, nn_err *err);
+/* Appends and fsyncs; *at gets the length before. */
+NN_CHECKED nn_status nn_file_append(const char *path, const void *bytes, size_t len, nn_err *err);
+NN_CHECKED nn_status nn_file_truncate(const char *path, uint64_t len, nn_err *err);
+NN_CHECKED nn_status nn_file_size(const char *path, uint64_t *len, nn_err *err);
+NN_CHECKED nn_status nn_dir_make(const char *path, nn_err *err); /* with parents; existing is fine */
+bool nn_path_exists(const char *path);
+bool nn_dir_empty(const char *path); /* true when absent */
+/* Names in a folder, sorted bytewise, each malloc'ed by nn_alloc; caller frees names[i] and names. */
+NN_CHECKED nn_status nn_dir_list(char ***names, size_t *n, const char *path, nn_err *err);
+
+double nn_now_s(void);                 /* monotonic; for progress and timing files only */
+void nn_time_utc(char out[32]);        /* "2026-01-31T12:00:00Z" */
+bool nn_is_tty(int fd);
+size_t nn_cpu_count(void);
+uint64_t nn_peak_rss_bytes(void);      /* 0 when unknown */
+bool nn_exe_dir(char *out, size_t cap); /* folder of the running executable */
+
+/* SIGINT/SIGTERM: the first sets the flag (finish the step, save); the second ends the process. SIGPIPE ignored. */
+void nn_stop_install(void);
+int nn_stop_signal(void); /* 0, or the signal number seen */
+#endif

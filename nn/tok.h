@@ -1,0 +1,52 @@
+/* tok.h - byte-level BPE (Sennrich, Haddow, Birch 2016, arXiv:1508.07909; byte level: Radford et al. 2019).
+ *
+ * Reads: unicode.h, cursor.h.   Read next: tok.c (encode, decode), tok_train.c.
+ * Ids: 0..63 reserved (below), 64..319 the bytes 0..255, then one id per merge in merge order. Pre-tokenizer `gpt-2`.
+ * Special tokens are never made from text: encode gives ids >= 64 only. Encoding a pre-token is O(n log n).
+ * Threads: an nn_tok is immutable after load or train; encode scratch belongs to the caller's nn_tok_buf.
+ */
+#ifndef NN_TOK_H
+#define NN_TOK_H
+#include "nn/err.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum {
+    NN_TOK_PAD = 0, NN_TOK_BOS, NN_TOK_EOS, NN_TOK_PROMPT, NN_TOK_RESPONSE, NN_TOK_CONTEXT,
+    NN_TOK_TASK_PROMPT, NN_TOK_TASK_RESPONSE, NN_TOK_LABEL, NN_TOK_SAFE, NN_TOK_UNSAFE,
+    NN_TOK_ROLE_SYSTEM, NN_TOK_ROLE_USER, NN_TOK_ROLE_ASSISTANT,
+    NN_TOK_CATEGORY = 16, /* + category index, 0..47 */
+    NN_TOK_BYTES = 64,
+    NN_TOK_MERGES = 320
+} nn_tok_special;
+
+typedef struct nn_tok nn_tok;
+
+typedef struct {
+    int32_t *ids;
+    uint32_t *start;    /* byte offset in the text where each token begins */
+    size_t len, cap;
+    void *scratch; size_t scratch_cap; /* bytes */
+} nn_tok_buf; /* zero it to begin; free with nn_tok_buf_free */
+
+/* Learns merges until the vocabulary has `vocab` ids (or no pair occurs twice). texts need not be valid UTF-8. Pairs of equal count: the
+ * smaller (left, right) ids win. Deterministic. */
+NN_CHECKED nn_status nn_tok_train(nn_tok **out, const char *const *text, const size_t *len, size_t n, size_t vocab,
+                                  nn_err *err);
+void nn_tok_free(nn_tok *t);
+size_t nn_tok_vocab(const nn_tok *t);
+/* Merges as pairs of ids, for files: n_merges pairs. */
+size_t nn_tok_merges(const nn_tok *t, const int32_t **pairs);
+NN_CHECKED nn_status nn_tok_from_merges(nn_tok **out, const int32_t *pairs, size_t n_merges, nn_err *err);
+void nn_tok_hash(const nn_tok *t, char hex[65]);
+
+/* Appends the ids of text to buf. NN_LIMIT when memory runs out. */
+NN_CHECKED nn_status nn_tok_encode(const nn_tok *t, nn_tok_buf *buf, const char *text, size_t len, nn_err *err);
+void nn_tok_buf_free(nn_tok_buf *b);
+/* Bytes of one id (specials: empty); not zero-terminated. */
+const char *nn_tok_bytes(const nn_tok *t, int32_t id, size_t *len);
+/* Decodes n ids; returns bytes needed, writes at most cap. */
+size_t nn_tok_decode(const nn_tok *t, char *out, size_t cap, const int32_t *ids, size_t n);
+/* The printable GPT-2 spelling of an id's bytes, for vocabularies in files. Returns length. */
+size_t nn_tok_spelling(const nn_tok *t, int32_t id, char *out, size_t cap);
+#endif
