@@ -1,0 +1,47 @@
+/* exec.c - opens kernels, threads and scratch together.
+ *
+ * Reads: exec.h, arena.h.   Read next: op_linear.c.
+ */
+#include "nn/exec.h"
+#include "nn/arena.h"
+#include <stdint.h>
+#include <string.h>
+
+/* A strip of attention: the scores of NN_STRIP_ROWS query rows over max_t keys, and as many rows of a head of up to 256. */
+static size_t strip_floats(size_t max_t)
+{
+    return (size_t)NN_STRIP_ROWS * max_t + (size_t)NN_STRIP_ROWS * 256u;
+}
+
+nn_status nn_exec_open(nn_exec *x, const char *kernels, size_t threads, size_t max_t, nn_err *err)
+{
+    const size_t line = NN_ALIGN / sizeof(float);
+    nn_status st;
+    void *block = NULL;
+
+    memset(x, 0, sizeof *x);
+    if (max_t > SIZE_MAX / sizeof(float) / NN_STRIP_ROWS / NN_PAR_MAX / 4)
+        return nn_fail(err, NN_LIMIT, "max_t: %zu is too long to hold a strip of attention", max_t);
+    if ((st = nn_kern_pick(&x->k, kernels, err)) != NN_OK) return st;
+    x->par = nn_par_init(threads);
+    x->scratch_len = (x->k->gemm_scratch + strip_floats(max_t) + line - 1) / line * line;
+    if ((st = nn_alloc(&block, x->par.threads * x->scratch_len + line, sizeof(float), err)) != NN_OK) return st;
+    x->scratch = block;
+    return NN_OK;
+}
+
+void nn_exec_free(nn_exec *x)
+{
+    nn_free(x->scratch);
+    memset(x, 0, sizeof *x);
+}
+
+/* The block has a cache line to spare, so each thread's part can begin on one. */
+float *nn_exec_scratch(const nn_exec *x, size_t thread)
+{
+    const uintptr_t at = (uintptr_t)x->scratch;
+    const size_t skip = (NN_ALIGN - at % NN_ALIGN) % NN_ALIGN / sizeof(float);
+
+    NN_ASSERT(thread < x->par.threads);
+    return x->scratch + skip + thread * x->scratch_len;
+}
