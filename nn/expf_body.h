@@ -44,13 +44,12 @@ static inline float nn_expf_body(float x)
     p = NN_FMAF(p, r, 1.0f);
     p = NN_FMAF(p, r, 1.0f);
 
-    /* 4. Times 2^n as two factors 2^(half - 128), 2^(n + 128 - half): each is a normal float, so only
-     *    the last product rounds and subnormal results are right. biased = n + 256 is in [106, 384]. */
+    /* 4. Times 2^n as two factors: each is a normal float (exponent fields 52..191), so only the last
+     *    product rounds and subnormal results are right. The two fields add up to n + 254. */
     uint32_t bits;
     memcpy(&bits, &shifted, sizeof bits);
-    const uint32_t biased = bits - 0x4b400000u + 256u;
-    const uint32_t half = biased >> 1;
-    const uint32_t bits_a = (half - 1u) << 23, bits_b = (biased - half - 1u) << 23;
+    const uint32_t fields = bits - 0x4b400000u + 254u;
+    const uint32_t bits_a = (fields >> 1) << 23, bits_b = (fields - (fields >> 1)) << 23;
     float scale_a, scale_b;
     memcpy(&scale_a, &bits_a, sizeof scale_a);
     memcpy(&scale_b, &bits_b, sizeof scale_b);

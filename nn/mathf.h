@@ -3,8 +3,8 @@
  * Why: libm's last bits change with the library and with the CPU's FMA flag; a
  * verdict must not. Everything here uses only + - * /, fma, sqrt, rint, ldexp on IEEE
  * types, in one written order. Bounds below are measured by tests/test_mathf.c against long double
- * over the whole range (exhaustively for float exp, sampled otherwise).
- * The float exp that kernels inline stands in kern_body.h and equals nn_expf bit for bit.
+ * over the whole range (sampled; the float exp exhaustively with PARAPET_EXHAUSTIVE=1).
+ * The float exp that kernels inline is the same text, nn/expf_body.h, and equals nn_expf bit for bit.
  */
 #ifndef NN_MATHF_H
 #define NN_MATHF_H
@@ -19,7 +19,7 @@ float nn_tanhf(float x);
 double nn_exp(double x); /* <= 1.5 ulp */
 double nn_log(double x); /* <= 1.5 ulp */
 double nn_pow(double x, double y); /* exp(y log x) in double-double: <= 2 ulp for |y log x| < 700 */
-double nn_sin(double x); /* |x| < 2^20: <= 2 ulp */
+double nn_sin(double x); /* <= 1.5 ulp for |x| < 2^50, NaN beyond */
 double nn_cos(double x);
 double nn_tanh(double x);
 double nn_log1p(double x);

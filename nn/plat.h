@@ -23,8 +23,9 @@ void nn_file_close(nn_file *f);
 
 /* Writes beside the target, fsyncs, renames: the path holds the old bytes or the new ones, never half. */
 NN_CHECKED nn_status nn_file_write(const char *path, const void *bytes, size_t len, nn_err *err);
-/* Appends and fsyncs; *at gets the length before. */
+/* Appends and fsyncs (creating the file); when that fails the file keeps its old length. */
 NN_CHECKED nn_status nn_file_append(const char *path, const void *bytes, size_t len, nn_err *err);
+/* Cuts to len bytes; a file shorter than that is an error. */
 NN_CHECKED nn_status nn_file_truncate(const char *path, uint64_t len, nn_err *err);
 NN_CHECKED nn_status nn_file_size(const char *path, uint64_t *len, nn_err *err);
 NN_CHECKED nn_status nn_dir_make(const char *path, nn_err *err); /* with parents; existing is fine */

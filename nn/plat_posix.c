@@ -1,0 +1,462 @@
+/* 2008 for everything; the resource usage call is in its XSI part. */
+#define _XOPEN_SOURCE 700
+#include "nn/plat.h"
+#include "nn/arena.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define READ_BLOCK 65536u /* files up to this size are read: a mapping costs a page and a system call anyway */
+
+/* --- errors ------------------------------------------------------------------------------------- */
+
+/* "path: cannot VERB: reason", with NN_LIMIT for what more disk or memory would cure. */
+static nn_status fail_errno(nn_err *err, const char *path, const char *verb)
+{
+    const int cause = errno;
+    const bool limit = cause == ENOSPC || cause == EDQUOT || cause == EFBIG || cause == ENOMEM || cause == EMFILE;
+
+    return nn_fail(err, limit ? NN_LIMIT : NN_FILE, "%s: cannot %s: %s", path, verb, strerror(cause));
+}
+
+/* --- reading ------------------------------------------------------------------------------------ */
+
+/* Reads fd to its end into f, at most max_bytes. `expect` is a first guess of the length. */
+static nn_status read_all(nn_file *f, int fd, const char *path, size_t expect, size_t max_bytes, nn_err *err)
+{
+    nn_status st = NN_OK;
+    size_t cap = 0;
+
+    if (expect > max_bytes) expect = max_bytes;
+    if ((st = nn_grow(&f->owned, &cap, expect + 1, 1, err)) != NN_OK) return st;
+    for (;;) {
+        unsigned char *to = f->owned;
+        const ssize_t n = read(fd, to + f->len, cap - f->len);
+
+        if (n < 0 && errno == EINTR) {
+            if (nn_stop_signal()) return nn_fail(err, NN_STOP, "%s: stopped while reading", path);
+            continue;
+        }
+        if (n < 0) return fail_errno(err, path, "read");
+        if (n == 0) break;
+        f->len += (size_t)n;
+        if (f->len > max_bytes) return nn_fail(err, NN_LIMIT, "%s: longer than %zu bytes", path, max_bytes);
+        if (f->len == cap && (st = nn_grow(&f->owned, &cap, f->len + READ_BLOCK, 1, err)) != NN_OK) return st;
+    }
+    f->bytes = f->owned;
+    return NN_OK;
+}
+
+/* Opens for reading and refuses folders, whose open() succeeds. */
+static nn_status open_input(int *fd, struct stat *info, const char *path, nn_err *err)
+{
+    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (*fd < 0) return fail_errno(err, path, "open");
+    if (fstat(*fd, info) != 0) return fail_errno(err, path, "look at");
+    if (S_ISDIR(info->st_mode)) return nn_fail(err, NN_FILE, "%s: is a folder, want a file", path);
+    return NN_OK;
+}
+
+nn_status nn_file_open(nn_file *f, const char *path, nn_err *err)
+{
+    nn_status st = NN_OK;
+    struct stat info;
+    int fd = -1;
+
+    *f = (nn_file){NULL, 0, NULL, NULL};
+    if ((st = open_input(&fd, &info, path, err)) != NN_OK) goto done;
+    if (!S_ISREG(info.st_mode) || info.st_size <= (off_t)READ_BLOCK) {
+        st = read_all(f, fd, path, READ_BLOCK, SIZE_MAX - 1, err);
+        goto done;
+    }
+    if ((uintmax_t)info.st_size > SIZE_MAX) {
+        st = nn_fail(err, NN_LIMIT, "%s: longer than this machine can map", path);
+        goto done;
+    }
+    void *map = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (map == MAP_FAILED) {
+        st = fail_errno(err, path, "map");
+        goto done;
+    }
+    *f = (nn_file){map, (size_t)info.st_size, map, NULL};
+done:
+    if (fd >= 0) close(fd);
+    if (st != NN_OK) nn_file_close(f);
+    return st;
+}
+
+nn_status nn_file_read(nn_file *f, const char *path, size_t max_bytes, nn_err *err)
+{
+    nn_status st = NN_OK;
+    struct stat info;
+    int fd = -1;
+
+    *f = (nn_file){NULL, 0, NULL, NULL};
+    if (max_bytes > SIZE_MAX - READ_BLOCK) max_bytes = SIZE_MAX - READ_BLOCK;
+    if (strcmp(path, "-") == 0) {
+        st = read_all(f, STDIN_FILENO, "standard input", READ_BLOCK, max_bytes, err);
+        goto done;
+    }
+    if ((st = open_input(&fd, &info, path, err)) != NN_OK) goto done;
+    if (S_ISREG(info.st_mode) && (uintmax_t)info.st_size > max_bytes) {
+        st = nn_fail(err, NN_LIMIT, "%s: %lld bytes, want at most %zu", path, (long long)info.st_size, max_bytes);
+        goto done;
+    }
+    st = read_all(f, fd, path, S_ISREG(info.st_mode) ? (size_t)info.st_size : READ_BLOCK, max_bytes, err);
+done:
+    if (fd >= 0) close(fd);
+    if (st != NN_OK) nn_file_close(f);
+    return st;
+}
+
+void nn_file_close(nn_file *f)
+{
+    if (!f) return;
+    if (f->map) munmap(f->map, f->len);
+    nn_free(f->owned);
+    *f = (nn_file){NULL, 0, NULL, NULL};
+}
+
+/* --- writing ------------------------------------------------------------------------------------ */
+
+static nn_status write_all(int fd, const char *path, const void *bytes, size_t len, nn_err *err)
+{
+    const unsigned char *from = bytes;
+
+    while (len > 0) {
+        const ssize_t n = write(fd, from, len);
+
+        if (n < 0 && errno == EINTR) continue; /* a stop request must not leave half a file */
+        if (n < 0) return fail_errno(err, path, "write");
+        from += n;
+        len -= (size_t)n;
+    }
+    return NN_OK;
+}
+
+/* Pipes and terminals cannot be synced; that is no failure. */
+static nn_status sync_fd(int fd, const char *path, nn_err *err)
+{
+    if (fsync(fd) == 0 || errno == EINVAL || errno == EROFS || errno == ENOTSUP) return NN_OK;
+    return fail_errno(err, path, "flush to disk");
+}
+
+/* close() may report a late write error; fd becomes -1 either way. */
+static nn_status close_output(int *fd, const char *path, nn_err *err)
+{
+    const int closed = close(*fd);
+
+    *fd = -1;
+    return closed == 0 ? NN_OK : fail_errno(err, path, "close");
+}
+
+/* Makes a rename in path's folder survive a power cut. */
+static nn_status sync_folder_of(const char *path, nn_err *err)
+{
+    nn_status st = NN_OK;
+    void *copy = NULL;
+    const size_t len = strlen(path);
+
+    if ((st = nn_alloc(&copy, len + 2, 1, err)) != NN_OK) return st;
+    char *folder = copy;
+    memcpy(folder, path, len + 1);
+    char *slash = strrchr(folder, '/');
+    if (!slash) strcpy(folder, ".");
+    else slash[slash == folder ? 1 : 0] = '\0';
+
+    const int fd = open(folder, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        st = sync_fd(fd, folder, err);
+        close(fd);
+    }
+    nn_free(copy);
+    return st;
+}
+
+/* Devices and pipes are written in place: a rename would replace /dev/stdout by a file. */
+static nn_status write_in_place(const char *path, const void *bytes, size_t len, nn_err *err)
+{
+    nn_status st = NN_OK;
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0) return fail_errno(err, path, "open for writing");
+    st = write_all(fd, path, bytes, len, err);
+    if (st == NN_OK) st = close_output(&fd, path, err);
+    if (fd >= 0) close(fd);
+    return st;
+}
+
+nn_status nn_file_write(const char *path, const void *bytes, size_t len, nn_err *err)
+{
+    nn_status st = NN_OK;
+    struct stat info;
+    void *block = NULL;
+    char *beside = NULL;
+    int fd = -1;
+
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode)) {
+        return write_in_place(path, bytes, len, err);
+    }
+    const size_t room = strlen(path) + 32;
+    if ((st = nn_alloc(&block, room, 1, err)) != NN_OK) return st;
+    beside = block;
+    snprintf(beside, room, "%s.tmp%ld", path, (long)getpid());
+
+    fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        st = fail_errno(err, path, "create");
+        goto done;
+    }
+    if ((st = write_all(fd, path, bytes, len, err)) != NN_OK) goto undo;
+    if ((st = sync_fd(fd, path, err)) != NN_OK) goto undo;
+    if ((st = close_output(&fd, path, err)) != NN_OK) goto undo;
+    if (rename(beside, path) != 0) {
+        st = fail_errno(err, path, "replace");
+        goto undo;
+    }
+    st = sync_folder_of(path, err);
+    goto done;
+undo:
+    if (fd >= 0) close(fd);
+    unlink(beside);
+done:
+    nn_free(block);
+    return st;
+}
+
+nn_status nn_file_append(const char *path, const void *bytes, size_t len, nn_err *err)
+{
+    nn_status st = NN_OK;
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+
+    if (fd < 0) return fail_errno(err, path, "open for appending");
+    const off_t before = lseek(fd, 0, SEEK_END);
+    st = write_all(fd, path, bytes, len, err);
+    if (st == NN_OK) st = sync_fd(fd, path, err);
+    if (st != NN_OK && before >= 0 && ftruncate(fd, before) != 0) {
+        nn_err_prefix(err, "half a record may stand at the end"); /* the reader of a ledger checks its last line */
+    }
+    if (st == NN_OK) st = close_output(&fd, path, err);
+    if (fd >= 0) close(fd);
+    return st;
+}
+
+nn_status nn_file_truncate(const char *path, uint64_t len, nn_err *err)
+{
+    nn_status st = NN_OK;
+    uint64_t have = 0;
+
+    if ((st = nn_file_size(path, &have, err)) != NN_OK) return st;
+    if (have < len) {
+        return nn_fail(err, NN_FILE, "%s: %llu bytes, want at least %llu", path, (unsigned long long)have,
+                       (unsigned long long)len);
+    }
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return fail_errno(err, path, "open for writing");
+    st = ftruncate(fd, (off_t)len) == 0 ? sync_fd(fd, path, err) : fail_errno(err, path, "cut");
+    close(fd);
+    return st;
+}
+
+nn_status nn_file_size(const char *path, uint64_t *len, nn_err *err)
+{
+    struct stat info;
+
+    *len = 0;
+    if (stat(path, &info) != 0) return fail_errno(err, path, "look at");
+    if (!S_ISREG(info.st_mode)) return nn_fail(err, NN_FILE, "%s: not a regular file", path);
+    *len = (uint64_t)info.st_size;
+    return NN_OK;
+}
+
+/* --- folders ------------------------------------------------------------------------------------ */
+
+/* mkdir that accepts an existing folder. */
+static nn_status make_one(const char *path, nn_err *err)
+{
+    struct stat info;
+
+    if (mkdir(path, 0777) == 0) return NN_OK;
+    if (errno == EEXIST && stat(path, &info) == 0) {
+        if (S_ISDIR(info.st_mode)) return NN_OK;
+        return nn_fail(err, NN_FILE, "%s: exists and is not a folder", path);
+    }
+    return fail_errno(err, path, "create");
+}
+
+nn_status nn_dir_make(const char *path, nn_err *err)
+{
+    nn_status st = NN_OK;
+    void *copy = NULL;
+    const size_t len = strlen(path);
+
+    if ((st = nn_alloc(&copy, len + 1, 1, err)) != NN_OK) return st;
+    char *part = copy;
+    memcpy(part, path, len);
+    for (size_t i = 1; i < len && st == NN_OK; i++) { /* each prefix that ends before a slash */
+        if (part[i] != '/') continue;
+        part[i] = '\0';
+        st = make_one(part, err);
+        part[i] = '/';
+    }
+    if (st == NN_OK) st = make_one(part, err);
+    nn_free(copy);
+    return st;
+}
+
+bool nn_path_exists(const char *path)
+{
+    struct stat info;
+
+    return stat(path, &info) == 0;
+}
+
+static bool is_dots(const char *name)
+{
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+bool nn_dir_empty(const char *path)
+{
+    DIR *dir = opendir(path);
+    bool empty = true;
+
+    if (!dir) return errno == ENOENT;
+    for (const struct dirent *e = readdir(dir); e && empty; e = readdir(dir)) empty = is_dots(e->d_name);
+    closedir(dir);
+    return empty;
+}
+
+/* Bytewise: strcmp compares as unsigned char. Names in a folder differ, so the order is total. */
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+nn_status nn_dir_list(char ***names, size_t *n, const char *path, nn_err *err)
+{
+    nn_status st = NN_OK;
+    void *list = NULL;
+    size_t used = 0, cap = 0;
+    DIR *dir = opendir(path);
+
+    *names = NULL;
+    *n = 0;
+    if (!dir) return fail_errno(err, path, "open");
+    for (const struct dirent *e = readdir(dir); e; e = readdir(dir)) {
+        void *name = NULL;
+        const size_t len = strlen(e->d_name);
+
+        if (is_dots(e->d_name)) continue;
+        if ((st = nn_grow(&list, &cap, used + 1, sizeof(char *), err)) != NN_OK) goto done;
+        if ((st = nn_alloc(&name, len + 1, 1, err)) != NN_OK) goto done;
+        memcpy(name, e->d_name, len);
+        ((char **)list)[used++] = name;
+    }
+    if (used > 0) qsort(list, used, sizeof(char *), compare_names);
+    *names = list;
+    *n = used;
+    list = NULL;
+done:
+    for (size_t i = 0; list && i < used; i++) nn_free(((char **)list)[i]);
+    nn_free(list);
+    closedir(dir);
+    return st;
+}
+
+/* --- the machine -------------------------------------------------------------------------------- */
+
+double nn_now_s(void)
+{
+    struct timespec t;
+
+    if (clock_gettime(CLOCK_MONOTONIC, &t) != 0) return 0.0;
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+void nn_time_utc(char out[32])
+{
+    const time_t now = time(NULL);
+    struct tm utc;
+
+    out[0] = '\0';
+    if (gmtime_r(&now, &utc)) strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &utc);
+}
+
+bool nn_is_tty(int fd)
+{
+    return isatty(fd) == 1;
+}
+
+size_t nn_cpu_count(void)
+{
+    const long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return n > 0 ? (size_t)n : 1;
+}
+
+uint64_t nn_peak_rss_bytes(void)
+{
+    struct rusage usage;
+
+    if (getrusage(RUSAGE_SELF, &usage) != 0 || usage.ru_maxrss < 0) return 0;
+#ifdef __APPLE__
+    return (uint64_t)usage.ru_maxrss;
+#else
+    return (uint64_t)usage.ru_maxrss * 1024u;
+#endif
+}
+
+bool nn_exe_dir(char *out, size_t cap)
+{
+    if (cap == 0) return false;
+    const ssize_t n = readlink("/proc/self/exe", out, cap - 1);
+    out[0 < n ? n : 0] = '\0';
+    if (n <= 0 || (size_t)n == cap - 1) return false; /* unknown, or cut */
+    char *slash = strrchr(out, '/');
+    if (!slash) return false;
+    slash[slash == out ? 1 : 0] = '\0';
+    return true;
+}
+
+/* --- signals ------------------------------------------------------------------------------------ */
+
+static volatile sig_atomic_t stop_signal = 0;
+
+/* The second request ends the process by the signal's own action, so that the shell sees 130 or 143. */
+static void on_stop(int sig)
+{
+    if (stop_signal != 0) {
+        signal(sig, SIG_DFL);
+        raise(sig); /* delivered when this handler returns */
+        return;
+    }
+    stop_signal = sig;
+}
+
+void nn_stop_install(void)
+{
+    struct sigaction act;
+
+    memset(&act, 0, sizeof act);
+    sigemptyset(&act.sa_mask);
+    act.sa_handler = on_stop; /* without SA_RESTART: a read from a terminal ends */
+    sigaction(SIGINT, &act, NULL);
+    sigaction(SIGTERM, &act, NULL);
+    act.sa_handler = SIG_IGN;
+    sigaction(SIGPIPE, &act, NULL);
+}
+
+int nn_stop_signal(void)
+{
+    return (int)stop_signal;
+}
