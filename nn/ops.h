@@ -57,7 +57,7 @@ void nn_rope(const nn_exec *x, float *v, const int32_t *pos, const float *cos_t,
 /* Each segment attends to itself. q [R,H,D]  k, v [R,K,D]  y [R,H,D]. Strip of scores of a tile of query rows, no running rescale. */
 void nn_attn_fwd(const nn_exec *x, float *y, const float *q, const float *k, const float *v, nn_segments seg,
                  size_t H, size_t K, size_t D);
-/* Recomputes the strip. [inout] dq, dk, dv */
+/* Recomputes the strip. [inout] dq, dk, dv; dk and dv add the group's query heads in order, in each the query rows. */
 void nn_attn_bwd(const nn_exec *x, float *dq, float *dk, float *dv, const float *dy, const float *q, const float *k,
                  const float *v, nn_segments seg, size_t H, size_t K, size_t D);
 /* One new query row per sequence over its cached keys: k_cache[i], v_cache[i] point at [len[i], K, D] (the new row
@@ -67,12 +67,13 @@ void nn_attn_decode(const nn_exec *x, float *y, const float *q, const float *con
 
 /* --- SwiGLU: op_swiglu.c (Shazeer 2020, arXiv:2002.05202, eq. 6) ------------------------- */
 void nn_swiglu_fwd(const nn_exec *x, float *y, const float *gate, const float *up, size_t R, size_t F);
+/* [out] dgate, dup: overwritten, they have one reader */
 void nn_swiglu_bwd(const nn_exec *x, float *dgate, float *dup, const float *dy, const float *gate, const float *up,
                    size_t R, size_t F);
 
 /* --- pooling a segment to one row: op_pool.c -------------------------------------------- */
 typedef enum { NN_POOL_LAST, NN_POOL_MEAN_MAX } nn_pool; /* C or 2C values a segment: mean, then max */
-/* y [S, P*C]; arg [S,C] (the row that held each maximum; first wins) may be NULL for LAST */
+/* y [S, P*C]; arg [S,C] (the batch row that held each maximum; first wins) may be NULL for LAST */
 void nn_pool_fwd(const nn_exec *x, float *y, uint32_t *arg, const float *in, nn_segments seg, nn_pool pool, size_t C);
 void nn_pool_bwd(const nn_exec *x, float *din, const float *dy, const uint32_t *arg, nn_segments seg, nn_pool pool,
                  size_t C);
@@ -80,11 +81,13 @@ void nn_pool_bwd(const nn_exec *x, float *din, const float *dy, const uint32_t *
 /* --- losses: op_loss.c ------------------------------------------------------------------- */
 /* Weighted cross-entropy with soft labels left to the caller: one hard target a row, -1 skips the row.
  * loss = sum_r weight_r * -log p_r(target_r);  [out] logprob [R] (0 where skipped), dlogits [R,V] = weight_r (p - onehot)
- * (may equal logits, NULL skips). Masked prompts, class loss, policy gradient and DPO are this one op. Returns the loss, in double, rows ascending. */
+ * (may equal logits, NULL skips). weight NULL: 1 each. Masked prompts, class
+ * loss, policy gradient and DPO are this one op. Returns the loss, in double, rows ascending. Without dlogits it uses V
+ * floats of the thread's scratch (scratch_len is over 130,000). */
 double nn_xent(const nn_exec *x, float *logprob, float *dlogits, const float *logits, const int32_t *target,
                const float *weight, size_t R, size_t V);
 /* Two-row verdict head: z = offset + logit_unsafe - logit_safe (offset: the wide part's logit, or NULL),
- * loss = sum_s weight_s * BCE(sigmoid(z), y_s), y in [0,1]. [out] p [S], dlogits [S,2]. */
+ * loss = sum_s weight_s * BCE(sigmoid(z), y_s), y in [0,1]. [out] p [S], dlogits [S,2] (NULL skips). weight 0: p alone. */
 double nn_verdict_loss(const nn_exec *x, float *p, float *dlogits, const float *logits, const float *offset,
                        const float *y, const float *weight, size_t S);
 /* Category head: sigmoid with masked targets: target 1, 0, or negative = unknown. weight [S]. */
