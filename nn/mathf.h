@@ -10,8 +10,8 @@
 #define NN_MATHF_H
 
 float nn_expf(float x);  /* <= 1.0 ulp; 0 below -103.97, inf above 88.72 */
-float nn_logf(float x);  /* <= 1.0 ulp; -inf at 0, NaN below */
-float nn_powf(float x, float y);
+float nn_logf(float x);  /* <= 0.501 ulp; -inf at 0, NaN below */
+float nn_powf(float x, float y); /* like logf: the double one, rounded (<= 0.501 ulp) */
 float nn_sinf(float x);
 float nn_cosf(float x);
 float nn_tanhf(float x);
@@ -21,8 +21,8 @@ double nn_log(double x); /* <= 1.5 ulp */
 double nn_pow(double x, double y); /* exp(y log x) in double-double: <= 2 ulp for |y log x| < 700 */
 double nn_sin(double x); /* <= 1.5 ulp for |x| < 2^50, NaN beyond */
 double nn_cos(double x);
-double nn_tanh(double x);
-double nn_log1p(double x);
-double nn_sigmoid(double x); /* 1/(1+exp(-x)) without overflow */
-double nn_softplus(double x); /* log(1+exp(x)) without overflow */
+double nn_tanh(double x);    /* <= 2.5 ulp */
+double nn_log1p(double x);   /* <= 2 ulp */
+double nn_sigmoid(double x); /* 1/(1+exp(-x)) without overflow: <= 2.5 ulp */
+double nn_softplus(double x); /* log(1+exp(x)) without overflow: <= 2.5 ulp */
 #endif

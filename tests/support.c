@@ -7,14 +7,20 @@
 
 #define PATH_BYTES 1024
 
-/* Eight buffers in turn, so that a call may carry several paths. */
+/* Paths live as long as the test's process; the list keeps them reachable for the leak checker. */
 static char *next_path(void)
 {
-    static char ring[8][PATH_BYTES];
-    static size_t next = 0;
+    struct link {
+        struct link *before;
+        char path[PATH_BYTES];
+    };
+    static struct link *newest = NULL;
+    struct link *l = calloc(1, sizeof *l);
 
-    next = (next + 1) % 8;
-    return ring[next];
+    cr_assert(l != NULL);
+    l->before = newest;
+    newest = l;
+    return l->path;
 }
 
 /* [in] got, want of one element each way; larger is worse, NaN is worst. */

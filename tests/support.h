@@ -21,14 +21,14 @@ void expect_ok(nn_status status, const nn_err *err);
 /* Fails unless status is `want` and err's text contains `part`. */
 void expect_fails(nn_status status, nn_status want, const nn_err *err, const char *part);
 
-/* Path of a file below the shared folder ("fixtures/llama2xs/config.json"); valid for 8 further calls. */
+/* Path of a file below the shared folder: "fixtures/llama2xs/config.json". Paths stay valid until the test ends. */
 const char *shared_path(const char *name);
 void skip_unless_fixture(const char *name); /* same names; ends the test when the file is absent */
 void skip_test(const char *why);            /* prints, counts, ends the test */
 
-/* A fresh folder of this call alone, removed by the next run of the tests. Valid for 8 further calls. */
+/* A fresh folder of this call alone, removed by the next run of the tests. */
 const char *temp_dir(void);
-const char *path_in(const char *dir, const char *name); /* "dir/name", valid for 8 further calls */
+const char *path_in(const char *dir, const char *name); /* "dir/name" */
 void write_bytes(const char *path, const void *bytes, size_t len);
 void write_text(const char *path, const char *text);
 char *read_bytes(const char *path, size_t *len); /* zero byte after the end; free() it; len may be NULL */
