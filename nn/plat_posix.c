@@ -373,6 +373,18 @@ done:
     return st;
 }
 
+nn_status nn_path_real(const char *path, char *out, size_t cap, nn_err *err)
+{
+    char *real = realpath(path, NULL); /* the one block here that malloc gives: POSIX leaves no other way */
+
+    if (!real) return fail_errno(err, path, "resolve");
+    const size_t len = strlen(real);
+    const bool fits = len < cap;
+    if (fits) memcpy(out, real, len + 1);
+    free(real);
+    return fits ? NN_OK : nn_fail(err, NN_LIMIT, "%s: its full path has %zu bytes, want below %zu", path, len, cap);
+}
+
 /* --- the machine -------------------------------------------------------------------------------- */
 
 double nn_now_s(void)

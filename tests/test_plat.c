@@ -137,6 +137,22 @@ Test(plat, folders_are_made_with_parents_and_listed_in_order)
     expect_fails(nn_dir_make(path_in(dir, "a/b/Z/x"), &err), NN_FILE, &err, "Z");
 }
 
+Test(plat, real_paths_have_no_links_and_no_dots)
+{
+    nn_err err = {NN_OK, ""};
+    char want[1024], got[1024];
+    const char *dir = temp_dir();
+
+    expect_ok(nn_dir_make(path_in(dir, "a/b"), &err), &err);
+    cr_assert(symlink("a/b", path_in(dir, "link")) == 0);
+    expect_ok(nn_path_real(path_in(dir, "a/b"), want, sizeof want, &err), &err);
+    expect_ok(nn_path_real(path_in(dir, "link/../b/."), got, sizeof got, &err), &err);
+    cr_expect_str_eq(got, want);
+    expect_fails(nn_path_real(path_in(dir, "a/b"), got, 5, &err), NN_LIMIT, &err, "want below 5");
+    err.status = NN_OK;
+    expect_fails(nn_path_real(path_in(dir, "none"), got, sizeof got, &err), NN_FILE, &err, "none: cannot resolve");
+}
+
 /* Runs each builder with allocation 0, 1, 2, ... failing until it succeeds. */
 Test(plat, every_failed_allocation_is_reported_and_cleaned_up)
 {
