@@ -36,6 +36,8 @@ NN_CHECKED nn_status nn_dir_list(char ***names, size_t *n, const char *path, nn_
 
 double nn_now_s(void);                 /* monotonic; for progress and timing files only */
 void nn_time_utc(char out[32]);        /* "2026-01-31T12:00:00Z" */
+/* The path with links and dots resolved; NN_FILE when it does not exist. */
+NN_CHECKED nn_status nn_path_real(const char *path, char *out, size_t cap, nn_err *err);
 bool nn_is_tty(int fd);
 size_t nn_cpu_count(void);
 uint64_t nn_peak_rss_bytes(void);      /* 0 when unknown */
