@@ -1,0 +1,93 @@
+/* kern_driver.c - hashes what every kernel computes, without a test framework, for machines reached by cross-compiling.
+ *
+ * Reads: kern_cases.h.   Used by: .ci/cross.sh, which compares the hash over compilers and machines.
+ * Prints "TABLE HASH" for each table this CPU runs, and ends with status 1 when two tables differ or when the emulated
+ * fmaf is not the machine's.
+ */
+#include "nn/kern.h"
+#include "nn/kern_fma.h"
+#include "nn/sha256.h"
+#include "tests/kern_cases.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static void hash_rows(const nn_kern *k, nn_sha256 *sha)
+{
+    static case_data d;
+
+    for (size_t c = 0; c < KERN_CASES; c++)
+        for (size_t n = 0; n <= 67; n++) {
+            case_fill(&d, n, (uint32_t)(n + 1));
+            kern_cases[c].run(k, &d, n);
+            nn_sha256_add(sha, d.block, sizeof d.block);
+            nn_sha256_add(sha, d.scalar, sizeof d.scalar);
+            nn_sha256_add(sha, d.half, sizeof d.half);
+        }
+}
+
+static int hash_product(const nn_kern *k, nn_sha256 *sha, int form, size_t M, size_t N, size_t K)
+{
+    const gemm_layout l = gemm_layout_of(form, M, N, K, 1);
+    float *a = malloc((l.a_len + l.b_len + l.c_len + k->gemm_scratch) * sizeof *a);
+
+    if (!a) return 1;
+    float *b = a + l.a_len, *c = b + l.b_len, *scratch = c + l.c_len;
+    gemm_fill(a, l.a_len, form == 2 ? l.a_cs : l.a_rs, form == 2 ? M : K, 1);
+    gemm_fill(b, l.b_len, form == 1 ? l.b_cs : l.b_rs, form == 1 ? K : N, 2);
+    gemm_fill(c, l.c_len, l.ldc, N, 3);
+    k->gemm(c, l.ldc, a, l.a_rs, l.a_cs, b, l.b_rs, l.b_cs, M, N, K, M % 2 == 0, scratch);
+    nn_sha256_add(sha, c, l.c_len * sizeof *c);
+    free(a);
+    return 0;
+}
+
+static int hash_table(const nn_kern *k, char hex[NN_SHA256_HEX])
+{
+    static const size_t size[][3] = {{1, 67, 129}, {2, 25, 31}, {7, 49, 300}, {66, 71, 65}, {515, 9, 17}};
+    nn_sha256 sha;
+    int failed = 0;
+
+    nn_sha256_init(&sha);
+    hash_rows(k, &sha);
+    for (int form = 0; form < 3; form++)
+        for (size_t i = 0; i < sizeof size / sizeof size[0]; i++)
+            failed |= hash_product(k, &sha, form, size[i][0], size[i][1], size[i][2]);
+    nn_sha256_end_hex(&sha, hex);
+    return failed;
+}
+
+/* Random bits; a product of neighbouring magnitude makes cancellation and ties frequent. */
+static int emulated_fma_differs(void)
+{
+    uint32_t state = 9;
+
+    for (size_t i = 0; i < 300000; i++) {
+        const float a = case_number(&state), b = case_number(&state);
+        const float c = i % 2 ? case_number(&state) : -(a * b) * (i % 4 ? 1.0f : 0x1p-24f);
+        const float got = nn_fmaf_exact(a, b, c), want = fmaf(a, b, c);
+        if (memcmp(&got, &want, sizeof got) != 0) {
+            printf("fmaf(%a, %a, %a): emulated %a, machine %a\n", (double)a, (double)b, (double)c, (double)got,
+                   (double)want);
+            return 1;
+        }
+    }
+    return 0;
+}
+
+int main(void)
+{
+    char first[NN_SHA256_HEX] = "", hex[NN_SHA256_HEX];
+    const nn_kern *k;
+    bool supported = false;
+    int failed = emulated_fma_differs();
+
+    for (size_t t = 0; (k = nn_kern_at(t, &supported)) != NULL; t++) {
+        if (!supported) continue;
+        failed |= hash_table(k, hex);
+        printf("%s %s\n", k->name, hex);
+        if (first[0] == '\0') memcpy(first, hex, sizeof first);
+        failed |= strcmp(first, hex) != 0;
+    }
+    return failed;
+}
