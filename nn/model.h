@@ -80,6 +80,6 @@ const float *nn_state_verdict(const nn_state *s);  /* [S,2] logits safe, unsafe;
 const float *nn_state_category(const nn_state *s); /* [S,n_category] logits; NULL without */
 /* Next-token logits of chosen rows: out [n,V]; rows are row numbers of the last forward. */
 void nn_state_lm_logits(const nn_model *m, const nn_state *s, const nn_exec *x, float *out, const size_t *rows, size_t n);
-/* Mean log-probability machinery: logprob [R], entry r = log p(ids[r] | before) within its segment; the first row of a segment gets 0. */
+/* Runs nn_model_fwd, then: logprob [R], entry r = log p(ids[r] | before) within its segment; the first row of a segment gets 0. */
 void nn_state_logprob(const nn_model *m, nn_state *s, const nn_exec *x, const nn_batch *b, float *logprob);
 #endif

@@ -39,10 +39,13 @@ typedef struct {
 nn_losses nn_trainer_fwd(nn_trainer *t, const nn_exec *x, const nn_batch *b, const nn_targets *y);
 const float *nn_trainer_logprob(const nn_trainer *t); /* [R] of next, after fwd */
 const float *nn_trainer_p(const nn_trainer *t);       /* [S] p(unsafe), after fwd with label */
-/* Adds this batch's gradients; the batch and targets of the last fwd must still be there. */
+/* Adds this batch's gradients; the batch and targets of the last fwd must still be there. next_weight is read here, not in fwd: a policy
+ * gradient may set it from nn_trainer_logprob in between. */
 void nn_trainer_bwd(nn_trainer *t, const nn_exec *x);
 void nn_trainer_zero(nn_trainer *t); /* gradients to 0 */
-float *nn_trainer_grad(nn_trainer *t, size_t tensor); /* same shape as nn_model_tensor(m, tensor) */
+/* Same shape as nn_model_tensor(m, tensor). A tied embedding's gradient is two sums (as input, as output) that this adds up: ask after the
+ * last micro-batch of a step, or the later ones round differently. */
+float *nn_trainer_grad(nn_trainer *t, size_t tensor);
 
 typedef struct {
     float lr, beta1, beta2, eps, weight_decay;
@@ -51,7 +54,7 @@ typedef struct {
 } nn_adamw;
 
 nn_adamw nn_adamw_default(void); /* 1e-3, 0.9, 0.95, 1e-8, 0.1, clip 1, scales 1 */
-/* Clips, steps, zeroes the gradients; returns the norm before clipping. */
+/* Clips, steps, zeroes the gradients; returns the norm before clipping. A norm that is not finite: no step, gradients dropped. */
 double nn_trainer_step(nn_trainer *t, const nn_exec *x, const nn_adamw *o);
 size_t nn_trainer_steps(const nn_trainer *t);
 

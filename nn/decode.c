@@ -1,0 +1,222 @@
+/* decode.c - many sequences at once over key and value caches.
+ *
+ * Reads: decode.h, model_impl.h.   Read next: sample.c.
+ * Each round feeds one token of every running row: the next of its prompt, or the one just drawn. A row that has its
+ * whole prompt behind it draws; a row that ends gives its slot to the next that waits. All products see the running
+ * rows as one matrix; the contract (kern.h) makes their number irrelevant.
+ */
+#include "nn/decode.h"
+#include "nn/model_impl.h"
+#include <string.h>
+
+typedef struct {
+    nn_decode_row *row; /* NULL: free */
+    size_t index;       /* of the row among the caller's */
+    size_t fed;         /* tokens in the cache */
+} slot;
+
+struct nn_decoder {
+    nn_arena arena;
+    nn_body body;               /* max_rows = slots */
+    size_t n_slot;
+    slot *slot;
+    float *k_cache, *v_cache;   /* [L, slots, max_t, K, D] */
+    float *hidden, *logits;     /* [slots,C] [slots,V] of the rows that draw */
+    unsigned char *scratch;     /* [slots] x scratch_bytes */
+    size_t scratch_bytes;
+    /* one round, entry i for the i-th running row */
+    size_t *active;             /* its slot */
+    int32_t *ids;
+    size_t *len;                /* keys it sees, its own included */
+    const float **k_of, **v_of; /* its caches of the layer at hand */
+    size_t *drawing;            /* entries that draw, in order */
+};
+
+static void decoder_layout(nn_decoder *d, nn_arena *a, const nn_config *c)
+{
+    const size_t n = d->n_slot, line = c->kv_heads * c->head_dim * sizeof(float);
+
+    /* L, slots and max_t are checked one by one: a product that overflows is asked for as is, and refused. */
+    const size_t rows = c->max_t > SIZE_MAX / n / c->layers ? SIZE_MAX : c->layers * n * c->max_t;
+
+    nn_body_take(&d->body, a, c, n, n, true);
+    d->slot = nn_arena_take(a, n, sizeof *d->slot);
+    d->k_cache = nn_arena_take(a, rows, line);
+    d->v_cache = nn_arena_take(a, rows, line);
+    d->hidden = nn_arena_take(a, n, c->width * sizeof *d->hidden);
+    d->logits = nn_arena_take(a, n, c->vocab * sizeof *d->logits);
+    d->scratch_bytes = (nn_sample_scratch(c->vocab) + NN_ALIGN - 1) / NN_ALIGN * NN_ALIGN;
+    d->scratch = nn_arena_take(a, n, d->scratch_bytes);
+    d->active = nn_arena_take(a, n, sizeof *d->active);
+    d->ids = nn_arena_take(a, n, sizeof *d->ids);
+    d->len = nn_arena_take(a, n, sizeof *d->len);
+    d->k_of = nn_arena_take(a, n, sizeof *d->k_of);
+    d->v_of = nn_arena_take(a, n, sizeof *d->v_of);
+    d->drawing = nn_arena_take(a, n, sizeof *d->drawing);
+}
+
+nn_status nn_decoder_build(nn_decoder **out, const nn_model *m, size_t slots, nn_err *err)
+{
+    nn_decoder *d = NULL;
+    void *block = NULL;
+    nn_arena dry = {0};
+    nn_status st;
+
+    *out = NULL;
+    if (slots == 0 || !m->config.lm_head || m->config.memory_rows > 0) {
+        st = nn_fail(err, NN_USAGE, "decoder: %zu slots, want one or more; next-token logits; no n-gram memory",
+                     slots);
+        goto done;
+    }
+    if ((st = nn_alloc(&block, 1, sizeof *d, err)) != NN_OK) goto done;
+    d = block;
+    d->n_slot = slots;
+    decoder_layout(d, &dry, &m->config);
+    if ((st = nn_arena_open(&d->arena, dry.used, err)) != NN_OK) goto done;
+    decoder_layout(d, &d->arena, &m->config);
+    NN_ASSERT(d->arena.used == dry.used);
+    *out = d;
+    d = NULL;
+done:
+    nn_decoder_free(d);
+    return st;
+}
+
+void nn_decoder_free(nn_decoder *d)
+{
+    if (!d) return;
+    nn_arena_free(&d->arena);
+    nn_free(d);
+}
+
+/* --- one round ---------------------------------------------------------------------------- */
+
+/* A new row's key and value go to their place in the cache of its slot; from there attention reads. */
+static void cache_rows(nn_decoder *d, const nn_config *c, size_t l, size_t n)
+{
+    const size_t line = c->kv_heads * c->head_dim;
+
+    for (size_t i = 0; i < n; i++) {
+        const size_t base = (l * d->n_slot + d->active[i]) * c->max_t * line;
+        const size_t at = base + (d->len[i] - 1) * line;
+
+        memcpy(d->k_cache + at, d->body.block[l].k + i * line, line * sizeof *d->k_cache);
+        memcpy(d->v_cache + at, d->body.block[l].v + i * line, line * sizeof *d->v_cache);
+        d->k_of[i] = d->k_cache + base;
+        d->v_of[i] = d->v_cache + base;
+    }
+}
+
+/* nn_body_fwd's steps for one row of each of n sequences. */
+static void forward(nn_decoder *d, const nn_model *m, const nn_exec *x, size_t n)
+{
+    const nn_config *c = &m->config;
+    nn_body *a = &d->body;
+
+    for (size_t i = 0; i < n; i++) a->pos[i] = (int32_t)(d->len[i] - 1);
+    nn_embed_fwd(x, a->block[0].x, m->w.embed, d->ids, n, c->width);
+    for (size_t l = 0; l < c->layers; l++) {
+        nn_block *b = a->block + l;
+
+        nn_block_qkv(b, m, l, x, a->pos, n);
+        cache_rows(d, c, l, n);
+        nn_attn_decode(x, b->att, b->q, d->k_of, d->v_of, d->len, n, c->heads, c->kv_heads, c->head_dim);
+        nn_block_out(a->last, b, a->sum, m, l, x, n);
+    }
+    nn_rmsnorm_fwd(x, a->hidden, a->rstd, a->last, m->w.norm, c->norm_eps, n, c->width);
+}
+
+typedef struct {
+    nn_decoder *d;
+    const nn_model *m;
+    const nn_exec *x;
+    const nn_sampler *s;
+} draw_ctx;
+
+/* Rows draw independently; each thread works alone, with its own scratch of the caller's exec. */
+static void draw_rows(void *ctx, size_t first, size_t last, size_t thread)
+{
+    const draw_ctx *w = ctx;
+    const size_t V = w->m->config.vocab;
+    const nn_exec alone = {.k = w->x->k, .par = {1}, .scratch = nn_exec_scratch(w->x, thread),
+                           .scratch_len = w->x->scratch_len};
+
+    for (size_t j = first; j < last; j++) {
+        nn_decode_row *row = w->d->slot[w->d->active[w->d->drawing[j]]].row;
+        const size_t p = row->n_out;
+        nn_rng rng = row->rng;
+
+        rng.pos += p;
+        row->out[p] = nn_sample(&alone, w->s, w->d->logits + j * V, V, &rng, row->logprob ? row->logprob + p : NULL,
+                                w->d->scratch + j * w->d->scratch_bytes);
+        row->n_out = p + 1;
+        row->stopped = row->out[p] == w->s->stop;
+    }
+}
+
+/* Lists the running rows and their next token; returns their number, *n_draw those whose logits are wanted. */
+static size_t plan_round(nn_decoder *d, size_t *n_draw)
+{
+    size_t n = 0;
+
+    *n_draw = 0;
+    for (size_t i = 0; i < d->n_slot; i++) {
+        slot *s = d->slot + i;
+
+        if (!s->row) continue;
+        d->active[n] = i;
+        d->ids[n] = s->fed < s->row->n_prompt ? s->row->prompt[s->fed] : s->row->out[s->fed - s->row->n_prompt];
+        d->len[n] = ++s->fed;
+        if (s->fed >= s->row->n_prompt) d->drawing[(*n_draw)++] = n;
+        n++;
+    }
+    return n;
+}
+
+/* Gives free slots to waiting rows; rows that want nothing pass by. Returns the next waiting row. */
+static size_t fill_slots(nn_decoder *d, nn_decode_row *rows, size_t next, size_t n, size_t max_t)
+{
+    (void)max_t; /* read by the assertion only */
+    for (size_t i = 0; i < d->n_slot; i++) {
+        if (d->slot[i].row) continue;
+        while (next < n && rows[next].max_new == 0) next++;
+        if (next == n) return n;
+        NN_ASSERT(rows[next].n_prompt >= 1 && rows[next].n_prompt <= max_t);
+        d->slot[i] = (slot){rows + next, next, 0};
+        next++;
+    }
+    return next;
+}
+
+void nn_decode_batch(const nn_model *m, nn_decoder *d, const nn_exec *x, nn_decode_row *rows, size_t n,
+                     const nn_sampler *s, void (*on_token)(void *ctx, size_t row, size_t pos, int32_t id), void *ctx)
+{
+    const size_t C = m->config.width, V = m->config.vocab, max_t = m->config.max_t;
+    draw_ctx draw = {d, m, x, s};
+    size_t n_draw = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        rows[i].n_out = 0;
+        rows[i].stopped = false;
+    }
+    memset(d->slot, 0, d->n_slot * sizeof *d->slot);
+    for (size_t next = 0;;) {
+        next = fill_slots(d, rows, next, n, max_t);
+        const size_t running = plan_round(d, &n_draw);
+        if (running == 0) return;
+
+        forward(d, m, x, running);
+        for (size_t j = 0; j < n_draw; j++)
+            memcpy(d->hidden + j * C, d->body.hidden + d->drawing[j] * C, C * sizeof *d->hidden);
+        if (n_draw) nn_linear_fwd(x, d->logits, d->hidden, nn_output_weight(m), NULL, n_draw, V, C);
+        nn_par_run(&x->par, n_draw, 4, draw_rows, &draw);
+
+        for (size_t j = 0; j < n_draw; j++) {
+            slot *done = d->slot + d->active[d->drawing[j]];
+            const nn_decode_row *row = done->row;
+
+            if (on_token) on_token(ctx, done->index, row->n_out - 1, row->out[row->n_out - 1]);
+            if (row->stopped || row->n_out == row->max_new || done->fed == max_t) done->row = NULL;
+        }
+    }
+}

@@ -1,0 +1,203 @@
+/* model_body.c - the decoder's forward pass: the one body that prefill, training and decoding run.
+ *
+ * Reads: model_impl.h, ops.h.   Read next: trainer_bwd.c (the same, backwards), decode.c (the same, over caches).
+ */
+#include "nn/model_impl.h"
+#include <string.h>
+
+/* --- buffers ---------------------------------------------------------------------------- */
+
+static void block_take(nn_block *b, nn_arena *a, const nn_config *c, size_t R)
+{
+    const size_t stream = c->width * sizeof(float), q = c->heads * c->head_dim * sizeof(float),
+                 kv = c->kv_heads * c->head_dim * sizeof(float), ff = c->ff * sizeof(float);
+
+    b->x = nn_arena_take(a, R, stream);
+    b->norm1 = nn_arena_take(a, R, stream);
+    b->rstd1 = nn_arena_take(a, R, sizeof(float));
+    b->q = nn_arena_take(a, R, q);
+    b->k = nn_arena_take(a, R, kv);
+    b->v = nn_arena_take(a, R, kv);
+    b->q_raw = c->qk_norm ? nn_arena_take(a, R, q) : b->q;
+    b->k_raw = c->qk_norm ? nn_arena_take(a, R, kv) : b->k;
+    b->rstd_q = c->qk_norm ? nn_arena_take(a, R, c->heads * sizeof(float)) : NULL;
+    b->rstd_k = c->qk_norm ? nn_arena_take(a, R, c->kv_heads * sizeof(float)) : NULL;
+    b->att = nn_arena_take(a, R, q);
+    b->mid = nn_arena_take(a, R, stream);
+    b->norm2 = nn_arena_take(a, R, stream);
+    b->rstd2 = nn_arena_take(a, R, sizeof(float));
+    b->gate = nn_arena_take(a, R, ff);
+    b->up = nn_arena_take(a, R, ff);
+    b->act = nn_arena_take(a, R, ff);
+}
+
+void nn_body_take(nn_body *b, nn_arena *a, const nn_config *c, size_t max_rows, size_t max_seg, bool share)
+{
+    nn_block one = {0};
+
+    memset(b, 0, sizeof *b);
+    b->max_rows = max_rows;
+    b->max_seg = max_seg;
+    b->block = nn_arena_take(a, c->layers, sizeof *b->block);
+    for (size_t l = 0; l < c->layers; l++) {
+        if (l == 0 || !share) block_take(&one, a, c, max_rows);
+        if (b->block) b->block[l] = one;
+    }
+    b->last = share ? one.x : nn_arena_take(a, max_rows, c->width * sizeof(float));
+    b->rstd = nn_arena_take(a, max_rows, sizeof(float));
+    b->hidden = nn_arena_take(a, max_rows, c->width * sizeof(float));
+    b->sum = nn_arena_take(a, max_rows, c->width * sizeof(float));
+    b->pos = nn_arena_take(a, max_rows, sizeof *b->pos);
+    b->pooled = nn_arena_take(a, max_seg, nn_pool_width(c) * sizeof(float));
+    b->arg = nn_arena_take(a, max_seg, c->width * sizeof *b->arg);
+    if (c->n_class) b->verdict = nn_arena_take(a, max_seg, c->n_class * sizeof(float));
+    if (c->n_category) b->category = nn_arena_take(a, max_seg, c->n_category * sizeof(float));
+}
+
+/* --- one block --------------------------------------------------------------------------- */
+
+typedef struct {
+    const nn_kern *k;
+    float *out;
+    const float *stream, *add;
+    size_t C;
+} stream_ctx;
+
+static void stream_rows(void *ctx, size_t first, size_t last, size_t thread)
+{
+    const stream_ctx *s = ctx;
+    const size_t at = first * s->C, n = (last - first) * s->C;
+
+    (void)thread;
+    if (s->out != s->stream) memcpy(s->out + at, s->stream + at, n * sizeof *s->out);
+    s->k->add(s->out + at, s->add + at, n);
+}
+
+/* out = stream + add; out may be stream */
+static void stream_add(const nn_exec *x, float *out, const float *stream, const float *add, size_t R, size_t C)
+{
+    stream_ctx s = {x->k, out, stream, add, C};
+
+    nn_par_run(&x->par, R, 64, stream_rows, &s);
+}
+
+/* 1. norm   2. three projections   3. q/k norm over each head's D values   4. rotation by position */
+void nn_block_qkv(nn_block *a, const nn_model *m, size_t l, const nn_exec *x, const int32_t *pos, size_t R)
+{
+    const nn_config *c = &m->config;
+    const nn_layer *w = m->w.layer + l;
+    const size_t C = c->width, H = c->heads, K = c->kv_heads, D = c->head_dim;
+    const bool half = c->rope == NN_ROPE_HALF;
+
+    nn_rmsnorm_fwd(x, a->norm1, a->rstd1, a->x, w->attn_norm, c->norm_eps, R, C);
+    nn_linear_fwd(x, a->q_raw, a->norm1, w->q, w->q_bias, R, H * D, C);
+    nn_linear_fwd(x, a->k_raw, a->norm1, w->k, w->k_bias, R, K * D, C);
+    nn_linear_fwd(x, a->v, a->norm1, w->v, w->v_bias, R, K * D, C);
+    if (c->qk_norm) {
+        nn_rmsnorm_fwd(x, a->q, a->rstd_q, a->q_raw, w->q_norm, c->norm_eps, R * H, D);
+        nn_rmsnorm_fwd(x, a->k, a->rstd_k, a->k_raw, w->k_norm, c->norm_eps, R * K, D);
+    }
+    nn_rope(x, a->q, pos, m->cos_t, m->sin_t, R, H, D, half, 1.0f);
+    nn_rope(x, a->k, pos, m->cos_t, m->sin_t, R, K, D, half, 1.0f);
+}
+
+/* mid = x + att Wo;  out = mid + Wdown swiglu(Wgate n, Wup n) with n = norm(mid) */
+void nn_block_out(float *out, nn_block *a, float *sum, const nn_model *m, size_t l, const nn_exec *x, size_t R)
+{
+    const nn_config *c = &m->config;
+    const nn_layer *w = m->w.layer + l;
+    const size_t C = c->width, F = c->ff;
+
+    nn_linear_fwd(x, sum, a->att, w->o, NULL, R, C, c->heads * c->head_dim);
+    stream_add(x, a->mid, a->x, sum, R, C);
+    nn_rmsnorm_fwd(x, a->norm2, a->rstd2, a->mid, w->ffn_norm, c->norm_eps, R, C);
+    nn_linear_fwd(x, a->gate, a->norm2, w->gate, NULL, R, F, C);
+    nn_linear_fwd(x, a->up, a->norm2, w->up, NULL, R, F, C);
+    nn_swiglu_fwd(x, a->act, a->gate, a->up, R, F);
+    nn_linear_fwd(x, sum, a->act, w->down, NULL, R, C, F);
+    stream_add(x, out, a->mid, sum, R, C);
+}
+
+/* --- the whole --------------------------------------------------------------------------- */
+
+static void positions(int32_t *pos, nn_segments seg, size_t max_t)
+{
+    (void)max_t; /* read by the assertion only */
+    for (size_t s = 0; s < seg.n_seg; s++) {
+        NN_ASSERT(seg.start[s] < seg.start[s + 1] && seg.start[s + 1] - seg.start[s] <= max_t);
+        for (size_t r = seg.start[s]; r < seg.start[s + 1]; r++) pos[r] = (int32_t)(r - seg.start[s]);
+    }
+}
+
+static void heads_fwd(nn_body *a, const nn_model *m, const nn_exec *x, nn_segments seg)
+{
+    const nn_config *c = &m->config;
+    const size_t P = nn_pool_width(c), S = seg.n_seg;
+
+    nn_pool_fwd(x, a->pooled, a->arg, a->hidden, seg, c->pool, c->width);
+    if (a->verdict) nn_linear_fwd(x, a->verdict, a->pooled, m->w.verdict, NULL, S, c->n_class, P);
+    if (a->category) nn_linear_fwd(x, a->category, a->pooled, m->w.category, NULL, S, c->n_category, P);
+}
+
+void nn_body_fwd(nn_body *a, const nn_model *m, const nn_exec *x, const nn_batch *b)
+{
+    const nn_config *c = &m->config;
+    const size_t C = c->width, R = b->seg.start[b->seg.n_seg];
+
+    NN_ASSERT(b->seg.n_seg > 0 && b->seg.start[0] == 0 && R <= a->max_rows && b->seg.n_seg <= a->max_seg);
+    a->n_rows = R;
+    positions(a->pos, b->seg, c->max_t);
+
+    nn_embed_fwd(x, a->block[0].x, m->w.embed, b->ids, R, C);
+    if (m->w.memory && b->mem_slot) nn_memory_fwd(x, a->block[0].x, m->w.memory, b->mem_slot, b->mem_start, R, C);
+    for (size_t l = 0; l < c->layers; l++) {
+        nn_block *blk = a->block + l;
+
+        nn_block_qkv(blk, m, l, x, a->pos, R);
+        nn_attn_fwd(x, blk->att, blk->q, blk->k, blk->v, b->seg, c->heads, c->kv_heads, c->head_dim);
+        nn_block_out(l + 1 < c->layers ? a->block[l + 1].x : a->last, blk, a->sum, m, l, x, R);
+    }
+    nn_rmsnorm_fwd(x, a->hidden, a->rstd, a->last, m->w.norm, c->norm_eps, R, C);
+    heads_fwd(a, m, x, b->seg);
+}
+
+/* --- next-token logits ------------------------------------------------------------------- */
+
+void nn_lm_take(nn_lm_chunk *k, nn_arena *a, const nn_config *c)
+{
+    memset(k, 0, sizeof *k);
+    if (!c->lm_head) return;
+    k->row = nn_arena_take(a, NN_LM_CHUNK, sizeof *k->row);
+    k->in = nn_arena_take(a, NN_LM_CHUNK, c->width * sizeof *k->in);
+    k->logits = nn_arena_take(a, NN_LM_CHUNK, c->vocab * sizeof *k->logits);
+    k->target = nn_arena_take(a, NN_LM_CHUNK, sizeof *k->target);
+    k->weight = nn_arena_take(a, NN_LM_CHUNK, sizeof *k->weight);
+    k->logprob = nn_arena_take(a, NN_LM_CHUNK, sizeof *k->logprob);
+}
+
+const float *nn_output_weight(const nn_model *m)
+{
+    return m->config.tied ? m->w.embed : m->w.output;
+}
+
+bool nn_lm_next(nn_lm_chunk *k, size_t *r, const float *hidden, const int32_t *target, const float *weight, size_t R,
+                size_t C)
+{
+    for (k->n = 0; *r < R && k->n < NN_LM_CHUNK; ++*r) {
+        if (target[*r] < 0) continue;
+        memcpy(k->in + k->n * C, hidden + *r * C, C * sizeof *k->in);
+        k->row[k->n] = *r;
+        k->target[k->n] = target[*r];
+        k->weight[k->n] = weight ? weight[*r] : 1.0f;
+        k->n++;
+    }
+    return k->n > 0;
+}
+
+double nn_lm_loss(nn_lm_chunk *k, const nn_model *m, const nn_exec *x)
+{
+    const size_t V = m->config.vocab;
+
+    nn_linear_fwd(x, k->logits, k->in, nn_output_weight(m), NULL, k->n, V, m->config.width);
+    return nn_xent(x, k->logprob, k->logits, k->logits, k->target, k->weight, k->n, V);
+}

@@ -1,0 +1,102 @@
+/* model_impl.h - the inside of a model and of what runs it; for nn/ and its tests only.
+ *
+ * Reads: model.h, params.h.   Read next: model.c, model_body.c.
+ * Why one body: prefill, training and decoding must give the same bits, so they run the same functions on the same
+ * kinds of buffers (nn_block). The trainer keeps one nn_block a layer for backward; in inference all layers share one.
+ * Ownership: everything here lives in the arena of the object that holds it.
+ */
+#ifndef NN_MODEL_IMPL_H
+#define NN_MODEL_IMPL_H
+#include "nn/model.h"
+#include "nn/params.h"
+
+/* --- weights ---------------------------------------------------------------------------- */
+#define NN_FIELD(field, name, gguf, rows, cols, init, decay, group, when) float *field;
+
+typedef struct {
+    NN_PARAMS_LAYER(NN_FIELD)
+} nn_layer;
+
+/* One value for every weight: the weights themselves, their gradients or a moment. Absent tensors are NULL. */
+typedef struct {
+    NN_PARAMS_FRONT(NN_FIELD)
+    nn_layer *layer; /* [L] */
+    NN_PARAMS_BACK(NN_FIELD)
+    float **at; /* [n_tensor] the same pointers in the order of the table */
+} nn_weights;
+#undef NN_FIELD
+
+typedef enum { NN_INIT_ZERO, NN_INIT_ONE, NN_INIT_NORMAL, NN_INIT_RESIDUAL, NN_INIT_SMALL } nn_init;
+enum { NN_GROUP_BODY, NN_GROUP_EMBED, NN_GROUP_MEMORY, NN_GROUP_HEADS, NN_GROUPS };
+
+struct nn_model {
+    nn_config config;
+    nn_arena arena;
+    nn_weights w;
+    nn_tensor *tensor; /* [n_tensor] */
+    nn_init *init;     /* [n_tensor] */
+    size_t n_tensor;
+    float *cos_t, *sin_t; /* [max_t, D/2] */
+};
+
+size_t nn_pool_width(const nn_config *c); /* P*C */
+size_t nn_config_tensors(const nn_config *c);
+/* Takes room for one value for every weight, in table order. */
+void nn_weights_take(nn_weights *w, nn_arena *a, const nn_config *c);
+
+/* --- activations ------------------------------------------------------------------------ */
+typedef struct {
+    float *x;                  /* [R,C] the residual stream that enters */
+    float *norm1, *rstd1;      /* [R,C] [R] */
+    float *q_raw, *k_raw;      /* [R,H,D] [R,K,D] before q/k norm; without that norm the same buffers as q, k */
+    float *rstd_q, *rstd_k;    /* [R,H] [R,K], NULL without */
+    float *q, *k, *v;          /* normalised and rotated; [R,H,D] [R,K,D] [R,K,D] */
+    float *att;                /* [R,H,D] */
+    float *mid;                /* [R,C] the stream after attention */
+    float *norm2, *rstd2;      /* [R,C] [R] */
+    float *gate, *up, *act;    /* [R,F] */
+} nn_block;
+
+typedef struct {
+    nn_block *block;           /* [L]; shared: all the same buffers */
+    float *last, *rstd;        /* [R,C] the stream after the last block; [R] */
+    float *hidden;             /* [R,C] after the final norm */
+    float *sum;                /* [R,C] a product on its way into the stream */
+    int32_t *pos;              /* [R] */
+    float *pooled;             /* [S,P*C] */
+    uint32_t *arg;             /* [S,C] the row that held each maximum */
+    float *verdict, *category; /* [S,2] [S,n_category]; NULL without the head */
+    size_t max_rows, max_seg;
+    size_t n_rows;             /* of the last forward */
+} nn_body;
+
+/* share: one block's buffers for all layers (inference). */
+void nn_body_take(nn_body *b, nn_arena *a, const nn_config *c, size_t max_rows, size_t max_seg, bool share);
+/* Embedding, memory, blocks, final norm, pooling, heads. */
+void nn_body_fwd(nn_body *a, const nn_model *m, const nn_exec *x, const nn_batch *b);
+
+/* The two halves of a block around attention: stream to q, k, v; then att to the stream `out`, which may be a->x. */
+void nn_block_qkv(nn_block *a, const nn_model *m, size_t l, const nn_exec *x, const int32_t *pos, size_t R);
+void nn_block_out(float *out, nn_block *a, float *sum, const nn_model *m, size_t l, const nn_exec *x, size_t R);
+
+/* --- next-token logits, some rows at a time ---------------------------------------------- */
+#define NN_LM_CHUNK 128u /* rows; changes memory, never a bit */
+
+typedef struct {
+    size_t n;                /* rows in use */
+    size_t *row;             /* [NN_LM_CHUNK] their numbers in the batch */
+    float *in;               /* [NN_LM_CHUNK,C] their hidden states */
+    float *logits;           /* [NN_LM_CHUNK,V] */
+    int32_t *target;         /* [NN_LM_CHUNK] */
+    float *weight, *logprob; /* [NN_LM_CHUNK] */
+} nn_lm_chunk;
+
+void nn_lm_take(nn_lm_chunk *k, nn_arena *a, const nn_config *c); /* nothing without an LM head */
+/* Gathers the next rows from *r on that have a target (>= 0) and moves *r past them; false when none is left.
+ * weight [R] NULL: ones. */
+bool nn_lm_next(nn_lm_chunk *k, size_t *r, const float *hidden, const int32_t *target, const float *weight, size_t R,
+                size_t C);
+/* Loss and log-probabilities of the gathered rows; the logits become their gradient. */
+double nn_lm_loss(nn_lm_chunk *k, const nn_model *m, const nn_exec *x);
+const float *nn_output_weight(const nn_model *m); /* [V,C]; the embedding when tied */
+#endif

@@ -1,0 +1,168 @@
+/* trainer.c - room for everything, forward with all activations kept, losses.
+ *
+ * Reads: trainer_impl.h.   Read next: trainer_bwd.c, optim.c, trainer_file.c.
+ */
+#include "nn/trainer_impl.h"
+#include <string.h>
+
+/* --- build ------------------------------------------------------------------------------ */
+
+static void scratch_take(nn_trainer *t, nn_arena *a, const nn_config *c, size_t R, size_t S)
+{
+    const size_t stream = c->width * sizeof(float), q = c->heads * c->head_dim * sizeof(float),
+                 kv = c->kv_heads * c->head_dim * sizeof(float), ff = c->ff * sizeof(float);
+
+    t->dx = nn_arena_take(a, R, stream);
+    t->dhidden = nn_arena_take(a, R, stream);
+    t->dnorm = nn_arena_take(a, R, stream);
+    t->dq = nn_arena_take(a, R, q);
+    t->dk = nn_arena_take(a, R, kv);
+    t->dv = nn_arena_take(a, R, kv);
+    t->dq_raw = c->qk_norm ? nn_arena_take(a, R, q) : t->dq;
+    t->dk_raw = c->qk_norm ? nn_arena_take(a, R, kv) : t->dk;
+    t->datt = nn_arena_take(a, R, q);
+    t->dgate = nn_arena_take(a, R, ff);
+    t->dup = nn_arena_take(a, R, ff);
+    t->dact = nn_arena_take(a, R, ff);
+    t->din = c->lm_head ? nn_arena_take(a, NN_LM_CHUNK, stream) : NULL;
+    t->dpooled = nn_arena_take(a, S, nn_pool_width(c) * sizeof(float));
+}
+
+static void trainer_layout(nn_trainer *t, nn_arena *a, const nn_config *c, nn_trainer_options o)
+{
+    const size_t R = o.max_rows, S = o.max_seg;
+
+    nn_weights_take(&t->grad, a, c);
+    nn_weights_take(&t->moment1, a, c);
+    nn_weights_take(&t->moment2, a, c);
+    t->grad_output = c->lm_head && c->tied ? nn_arena_take(a, c->vocab, c->width * sizeof(float)) : NULL;
+    nn_body_take(&t->body, a, c, R, S, false);
+    nn_lm_take(&t->lm, a, c);
+    t->logprob = nn_arena_take(a, R, sizeof(float));
+    if (c->n_class) {
+        t->p = nn_arena_take(a, S, sizeof(float));
+        t->dverdict = nn_arena_take(a, S, c->n_class * sizeof(float));
+    }
+    if (c->n_category) {
+        t->p_category = nn_arena_take(a, S, c->n_category * sizeof(float));
+        t->dcategory = nn_arena_take(a, S, c->n_category * sizeof(float));
+    }
+    scratch_take(t, a, c, R, S);
+}
+
+size_t nn_trainer_bytes(const nn_config *c, nn_trainer_options o)
+{
+    nn_trainer t = {0};
+    nn_arena dry = {0};
+
+    trainer_layout(&t, &dry, c, o);
+    return dry.used;
+}
+
+nn_status nn_trainer_build(nn_trainer **out, nn_model *m, nn_trainer_options o, nn_err *err)
+{
+    nn_trainer *t = NULL;
+    void *block = NULL;
+    nn_status st;
+
+    *out = NULL;
+    if (o.max_rows == 0 || o.max_seg == 0 || o.max_seg > o.max_rows) {
+        st = nn_fail(err, NN_USAGE, "trainer: %zu rows in %zu segments, want at least one row a segment", o.max_rows,
+                     o.max_seg);
+        goto done;
+    }
+    if ((st = nn_alloc(&block, 1, sizeof *t, err)) != NN_OK) goto done;
+    t = block;
+    if ((st = nn_arena_open(&t->arena, nn_trainer_bytes(&m->config, o), err)) != NN_OK) goto done;
+    trainer_layout(t, &t->arena, &m->config, o);
+    t->m = m;
+    t->power1 = t->power2 = 1.0;
+    *out = t;
+    t = NULL;
+done:
+    nn_trainer_free(t);
+    return st;
+}
+
+void nn_trainer_free(nn_trainer *t)
+{
+    if (!t) return;
+    nn_arena_free(&t->arena);
+    nn_free(t);
+}
+
+/* --- forward ----------------------------------------------------------------------------- */
+
+/* Only rows with a target pass the output matrix, some at a time: R*V logits are never there at once. */
+static double next_loss(nn_trainer *t, const nn_exec *x)
+{
+    const nn_targets *y = &t->target;
+    const size_t R = t->body.n_rows;
+    double loss = 0.0;
+
+    memset(t->logprob, 0, R * sizeof *t->logprob);
+    for (size_t r = 0; nn_lm_next(&t->lm, &r, t->body.hidden, y->next, y->next_weight, R, t->m->config.width);) {
+        loss += nn_lm_loss(&t->lm, t->m, x);
+        for (size_t i = 0; i < t->lm.n; i++) t->logprob[t->lm.row[i]] = t->lm.logprob[i];
+    }
+    return loss;
+}
+
+nn_losses nn_trainer_fwd(nn_trainer *t, const nn_exec *x, const nn_batch *b, const nn_targets *y)
+{
+    const nn_config *c = &t->m->config;
+    const size_t S = b->seg.n_seg;
+    nn_losses out = {0.0, 0.0, 0.0, 0.0};
+
+    NN_ASSERT((!y->next || c->lm_head) && (!y->label || c->n_class) && (!y->category || c->n_category));
+    t->batch = *b;
+    t->target = *y;
+    nn_body_fwd(&t->body, t->m, x, b);
+    if (y->next) out.next_loss = next_loss(t, x);
+    if (y->label)
+        out.label_loss =
+            nn_verdict_loss(x, t->p, t->dverdict, t->body.verdict, y->offset, y->label, y->label_weight, S);
+    if (y->category)
+        out.category_loss = nn_category_loss(x, t->p_category, t->dcategory, t->body.category, y->category,
+                                             y->category_weight, S, c->n_category);
+    out.loss = out.next_loss + out.label_loss + out.category_loss;
+    return out;
+}
+
+const float *nn_trainer_logprob(const nn_trainer *t)
+{
+    return t->logprob;
+}
+
+const float *nn_trainer_p(const nn_trainer *t)
+{
+    return t->p;
+}
+
+/* --- gradients as the caller sees them --------------------------------------------------- */
+
+void nn_trainer_fold(nn_trainer *t)
+{
+    const size_t n = t->grad_output ? t->m->config.vocab * t->m->config.width : 0;
+
+    for (size_t i = 0; i < n; i++) {
+        t->grad.embed[i] += t->grad_output[i];
+        t->grad_output[i] = 0.0f;
+    }
+}
+
+void nn_trainer_zero(nn_trainer *t)
+{
+    const nn_config *c = &t->m->config;
+
+    for (size_t i = 0; i < t->m->n_tensor; i++)
+        memset(t->grad.at[i], 0, t->m->tensor[i].rows * t->m->tensor[i].cols * sizeof(float));
+    if (t->grad_output) memset(t->grad_output, 0, c->vocab * c->width * sizeof(float));
+}
+
+float *nn_trainer_grad(nn_trainer *t, size_t tensor)
+{
+    NN_ASSERT(tensor < t->m->n_tensor);
+    if (t->grad.at[tensor] == t->grad.embed) nn_trainer_fold(t);
+    return t->grad.at[tensor];
+}

@@ -1,0 +1,122 @@
+/* trainer_bwd.c - the decoder's backward pass: model_body.c from its last line to its first.
+ *
+ * Reads: trainer_impl.h, ops.h.   Read next: optim.c.
+ * dx is the gradient of the residual stream; where forward added a branch to the stream, the branch's gradient is
+ * computed from dx and then added to it.
+ */
+#include "nn/trainer_impl.h"
+#include <string.h>
+
+static void zero(float *y, size_t n)
+{
+    memset(y, 0, n * sizeof *y);
+}
+
+/* The logits of a chunk are computed again: keeping R*V of them would cost more than the product. */
+static void next_bwd(nn_trainer *t, const nn_exec *x)
+{
+    const nn_config *c = &t->m->config;
+    const nn_targets *y = &t->target;
+    const size_t R = t->body.n_rows, C = c->width;
+    float *dw = c->tied ? t->grad_output : t->grad.output;
+
+    for (size_t r = 0; nn_lm_next(&t->lm, &r, t->body.hidden, y->next, y->next_weight, R, C);) {
+        nn_lm_loss(&t->lm, t->m, x);
+        nn_linear_bwd(x, t->din, dw, NULL, t->lm.logits, t->lm.in, nn_output_weight(t->m), t->lm.n, c->vocab, C, false);
+        for (size_t i = 0; i < t->lm.n; i++)
+            memcpy(t->dhidden + t->lm.row[i] * C, t->din + i * C, C * sizeof *t->dhidden);
+    }
+}
+
+static void heads_bwd(nn_trainer *t, const nn_exec *x)
+{
+    const nn_config *c = &t->m->config;
+    const nn_body *a = &t->body;
+    const nn_segments seg = t->batch.seg;
+    const size_t S = seg.n_seg, P = nn_pool_width(c);
+
+    zero(t->dpooled, S * P);
+    if (t->target.label)
+        nn_linear_bwd(x, t->dpooled, t->grad.verdict, NULL, t->dverdict, a->pooled, t->m->w.verdict, S, c->n_class, P,
+                      true);
+    if (t->target.category)
+        nn_linear_bwd(x, t->dpooled, t->grad.category, NULL, t->dcategory, a->pooled, t->m->w.category, S,
+                      c->n_category, P, true);
+    nn_pool_bwd(x, t->dhidden, t->dpooled, a->arg, seg, c->pool, c->width);
+}
+
+/* out = mid + Wdown swiglu(Wgate n, Wup n), n = norm(mid): dx of out becomes dx of mid */
+static void ffn_bwd(nn_trainer *t, size_t l, const nn_exec *x)
+{
+    const nn_config *c = &t->m->config;
+    const nn_block *a = t->body.block + l;
+    const nn_layer *w = t->m->w.layer + l;
+    nn_layer *g = t->grad.layer + l;
+    const size_t R = t->body.n_rows, C = c->width, F = c->ff;
+
+    nn_linear_bwd(x, t->dact, g->down, NULL, t->dx, a->act, w->down, R, C, F, false);
+    nn_swiglu_bwd(x, t->dgate, t->dup, t->dact, a->gate, a->up, R, F);
+    nn_linear_bwd(x, t->dnorm, g->gate, NULL, t->dgate, a->norm2, w->gate, R, F, C, false);
+    nn_linear_bwd(x, t->dnorm, g->up, NULL, t->dup, a->norm2, w->up, R, F, C, true);
+    nn_rmsnorm_bwd(x, t->dx, g->ffn_norm, t->dnorm, a->mid, w->ffn_norm, a->rstd2, R, C);
+}
+
+/* mid = x + Wo att: leaves the gradients of the rotated q and k, and of v */
+static void att_bwd(nn_trainer *t, size_t l, const nn_exec *x)
+{
+    const nn_config *c = &t->m->config;
+    const nn_block *a = t->body.block + l;
+    const size_t R = t->body.n_rows, C = c->width, H = c->heads, K = c->kv_heads, D = c->head_dim;
+
+    nn_linear_bwd(x, t->datt, t->grad.layer[l].o, NULL, t->dx, a->att, t->m->w.layer[l].o, R, C, H * D, false);
+    zero(t->dq, R * H * D);
+    zero(t->dk, R * K * D);
+    zero(t->dv, R * K * D);
+    nn_attn_bwd(x, t->dq, t->dk, t->dv, t->datt, a->q, a->k, a->v, t->batch.seg, H, K, D);
+}
+
+/* Back through rotation, q/k norm, the projections and the norm: dx of mid becomes dx of x */
+static void qkv_bwd(nn_trainer *t, size_t l, const nn_exec *x)
+{
+    const nn_config *c = &t->m->config;
+    const nn_block *a = t->body.block + l;
+    const nn_layer *w = t->m->w.layer + l;
+    nn_layer *g = t->grad.layer + l;
+    const size_t R = t->body.n_rows, C = c->width, H = c->heads, K = c->kv_heads, D = c->head_dim;
+    const bool half = c->rope == NN_ROPE_HALF;
+
+    nn_rope(x, t->dq, t->body.pos, t->m->cos_t, t->m->sin_t, R, H, D, half, -1.0f);
+    nn_rope(x, t->dk, t->body.pos, t->m->cos_t, t->m->sin_t, R, K, D, half, -1.0f);
+    if (c->qk_norm) {
+        zero(t->dq_raw, R * H * D);
+        zero(t->dk_raw, R * K * D);
+        nn_rmsnorm_bwd(x, t->dq_raw, g->q_norm, t->dq, a->q_raw, w->q_norm, a->rstd_q, R * H, D);
+        nn_rmsnorm_bwd(x, t->dk_raw, g->k_norm, t->dk, a->k_raw, w->k_norm, a->rstd_k, R * K, D);
+    }
+    nn_linear_bwd(x, t->dnorm, g->q, g->q_bias, t->dq_raw, a->norm1, w->q, R, H * D, C, false);
+    nn_linear_bwd(x, t->dnorm, g->k, g->k_bias, t->dk_raw, a->norm1, w->k, R, K * D, C, true);
+    nn_linear_bwd(x, t->dnorm, g->v, g->v_bias, t->dv, a->norm1, w->v, R, K * D, C, true);
+    nn_rmsnorm_bwd(x, t->dx, g->attn_norm, t->dnorm, a->x, w->attn_norm, a->rstd1, R, C);
+}
+
+void nn_trainer_bwd(nn_trainer *t, const nn_exec *x)
+{
+    const nn_config *c = &t->m->config;
+    const nn_batch *b = &t->batch;
+    const nn_body *a = &t->body;
+    const size_t R = a->n_rows, C = c->width;
+
+    zero(t->dhidden, R * C);
+    if (t->target.next) next_bwd(t, x);
+    if (t->target.label || t->target.category) heads_bwd(t, x);
+
+    zero(t->dx, R * C);
+    nn_rmsnorm_bwd(x, t->dx, t->grad.norm, t->dhidden, a->last, t->m->w.norm, a->rstd, R, C);
+    for (size_t l = c->layers; l-- > 0;) {
+        ffn_bwd(t, l, x);
+        att_bwd(t, l, x);
+        qkv_bwd(t, l, x);
+    }
+    if (t->grad.memory && b->mem_slot) nn_memory_bwd(x, t->grad.memory, t->dx, b->mem_slot, b->mem_start, R, C);
+    nn_embed_bwd(x, t->grad.embed, t->dx, b->ids, R, C);
+}

@@ -1,0 +1,40 @@
+/* trainer_impl.h - the inside of a trainer; for nn/ and its tests only.
+ *
+ * Reads: model_impl.h, trainer.h.   Read next: trainer.c (build, forward), trainer_bwd.c, optim.c, trainer_file.c.
+ */
+#ifndef NN_TRAINER_IMPL_H
+#define NN_TRAINER_IMPL_H
+#include "nn/model_impl.h"
+#include "nn/trainer.h"
+
+struct nn_trainer {
+    nn_arena arena;
+    nn_model *m; /* borrowed */
+
+    /* what step needs */
+    nn_weights grad, moment1, moment2;
+    float *grad_output;     /* [V,C] the output matrix's share of a tied embedding's gradient; NULL when not tied */
+    size_t steps;
+    double power1, power2;  /* beta1^steps, beta2^steps as running products */
+
+    /* what backward needs of the last forward */
+    nn_body body;
+    nn_lm_chunk lm;
+    nn_batch batch;
+    nn_targets target;
+    float *logprob;                          /* [R] */
+    float *p, *p_category;                   /* [S] [S,n_category] */
+    float *dverdict, *dcategory;             /* [S,2] [S,n_category] gradients of the heads' logits */
+
+    /* [scratch] of backward */
+    float *dx, *dhidden, *dnorm;             /* [R,C] */
+    float *dq, *dk, *dv, *dq_raw, *dk_raw;   /* [R,H,D] [R,K,D]; raw: the same buffers without q/k norm */
+    float *datt;                             /* [R,H,D] */
+    float *dgate, *dup, *dact;               /* [R,F] */
+    float *din;                              /* [NN_LM_CHUNK,C] */
+    float *dpooled;                          /* [S,P*C] */
+};
+
+/* Closes the sum of a tied embedding's gradient: adds the output matrix's share, which is then 0. */
+void nn_trainer_fold(nn_trainer *t);
+#endif
