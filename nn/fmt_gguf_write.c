@@ -1,0 +1,212 @@
+/* fmt_gguf_write.c - writes GGUF version 3: the same bytes for the same calls.
+ *
+ * Reads: fmt_gguf.c (the format), sink.h.
+ * Keys, infos and data grow in three runs, joined at the end behind the header; tensor data is aligned to 32 bytes. The finished
+ * bytes are read once by our own reader, so a key or tensor put twice is found here and not by who receives the file.
+ */
+#include "nn/arena.h"
+#include "nn/gguf_impl.h"
+#include "nn/sink.h"
+#include <math.h>
+#include <string.h>
+
+struct nn_gguf_writer {
+    nn_sink keys, infos, data, whole;
+    size_t n_keys, n_tensors;
+    nn_err err; /* the first refused call */
+};
+
+nn_status nn_gguf_writer_build(nn_gguf_writer **out, nn_err *err)
+{
+    return nn_alloc((void **)out, 1, sizeof **out, err);
+}
+
+void nn_gguf_writer_free(nn_gguf_writer *w)
+{
+    if (!w) return;
+    nn_sink_free(&w->keys);
+    nn_sink_free(&w->infos);
+    nn_sink_free(&w->data);
+    nn_sink_free(&w->whole);
+    nn_free(w);
+}
+
+/* --- keys ------------------------------------------------------------------------------------------ */
+
+static void add_string(nn_sink *s, const char *text, size_t len)
+{
+    nn_sink_u64(s, len);
+    nn_sink_add(s, text, len);
+}
+
+static void add_f32(nn_sink *s, float v)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &v, sizeof bits);
+    nn_sink_u32(s, bits);
+}
+
+/* Key and type; the value follows. */
+static void begin_key(nn_gguf_writer *w, const char *key, nn_gg_type type)
+{
+    w->n_keys++;
+    add_string(&w->keys, key, strlen(key));
+    nn_sink_u32(&w->keys, (uint32_t)type);
+}
+
+static void begin_array(nn_gguf_writer *w, const char *key, nn_gg_type elem, size_t n)
+{
+    begin_key(w, key, NN_GG_ARRAY);
+    nn_sink_u32(&w->keys, (uint32_t)elem);
+    nn_sink_u64(&w->keys, n);
+}
+
+void nn_gguf_put_u32(nn_gguf_writer *w, const char *key, uint32_t v)
+{
+    begin_key(w, key, NN_GG_U32);
+    nn_sink_u32(&w->keys, v);
+}
+
+void nn_gguf_put_u64(nn_gguf_writer *w, const char *key, uint64_t v)
+{
+    begin_key(w, key, NN_GG_U64);
+    nn_sink_u64(&w->keys, v);
+}
+
+void nn_gguf_put_f32(nn_gguf_writer *w, const char *key, float v)
+{
+    begin_key(w, key, NN_GG_F32);
+    add_f32(&w->keys, v);
+}
+
+void nn_gguf_put_bool(nn_gguf_writer *w, const char *key, bool v)
+{
+    begin_key(w, key, NN_GG_BOOL);
+    nn_sink_u8(&w->keys, v ? 1u : 0u);
+}
+
+void nn_gguf_put_str(nn_gguf_writer *w, const char *key, const char *v)
+{
+    begin_key(w, key, NN_GG_STRING);
+    add_string(&w->keys, v, strlen(v));
+}
+
+void nn_gguf_put_strs(nn_gguf_writer *w, const char *key, const char *const *v, const size_t *len, size_t n)
+{
+    begin_array(w, key, NN_GG_STRING, n);
+    for (size_t i = 0; i < n; i++) add_string(&w->keys, v[i], len ? len[i] : strlen(v[i]));
+}
+
+void nn_gguf_put_f32s(nn_gguf_writer *w, const char *key, const float *v, size_t n)
+{
+    begin_array(w, key, NN_GG_F32, n);
+    for (size_t i = 0; i < n; i++) add_f32(&w->keys, v[i]);
+}
+
+void nn_gguf_put_i32s(nn_gguf_writer *w, const char *key, const int32_t *v, size_t n)
+{
+    begin_array(w, key, NN_GG_I32, n);
+    for (size_t i = 0; i < n; i++) nn_sink_u32(&w->keys, (uint32_t)v[i]);
+}
+
+/* --- tensors ---------------------------------------------------------------------------------------- */
+
+static bool type_id(nn_dtype type, uint32_t *id)
+{
+    switch (type) {
+    case NN_F32: *id = NN_GG_TYPE_F32; return true;
+    case NN_F16: *id = NN_GG_TYPE_F16; return true;
+    case NN_BF16: *id = NN_GG_TYPE_BF16; return true;
+    case NN_Q8_0: *id = NN_GG_TYPE_Q8_0; return true;
+    case NN_I64:
+    case NN_DTYPE_OTHER: break;
+    }
+    return false;
+}
+
+/* A weight that is not a number must never reach a file. */
+static bool all_finite(const float *data, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(data[i])) return false;
+    return true;
+}
+
+void nn_gguf_put_tensor(nn_gguf_writer *w, const char *name, nn_dtype type, const float *data, size_t rows, size_t cols)
+{
+    const size_t n = rows ? rows * cols : cols;
+    uint32_t id = 0;
+
+    if (!type_id(type, &id)) {
+        nn_fail(&w->err, NN_USAGE, "tensor %s: a storage type for reading only, want F32, F16, BF16 or Q8_0", name);
+        return;
+    }
+    if (type == NN_Q8_0 && cols % 32 != 0) {
+        nn_fail(&w->err, NN_USAGE, "tensor %s: rows of %zu numbers in Q8_0, want a multiple of 32", name, cols);
+        return;
+    }
+    if (!all_finite(data, n)) {
+        nn_fail(&w->err, NN_CONTENT, "tensor %s: holds a NaN or an infinity", name);
+        return;
+    }
+    w->n_tensors++;
+    nn_sink_pad(&w->data, NN_GG_ALIGN, 0);
+    add_string(&w->infos, name, strlen(name));
+    nn_sink_u32(&w->infos, rows ? 2 : 1);
+    nn_sink_u64(&w->infos, cols);
+    if (rows) nn_sink_u64(&w->infos, rows);
+    nn_sink_u32(&w->infos, id);
+    nn_sink_u64(&w->infos, w->data.len);
+    unsigned char *room = nn_sink_room(&w->data, nn_dtype_bytes(type, n));
+    if (room) nn_dtype_from_f32(room, type, data, n);
+}
+
+/* --- the whole file ---------------------------------------------------------------------------------- */
+
+static nn_status join(nn_gguf_writer *w, nn_err *err)
+{
+    nn_sink *s = &w->whole;
+    nn_status st;
+
+    if (w->err.status != NN_OK) return nn_fail(err, w->err.status, "%s", w->err.text);
+    if ((st = nn_sink_status(&w->keys, err)) != NN_OK || (st = nn_sink_status(&w->infos, err)) != NN_OK ||
+        (st = nn_sink_status(&w->data, err)) != NN_OK)
+        return st;
+    nn_sink_free(s);
+    nn_sink_u32(s, NN_GG_MAGIC);
+    nn_sink_u32(s, NN_GG_VERSION);
+    nn_sink_u64(s, w->n_tensors);
+    nn_sink_u64(s, w->n_keys);
+    nn_sink_add(s, w->keys.bytes, w->keys.len);
+    nn_sink_add(s, w->infos.bytes, w->infos.len);
+    nn_sink_pad(s, NN_GG_ALIGN, 0);
+    nn_sink_add(s, w->data.bytes, w->data.len);
+    nn_sink_pad(s, NN_GG_ALIGN, 0);
+    return nn_sink_status(s, err);
+}
+
+nn_status nn_gguf_bytes(nn_gguf_writer *w, const unsigned char **bytes, size_t *len, nn_err *err)
+{
+    nn_gguf *check = NULL;
+    nn_status st;
+
+    *bytes = NULL;
+    *len = 0;
+    if ((st = join(w, err)) != NN_OK) return st;
+    if ((st = nn_gguf_open_memory(&check, w->whole.bytes, w->whole.len, "gguf writer", err)) != NN_OK) return st;
+    nn_gguf_close(check);
+    *bytes = w->whole.bytes;
+    *len = w->whole.len;
+    return NN_OK;
+}
+
+nn_status nn_gguf_save(nn_gguf_writer *w, const char *path, nn_err *err)
+{
+    const unsigned char *bytes = NULL;
+    size_t len = 0;
+    nn_status st;
+
+    if ((st = nn_gguf_bytes(w, &bytes, &len, err)) != NN_OK) return st;
+    return nn_file_write(path, bytes, len, err);
+}
