@@ -49,16 +49,20 @@ CLI_OBJ := $(call obj,$(CLI_SRC))
 TEST_OBJ := $(call obj,$(wildcard tests/test_*.c tests/support.c))
 BENCHES := $(patsubst bench/%.c,$(B)/%,$(wildcard bench/bench_*.c))
 LIB     := $(B)/libparapet.a
+SCRIPT  := $(B)/libscript.a
 CLI     := $(if $(wildcard guard/main.c),$(B)/parapet)
+PUBLIC  := guard/parapet.h guard/taxonomy.h nn/err.h
 ALL_OBJ := $(LIB_OBJ) $(LUA_OBJ) $(CLI_OBJ) $(TEST_OBJ)
 
 # The part that goes on a machine without Lua, jansson, zlib or threads: classify from memory.
 EMBEDDED := $(wildcard nn/err.c nn/arena.c nn/cursor.c nn/rng.c nn/sha256.c nn/mathf.c nn/par.c nn/exec.c \
-            nn/kern_*.c nn/op_*.c nn/model*.c nn/decode.c nn/gguf.c nn/fmt_gguf.c nn/tok*.c nn/unicode*.c \
+            nn/kern_*.c nn/op_*.c nn/model*.c nn/decode.c nn/dtype.c nn/fmt_gguf.c nn/fmt_gguf_get.c \
+            nn/fmt_gguf_open.c nn/tok*.c nn/unicode*.c \
             guard/classify.c guard/ngram.c guard/gguard.c guard/text.c tests/embedded_driver.c)
 
 .PHONY: all objects demo deps deps-check test lint bench embedded install uninstall clean help
 .DELETE_ON_ERROR:
+.SECONDARY:
 
 all: $(LIB) $(CLI) ## library and command line; build/parapet is a link to the last default build
 ifeq ($(origin B)$(CLI),file$(B)/parapet)
@@ -70,21 +74,23 @@ $(B)/%.o: %.c Makefile
 	$(CC) $(BASE) $(OPT) $(EXTRA) $(CFLAGS) -c $< -o $@
 
 $(LIB): $(LIB_OBJ)
+$(SCRIPT): $(LUA_OBJ)
+$(LIB) $(SCRIPT):
 	@rm -f $@
 	ar rcs $@ $^
 
-$(B)/parapet: $(CLI_OBJ) $(LUA_OBJ) $(LIB)
+$(B)/parapet: $(CLI_OBJ) $(SCRIPT) $(LIB)
 	$(CC) $(SANFLAGS) $(OMPFLAG) $(LDFLAGS) $^ $(LIBS) -o $@
 
-$(B)/test_all: $(TEST_OBJ) $(LUA_OBJ) $(LIB)
+$(B)/test_all: $(TEST_OBJ) $(SCRIPT) $(LIB)
 	$(CC) $(SANFLAGS) $(OMPFLAG) $(LDFLAGS) $^ -lcriterion $(LIBS) -o $@
 
-$(B)/bench_%: $(B)/bench/bench_%.o $(LUA_OBJ) $(LIB)
+$(B)/bench_%: $(B)/bench/bench_%.o $(SCRIPT) $(LIB)
 	$(CC) $(SANFLAGS) $(OMPFLAG) $(LDFLAGS) $^ $(LIBS) -o $@
 
 objects: $(ALL_OBJ)
 
--include $(ALL_OBJ:.o=.d)
+-include $(ALL_OBJ:.o=.d) $(wildcard $(B)/bench/*.d)
 
 # --- packages ------------------------------------------------------------------------------------
 DEPS       := build-essential clang libcriterion-dev liblua5.4-dev libjansson-dev zlib1g-dev libstb-dev libomp-dev
@@ -130,16 +136,16 @@ embedded: ## the inference part alone: plain cc -std=c99 and libm
 	@mkdir -p $(B)
 	$(CC) -std=c99 -O2 $(FP) -I. $(EMBEDDED) -lm $(if $(wildcard tests/embedded_driver.c),,-shared -fPIC) -o $(B)/embedded
 
-install: all ## copy into DESTDIR/PREFIX
-	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin lib include share/parapet)
+install: all ## copy into DESTDIR/PREFIX; users compile with -I PREFIX/include/parapet
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin lib include/parapet share/parapet)
 	$(if $(CLI),install -m 755 $(CLI) $(DESTDIR)$(PREFIX)/bin/)
 	install -m 644 $(LIB) $(DESTDIR)$(PREFIX)/lib/
-	$(if $(wildcard guard/parapet.h),install -m 644 guard/parapet.h $(DESTDIR)$(PREFIX)/include/)
+	cp --parents $(PUBLIC) $(DESTDIR)$(PREFIX)/include/parapet/
 	$(if $(wildcard data/guard.gguf),install -m 644 data/guard.gguf $(DESTDIR)$(PREFIX)/share/parapet/)
 
 uninstall: ## remove what install copied
-	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,bin/parapet lib/libparapet.a include/parapet.h share/parapet/guard.gguf)
-	-rmdir $(DESTDIR)$(PREFIX)/share/parapet
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,bin/parapet lib/libparapet.a)
+	rm -rf $(addprefix $(DESTDIR)$(PREFIX)/,include/parapet share/parapet)
 
 clean: ## remove build/
 	rm -rf build
