@@ -245,7 +245,7 @@ static bool is_integer(double y)
 
 static bool is_odd(double y)
 {
-    return fabs(y) < 0x1p53 && is_integer(y) && !is_integer(0.5 * y);
+    return is_integer(y) && !is_integer(0.5 * y);
 }
 
 /* x^y = sign exp(y log |x|); special values as in ISO C99, F.9.4.4. */

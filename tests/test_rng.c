@@ -69,6 +69,16 @@ Test(rng, below_stays_below_and_is_even)
     }
 }
 
+/* 4 of 3 * 2^62 inputs share 3 outputs: without rejection multiples of 3 come twice as often. */
+Test(rng, below_has_no_bias_for_large_n)
+{
+    size_t count[3] = {0};
+    nn_rng r = nn_rng_at(15, "bias", 0);
+
+    for (size_t i = 0; i < 6000; i++) count[nn_rng_below(&r, UINT64_C(0xc000000000000000)) % 3]++;
+    for (size_t i = 0; i < 3; i++) cr_expect(count[i] > 1850 && count[i] < 2150, "%zu: %zu of 6000", i, count[i]);
+}
+
 Test(rng, floats_fill_the_unit_interval)
 {
     double sum = 0, low = 1, high = 0, sum2 = 0;
