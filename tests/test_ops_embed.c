@@ -5,7 +5,7 @@
 
 enum { V = 5, R = 6, C = 9 };
 static const int32_t ids[R] = {3, 0, 3, 4, 3, 0}; /* 1 and 2 never occur */
-static const uint32_t slot[] = {2, 2, 0, 1, 2, 4, 4};
+static const uint32_t slot[] = {2, 2, 0, 1, 2, 2, 4};
 static const size_t start[R + 1] = {0, 2, 2, 3, 5, 6, 7}; /* row 0 hits slot 2 twice, row 1 none */
 
 typedef struct {

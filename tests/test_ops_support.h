@@ -7,7 +7,7 @@
 #include "nn/exec.h"
 #include "tests/support.h"
 
-/* Uniform in [-size, size), a function of `row` and position alone. */
+/* In [-size, size), with full mantissas; a function of `row` and position alone. */
 void fill_random(float *x, size_t n, float size, uint64_t row);
 /* sum c_i y_i in double: turns an op's output into the one number whose gradient is checked (dy = c). */
 double weigh(const float *c, const float *y, size_t n);
