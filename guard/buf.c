@@ -101,11 +101,18 @@ static bool odd_number(char *out, double v)
     return true;
 }
 
+/* "-0" would be read back as an integer without a sign. */
+static void keep_sign(char *out)
+{
+    if (strcmp(out, "-0") == 0) strcpy(out, "-0.0");
+}
+
 void guard_fmt_double(char *out, double v)
 {
     if (odd_number(out, v)) return;
     snprintf(out, 32, "%.17g", v);
     point_only(out);
+    keep_sign(out);
 }
 
 void guard_fmt_fixed(char *out, double v, int digits)
@@ -125,6 +132,7 @@ void guard_json_float(guard_buf *b, float v)
     }
     snprintf(text, sizeof text, "%.9g", (double)v);
     point_only(text);
+    keep_sign(text);
     guard_buf_str(b, text);
 }
 
