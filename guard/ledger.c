@@ -171,7 +171,7 @@ static nn_status parse_fields(guard_entry *e, const json_t *o, const char *where
     nn_status st = NN_OK;
 
     if (!kind || (strcmp(kind, "stage") != 0 && strcmp(kind, "rule") != 0)) return bad(where, "a kind other than stage and rule", err);
-    if (!name || strlen(name) >= sizeof e->name) return bad(where, "no name", err);
+    if (!name || !name[0] || strlen(name) >= sizeof e->name) return bad(where, "no name", err);
     e->rule = kind[0] == 'r';
     memcpy(e->name, name, strlen(name) + 1);
     if ((st = get_count(&n, o, "n", where, err)) != NN_OK) return st;
