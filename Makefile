@@ -125,7 +125,7 @@ lint: ## warnings as errors in both compilers, cppcheck, luacheck, no libm funct
 	@$(MAKE) --no-print-directory CC=gcc B=build/lint-gcc WERROR=-Werror objects build/lint-gcc/libparapet.a
 	@$(MAKE) --no-print-directory CC=clang B=build/lint-clang WERROR=-Werror objects
 	cppcheck -q --std=c99 --enable=warning,portability --inline-suppr --error-exitcode=1 -I. nn guard
-	@set -- $$(find scripts tests/lua -name '*.lua'); [ $$# = 0 ] || luacheck -q --std lua54 --no-max-line-length --no-unused-args "$$@"
+	@set -- $$(find scripts tests/lua -name '*.lua'); [ $$# = 0 ] || luacheck -q --std lua54 --no-max-line-length --no-unused-args --read-globals parapet nn help -- "$$@"
 	@! nm -u build/lint-gcc/libparapet.a | awk '{print $$2}' | sort -u | grep -xE \
 	  '(exp|exp2|exp10|expm1|log|log2|log10|log1p|pow|a?(sin|cos|tan)h?|sincos|atan2|cbrt|hypot|erfc?|[tl]gamma)[fl]?'
 
