@@ -108,7 +108,8 @@ static nn_status parse_failed(const json_error_t *e, const char *where, nn_err *
 
 nn_status guard_json_parse(json_t **out, const char *bytes, size_t len, bool unique, const char *where, nn_err *err)
 {
-    const size_t flags = JSON_DECODE_ANY | JSON_ALLOW_NUL | (unique ? JSON_REJECT_DUPLICATES : 0);
+    /* Integers as reals: those beyond 64 bits are valid JSON too; who needs the digits looks at the text. */
+    const size_t flags = JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL | (unique ? JSON_REJECT_DUPLICATES : 0);
     json_error_t e = {0};
 
     *out = NULL;

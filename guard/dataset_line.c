@@ -41,13 +41,11 @@ static guard_text *text_field(guard_row *row, const char *name)
     return NULL;
 }
 
-static nn_status read_label(line_reader *r, const json_t *v, guard_text raw, nn_err *err)
+static nn_status read_label(line_reader *r, guard_text raw, nn_err *err)
 {
-    if (json_is_null(v)) return NN_OK;
-    if (!json_is_integer(v) || (json_integer_value(v) != 0 && json_integer_value(v) != 1)) {
-        return bad(r, "label", raw, "0, 1 or null", err);
-    }
-    r->row.label = (int)json_integer_value(v);
+    if (guard_text_is(raw, "0")) r->row.label = GUARD_SAFE;
+    else if (guard_text_is(raw, "1")) r->row.label = GUARD_UNSAFE;
+    else if (!guard_text_is(raw, "null")) return bad(r, "label", raw, "0, 1 or null", err);
     return NN_OK;
 }
 
@@ -98,7 +96,7 @@ static nn_status read_member(line_reader *r, const char *key, json_t *v, guard_t
         *text = (guard_text){json_string_value(v), json_string_length(v)};
         return NN_OK;
     }
-    if (strcmp(key, "label") == 0) return read_label(r, v, raw, err);
+    if (strcmp(key, "label") == 0) return read_label(r, raw, err);
     if (strcmp(key, "category") == 0) return read_names(r, key, &r->category, &r->row.category, v, raw, err);
     if (strcmp(key, "parent") == 0) return read_names(r, key, &r->parents, &r->row.parents, v, raw, err);
     if (strcmp(key, "id") == 0 && is_row_id(v)) {
