@@ -88,11 +88,11 @@ static void rank_metrics(guard_metrics *m, const ranked *r, const uint32_t *weig
     m->roc_auc = ratio(area, tp * fp);
 }
 
-/* Log loss: -mean(log of the probability given to the label), clipped to [eps, 1 - eps] with eps = 2^-52, as
- * scikit-learn does for doubles. Brier 1950: mean((p - label)^2). Both want probabilities. */
+/* Log loss: -mean(log of the probability given to the label), clipped to [eps, 1 - eps] with eps = 1e-7, about the
+ * resolution of a float below 1: one sure mistake then costs 16.1, not infinity. Brier 1950: mean((p - label)^2). Both want probabilities. */
 static void probability_metrics(guard_metrics *m, const ranked *r, size_t n)
 {
-    const double eps = 0x1p-52;
+    const double eps = 1e-7;
     double loss = 0.0, square = 0.0;
     bool probabilities = n > 0;
 
