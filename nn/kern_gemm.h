@@ -20,7 +20,8 @@
 
 enum {
     MR = 4,         /* rows of a tile */
-    NR = 24,        /* columns of a tile */
+    NR = 24,        /* columns of a tile, and of every panel of B */
+    NARROW = 16,    /* columns of the tile that ends a row of tiles */
     DIRECT_ROWS = 8 /* with fewer rows B's own rows are read in place: copying costs more than it saves */
 };
 /* Cache blocks, in floats; a build for a small machine may shrink them, the bytes of a result do not change. */
@@ -99,8 +100,8 @@ static void pack_b(float *restrict out, const float *restrict b, size_t b_rs, si
 }
 
 /* c[MR][NR] (+)= panel of A [kc][MR] times rows of B, b_step floats apart. The innermost loop of all. */
-static void tile(float *restrict c, size_t ldc, const float *restrict a, const float *restrict b, size_t b_step,
-                 size_t kc, bool resume)
+static void tile_wide(float *restrict c, size_t ldc, const float *restrict a, const float *restrict b, size_t b_step,
+                      size_t kc, bool resume)
 {
     float acc[MR][NR];
 
@@ -115,6 +116,27 @@ static void tile(float *restrict c, size_t ldc, const float *restrict a, const f
         for (size_t j = 0; j < NR; j++) c[i * ldc + j] = acc[i][j];
 }
 
+/* The same for c[MR][NARROW]. WHY the pragma: gcc 12 unrolls a loop of 16 before it looks for vectors and then finds
+ * none, 7 GFLOP/s instead of 100. It changes no order, clang needs no such hint. */
+static void tile_narrow(float *restrict c, size_t ldc, const float *restrict a, const float *restrict b, size_t b_step,
+                        size_t kc, bool resume)
+{
+    float acc[MR][NARROW];
+
+    for (size_t i = 0; i < MR; i++)
+        for (size_t j = 0; j < NARROW; j++) acc[i][j] = resume ? c[i * ldc + j] : 0.0f;
+    for (size_t p = 0; p < kc; p++, a += MR, b += b_step)
+        for (size_t i = 0; i < MR; i++) {
+            const float a_ip = a[i];
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC unroll 1
+#endif
+            for (size_t j = 0; j < NARROW; j++) acc[i][j] = NN_FMAF(a_ip, b[j], acc[i][j]);
+        }
+    for (size_t i = 0; i < MR; i++)
+        for (size_t j = 0; j < NARROW; j++) c[i * ldc + j] = acc[i][j];
+}
+
 /* A tile at the edge: its rows x cols are copied into the buffer, finished there and copied back. */
 static void tile_edge(float *restrict c, size_t ldc, size_t rows, size_t cols, const float *restrict a,
                       const float *restrict b, size_t b_step, size_t kc, bool resume, float *restrict buffer)
@@ -122,9 +144,18 @@ static void tile_edge(float *restrict c, size_t ldc, size_t rows, size_t cols, c
     for (size_t i = 0; i < MR; i++)
         for (size_t j = 0; j < NR; j++)
             buffer[i * NR + j] = resume && i < rows && j < cols ? c[i * ldc + j] : 0.0f;
-    tile(buffer, NR, a, b, b_step, kc, true);
+    if (cols > NARROW) tile_wide(buffer, NR, a, b, b_step, kc, true);
+    else tile_narrow(buffer, NR, a, b, b_step, kc, true);
     for (size_t i = 0; i < rows; i++)
         for (size_t j = 0; j < cols; j++) c[i * ldc + j] = buffer[i * NR + j];
+}
+
+/* How many of the columns left to take next: 25 to 32 are two narrow tiles rather than a wide one and a scrap, so that
+ * widths like 32, 64 and 128 waste nothing. */
+static size_t next_columns(size_t left)
+{
+    if (left <= NR) return left;
+    return left <= 2 * NARROW ? (size_t)NARROW : (size_t)NR;
 }
 
 /* One row times B whose columns lie in memory: eight chains side by side hide the latency of a chain, and B is read
@@ -183,18 +214,20 @@ static void block_times_panels(float *restrict c, size_t ldc, const float *restr
 {
     float *panel = scratch, *buffer = scratch + (size_t)KC * NR;
 
-    for (size_t n = 0; n < N; n += NR) {
-        const size_t cols = N - n < NR ? N - n : (size_t)NR;
-        const bool in_place = b_cs == 1 && cols == NR && mc <= DIRECT_ROWS;
+    for (size_t n = 0, cols = 0; n < N; n += cols) {
+        cols = next_columns(N - n);
+        const bool whole = cols == NR || cols == NARROW, in_place = b_cs == 1 && whole && mc <= DIRECT_ROWS;
         const float *b_n = in_place ? b + n : panel;
         const size_t b_step = in_place ? b_rs : (size_t)NR;
 
         if (!in_place) pack_b(panel, b + n * b_cs, b_rs, b_cs, cols, kc);
         for (size_t i = 0; i < mc; i += MR) {
+            const float *a_i = a_block + i * kc;
             const size_t rows = mc - i < MR ? mc - i : (size_t)MR;
             float *c_tile = c + i * ldc + n;
-            if (rows == MR && cols == NR) tile(c_tile, ldc, a_block + i * kc, b_n, b_step, kc, resume);
-            else tile_edge(c_tile, ldc, rows, cols, a_block + i * kc, b_n, b_step, kc, resume, buffer);
+            if (rows < MR || !whole) tile_edge(c_tile, ldc, rows, cols, a_i, b_n, b_step, kc, resume, buffer);
+            else if (cols == NR) tile_wide(c_tile, ldc, a_i, b_n, b_step, kc, resume);
+            else tile_narrow(c_tile, ldc, a_i, b_n, b_step, kc, resume);
         }
     }
 }
