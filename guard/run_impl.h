@@ -37,13 +37,14 @@ struct guard_run {
     uint64_t metrics_base, metrics_len;
     guard_buf metrics;
     bool rewind_awaited; /* the file may run ahead of a checkpoint that was not read yet */
-    nn_err late;         /* what metrics_mark, which returns no status, could not do */
+    nn_err late;         /* what metrics_mark, which returns no status, could not do; the checkpoint's hash at that moment */
+    char late_checkpoint[NN_SHA256_HEX];
 
     bool (*progress)(void *ctx, uint64_t done, uint64_t total, const char *unit);
     void *progress_ctx;
 };
 
-/* Forgets the stage in work. */
+/* Forgets the stage in work, and with it a checkpoint that counts on metrics which did not reach the disk. */
 void guard_run_stage_drop(guard_run *r);
 /* Removes the files of DIR/checkpoint whose name does not begin with `but` (NULL: all). */
 NN_CHECKED nn_status guard_run_checkpoints_remove(const guard_run *r, const char *but, nn_err *err);

@@ -172,7 +172,9 @@ static uint64_t job_mark(void *ctx)
     guard_run *r = ctx;
     const nn_status st = guard_run_metrics_flush(r, &r->late);
 
-    return st == NN_OK ? r->metrics_len : r->metrics_len + r->metrics.len;
+    if (st == NN_OK) return r->metrics_len;
+    if (guard_folder_hash(r->late_checkpoint, "", r->checkpoint, NULL) != NN_OK) r->late_checkpoint[0] = '\0'; /* none yet */
+    return r->metrics_len + r->metrics.len;
 }
 
 static nn_status job_rewind(void *ctx, uint64_t mark, nn_err *err)

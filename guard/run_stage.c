@@ -13,6 +13,12 @@
 
 void guard_run_stage_drop(guard_run *r)
 {
+    char now[NN_SHA256_HEX];
+
+    if (r->stage_open && r->late.status != NN_OK && guard_folder_hash(now, "", r->checkpoint, NULL) == NN_OK &&
+        strcmp(now, r->late_checkpoint) != 0) {
+        remove(r->checkpoint); /* should it stay, the resume says what is wrong with it */
+    }
     guard_entry_free(&r->stage);
     for (size_t i = 0; i < r->n_pending; i++) guard_entry_free(r->pending + i);
     r->n_pending = 0;
