@@ -7,7 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
-/* A strip of attention: the scores of NN_STRIP_ROWS query rows over max_t keys, and as many rows of a head of up to 256. */
+/* A strip of attention: the scores of NN_STRIP_ROWS query rows over max_t keys, and as many rows of a head of up to
+ * 256 values. */
 static size_t strip_floats(size_t max_t)
 {
     return (size_t)NN_STRIP_ROWS * max_t + (size_t)NN_STRIP_ROWS * 256u;

@@ -20,7 +20,7 @@ typedef struct {
 /* kernels NULL: the best; threads 0: all. max_t: the longest sequence attention will see. */
 NN_CHECKED nn_status nn_exec_open(nn_exec *x, const char *kernels, size_t threads, size_t max_t, nn_err *err);
 void nn_exec_free(nn_exec *x);
-/* One thread's part, on a cache line. The first k->gemm_scratch floats are for k->gemm, so that an op may call it while the
- * rest holds its own: NN_STRIP_ROWS * max_t + NN_STRIP_ROWS * 256 floats. */
+/* One thread's part, on a cache line. The first k->gemm_scratch floats are for k->gemm, so that an op may call it while
+ * the rest holds its own: NN_STRIP_ROWS * max_t + NN_STRIP_ROWS * 256 floats. */
 float *nn_exec_scratch(const nn_exec *x, size_t thread);
 #endif

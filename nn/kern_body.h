@@ -3,8 +3,8 @@
  * Reads: kern.h (the contract), kern_gemm.h (products), expf_body.h (exp).   Read next: kern_base.c, kern_avx2.c.
  * An instance file defines NN_FMAF (the exact fused multiply-add: fmaf, or an emulation) and NN_KERN_NAME (a string),
  * includes this file, and publishes the static `table` under its own name.
- * Why no intrinsics: arrays of accumulators whose sizes are known at compile time vectorise with gcc and clang, for every
- * instruction set, and the text stays the specification. Build with -O3 -ffp-contract=off -fno-math-errno: the
+ * Why no intrinsics: arrays of accumulators whose sizes are known at compile time vectorise with gcc and clang, for
+ * every instruction set, and the text stays the specification. Build with -O3 -ffp-contract=off -fno-math-errno: the
  * last lets sqrtf be one instruction and changes no value.
  * In-place calls named in kern.h as fine are served by loops over one pointer, so that they vectorise too.
  */

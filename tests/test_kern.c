@@ -194,8 +194,8 @@ static uint16_t plain_narrow(float x, int fraction_bits, int min_exponent, int m
 
 static float plain_wide(uint16_t h, int fraction_bits, int min_exponent)
 {
-    const unsigned hidden = 1u << fraction_bits, fraction = h & (hidden - 1u), exponent = (h & 0x7fffu) >> fraction_bits;
-    const unsigned top = 0x7fffu >> fraction_bits;
+    const unsigned hidden = 1u << fraction_bits, fraction = h & (hidden - 1u);
+    const unsigned exponent = (h & 0x7fffu) >> fraction_bits, top = 0x7fffu >> fraction_bits;
     const uint32_t sign = (uint32_t)(h & 0x8000u) << 16;
     uint32_t bits;
     float f;
@@ -284,8 +284,8 @@ static void agree_on_product(int form, size_t M, size_t N, size_t K, bool accumu
         if (!supported) continue;
         memcpy(got, start, l.c_len * sizeof *got);
         k->gemm(got, l.ldc, a, l.a_rs, l.a_cs, b, l.b_rs, l.b_cs, M, N, K, accumulate, scratch);
-        cr_assert(memcmp(got, want, l.c_len * sizeof *got) == 0, "%s: form %d, M = %zu, N = %zu, K = %zu, accumulate %d",
-                  k->name, form, M, N, K, accumulate);
+        cr_assert(memcmp(got, want, l.c_len * sizeof *got) == 0, "%s: form %d, %zu x %zu x %zu, accumulate %d", k->name,
+                  form, M, N, K, accumulate);
     }
     free(a);
 }
