@@ -38,6 +38,9 @@ NN_CHECKED nn_status guard_classifier_only(guard_classifier **out, const guard_c
 NN_CHECKED nn_status guard_classifier_round(guard_classifier *g, nn_dtype type, nn_err *err);
 NN_CHECKED nn_status guard_classifier_save(guard_classifier *g, const char *path, nn_dtype type, nn_err *err);
 
+/* Names written into the file: NULL leaves one as it is. ledger and corpus are hex hashes. */
+void guard_classifier_stamp(guard_classifier *g, const char *name, const char *ledger, const char *corpus);
+
 /* Calibration (Platt 1999) and the thresholds of guard_target_rates, from validation rows; windows as in checking. */
 NN_CHECKED nn_status guard_classifier_calibrate(guard_classifier *g, const guard_corpus *valid, guard_job *job, nn_err *err);
 

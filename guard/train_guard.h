@@ -24,6 +24,8 @@ typedef struct {
     size_t patience;              /* evaluations without gain before stopping, 0: never */
     size_t window, stride;
     nn_dtype store;               /* type that weights are rounded to */
+    const char *focus_column;     /* NUM column or NULL: a pass of the decoder takes every row with a value there ... */
+    double replay;                /* ... and this many other rows for each of them, drawn anew each pass */
     uint64_t model_seed;          /* 0: from the job's stream */
 } guard_train_options;
 

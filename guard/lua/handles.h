@@ -1,0 +1,71 @@
+/* handles.h - what a script holds: corpora, guards, generators, judges.
+ *
+ * Why: a C-owned object lives in a box: the box first, the object second, so that an error between the two leaks nothing; Lua's collector closes
+ * it. Scripts never see pointers. Every handle has a hash, which names it in the keys of later stages.
+ */
+#ifndef GUARD_LUA_HANDLES_H
+#define GUARD_LUA_HANDLES_H
+#include "guard/classify.h"
+#include "guard/corpus.h"
+#include "guard/curate.h"
+#include "guard/lm.h"
+#include "guard/lua/args.h"
+#include "guard/lua/host.h"
+
+typedef struct {
+    guard_corpus *c;   /* plan pass: no rows, but the columns that the stage declared */
+    char hash[65];     /* of the corpus file's bytes */
+    uint64_t rows;     /* rows, or the plan's estimate */
+} corpus_box;
+
+typedef struct {
+    guard_classifier *g; /* NULL in the plan pass */
+    char hash[65], name[64], file[256]; /* file: below the run folder */
+    bool wide, decoder;
+} guard_box;
+
+typedef struct {
+    guard_lm *g;
+    char hash[65];
+} generator_box;
+
+typedef struct {
+    guard_judges *judges;
+    guard_wide *reward;       /* the reward judge: a model of its own, no vote */
+    guard_classifier *other;  /* the guard of another fold and seed that the judges embed with */
+    char hash[65];
+} judges_box;
+
+#define CORPUS_TYPE "corpus"
+#define GUARD_TYPE "guard"
+#define GENERATOR_TYPE "generator"
+#define JUDGES_TYPE "judges"
+
+void lua_handles_open(lua_State *L); /* makes the four metatables */
+
+/* New empty boxes on the stack. */
+corpus_box *lua_push_corpus(lua_State *L);
+guard_box *lua_push_guard(lua_State *L);
+generator_box *lua_push_generator(lua_State *L);
+judges_box *lua_push_judges(lua_State *L);
+
+/* The box at a stack index, raising with the argument's number otherwise. */
+corpus_box *lua_check_corpus(lua_State *L, int arg);
+guard_box *lua_check_guard(lua_State *L, int arg);
+/* The box in field `name` of the table at idx: the value stays alive in the table. NULL when absent and optional. */
+corpus_box *lua_args_corpus(lua_State *L, int idx, const char *name, bool optional);
+guard_box *lua_args_guard(lua_State *L, int idx, const char *name, bool optional);
+generator_box *lua_args_generator(lua_State *L, int idx, const char *name);
+judges_box *lua_args_judges(lua_State *L, int idx, const char *name, bool optional);
+
+/* --- rules: Lua functions over rows (rule.c) ----------------------------------------------------- */
+/* Calls the function at stack index fn on every row; keep[n] gets its verdict, reason[n] (may be NULL) a string interned in `reasons` or NULL.
+ * Uses lua_pcall, so C callers clean up; the error is NN_CONTENT "rule 'name', row id: ...". In the plan pass: one call on a probe row. */
+NN_CHECKED nn_status lua_rule_bool(lua_State *L, int fn, const char *name, const guard_corpus *c, bool *keep, guard_corpus *annotate,
+                                   const char *stage, nn_err *err);
+/* The same for a rule that returns a number. */
+NN_CHECKED nn_status lua_rule_number(lua_State *L, int fn, const char *name, const guard_corpus *c, double *value, nn_err *err);
+/* Plan pass: calls the rule once on a probe row with c's columns. */
+NN_CHECKED nn_status lua_rule_probe(lua_State *L, int fn, const char *name, const guard_corpus *c, nn_err *err);
+void lua_rows_open(lua_State *L);
+#endif

@@ -1,0 +1,187 @@
+/* lua_run.c - run:load and run:train_tokenizer: where a run begins.
+ *
+ * Reads: stage.h, guard/dataset.h.   Read next: lua_synth.c, lua_train.c.
+ */
+#include "guard/dataset.h"
+#include "guard/lua/lua_api.h"
+#include "nn/arena.h"
+#include "nn/gguf.h"
+#include "nn/plat.h"
+#include "nn/sha256.h"
+#include <lauxlib.h>
+#include <stdio.h>
+#include <string.h>
+
+/* --- load ------------------------------------------------------------------------------------------ */
+static const lua_arg load_args[] = {
+    {"format", ARG_STRING, 0, 0, "-", "jsonl, toxicchat, openai_moderation, wildguard, harmbench or xstest; guessed when absent"},
+    {"task", ARG_STRING, 0, 0, "-", "wildguard: prompt or response"},
+    {"functional", ARG_STRING, 0, 0, "-", "harmbench: comma list of standard, contextual, copyright"},
+    {"cap", ARG_INTEGER, 1, 1e9, "0", "at most this many rows, drawn by the run's seed"},
+    {NULL, ARG_NUMBER, 0, 0, NULL, NULL}};
+
+#define PLAN_ROW_BYTES 150u /* of a .jsonl row, for the plan's estimate; .gz counts fourfold */
+
+static nn_status load_stage(lua_host *h, corpus_box *out, const char *path, const guard_import *o, nn_err *err)
+{
+    lua_stage s;
+    nn_file file = {0};
+    char sha[NN_SHA256_HEX], note[256];
+    guard_import_report report = {0};
+    nn_status st = nn_file_open(&file, path, err);
+    if (st != NN_OK) return st;
+    nn_sha256_hex(file.bytes, file.len, sha);
+    nn_file_close(&file);
+    const char *hash[] = {sha};
+    if ((st = guard_run_input(h->run, path, sha, err)) != NN_OK) return st;
+    if ((st = lua_stage_begin(&s, h, "load", hash, 1, err)) != NN_OK) return st;
+    if (!s.s.finished && (st = guard_dataset_read(&out->c, &report, path, o, err)) != NN_OK) return st;
+    if ((st = lua_stage_corpus(&s, out, "", err)) != NN_OK) return st;
+    snprintf(note, sizeof note, "{\"format\":\"%s\",\"rows\":%zu,\"skipped\":%zu,\"safe\":%zu,\"unsafe\":%zu,\"unlabelled\":%zu,\"repaired\":%zu}",
+             report.format, report.rows, report.skipped, report.safe, report.unsafe, report.unlabelled, report.repaired);
+    return lua_stage_end(&s, s.s.finished ? NULL : note, err);
+}
+
+static uint64_t estimate_rows(const char *path, size_t cap)
+{
+    uint64_t len = 0;
+    const size_t n = strlen(path);
+    if (nn_file_size(path, &len, NULL) != NN_OK) return 0;
+    if (n > 3 && strcmp(path + n - 3, ".gz") == 0) len *= 4;
+    len /= PLAN_ROW_BYTES;
+    return cap != 0 && len > cap ? cap : len;
+}
+
+/* stack: run path options -> corpus */
+static int l_load(lua_State *L)
+{
+    lua_host *h = lua_host_of(L);
+    char path[1024];
+    nn_err err = {0};
+    lua_check_run(L);
+    const char *asked = luaL_checkstring(L, 2);
+    lua_settop(L, 3);
+    lua_args_check(L, 3, load_args, "load");
+    guard_import o = {0};
+    o.format = lua_args_string(L, 3, load_args, "format");
+    o.task = lua_args_string(L, 3, load_args, "task");
+    o.functional = lua_args_string(L, 3, load_args, "functional");
+    o.cap = lua_args_size(L, 3, load_args, "cap");
+    o.seed = h->seed;
+    if (lua_host_resolve(h, asked, path, sizeof path, &err) != NN_OK) return lua_host_raise(L, &err);
+    const char *base = strrchr(path, '/');
+    lua_stage_args(L, 3, base != NULL ? base + 1 : path); /* the name, not the place: a run is the same on another machine */
+    corpus_box *out = lua_push_corpus(L);
+    if (h->o.planning) {
+        if (guard_corpus_build(&out->c, &err) != NN_OK) return lua_host_raise(L, &err);
+        out->rows = estimate_rows(path, o.cap);
+        lua_plan_add(L, "load", base != NULL ? base + 1 : path, NULL, 0, out->rows, 0, 0);
+    } else if (load_stage(h, out, path, &o, &err) != NN_OK) {
+        return lua_host_raise(L, &err);
+    }
+    return 1;
+}
+
+/* --- tokenizer ---------------------------------------------------------------------------------------- */
+static const lua_arg tokenizer_args[] = {
+    {"vocab", ARG_INTEGER, 320, 65536, "2048", "ids, the 64 reserved and 256 bytes included"},
+    {NULL, ARG_NUMBER, 0, 0, NULL, NULL}};
+
+static nn_status train_texts(nn_tok **out, const guard_corpus *c, size_t vocab, nn_err *err)
+{
+    const char **text = NULL;
+    size_t *len = NULL, n = 0;
+    nn_status st = nn_alloc((void **)&text, 2 * c->n + 1, sizeof *text, err);
+    if (st == NN_OK) st = nn_alloc((void **)&len, 2 * c->n + 1, sizeof *len, err);
+    for (size_t i = 0; st == NN_OK && i < c->n; i++) {
+        const guard_text part[] = {c->row[i].text, c->row[i].response};
+        for (size_t k = 0; k < 2; k++)
+            if (part[k].s != NULL) {
+                text[n] = part[k].s;
+                len[n++] = part[k].n;
+            }
+    }
+    if (st == NN_OK) st = nn_tok_train(out, text, len, n, vocab, err);
+    nn_free((void *)text);
+    nn_free(len);
+    return st;
+}
+
+static nn_status save_tok(const nn_tok *t, const char *path, nn_err *err)
+{
+    nn_gguf_writer *w = NULL;
+    const int32_t *pairs = NULL;
+    const size_t n = nn_tok_merges(t, &pairs);
+    nn_status st = nn_gguf_writer_build(&w, err);
+    if (st != NN_OK) return st;
+    nn_gguf_put_str(w, "general.architecture", "tokenizer");
+    nn_gguf_put_i32s(w, "tokenizer.merges", pairs, 2 * n);
+    st = nn_gguf_save(w, path, err);
+    nn_gguf_writer_free(w);
+    return st;
+}
+
+static nn_status load_tok(nn_tok **out, const char *path, nn_err *err)
+{
+    nn_gguf *g = NULL;
+    int32_t *pairs = NULL;
+    size_t n = 0;
+    nn_gg_type type;
+    nn_status st = nn_gguf_open(&g, path, err);
+    if (st != NN_OK) return st;
+    if (!nn_gguf_array(g, "tokenizer.merges", &type, &n) || n % 2 != 0)
+        st = nn_fail(err, NN_FILE, "%s: no tokenizer.merges, want a tokenizer written by a run", path);
+    if (st == NN_OK) st = nn_alloc((void **)&pairs, n + 1, sizeof *pairs, err);
+    for (size_t i = 0; st == NN_OK && i < n; i++) {
+        double v = 0.0;
+        if (!nn_gguf_array_f64(g, "tokenizer.merges", i, &v)) st = nn_fail(err, NN_FILE, "%s: merge %zu is not a number", path, i);
+        pairs[i] = (int32_t)v;
+    }
+    if (st == NN_OK) st = nn_tok_from_merges(out, pairs, n / 2, err);
+    nn_free(pairs);
+    nn_gguf_close(g);
+    return st;
+}
+
+static nn_status tokenizer_stage(lua_host *h, const corpus_box *in, size_t vocab, nn_err *err)
+{
+    lua_stage s;
+    const char *hash[] = {in->hash};
+    char *path = NULL, sha[65];
+    nn_status st = lua_stage_begin(&s, h, "train_tokenizer", hash, 1, err);
+    if (st == NN_OK) st = lua_stage_path(&s, "models", ".gguf", &path, sha, err);
+    if (st == NN_OK && !s.s.finished) {
+        st = train_texts(&h->tok, in->c, vocab, err);
+        if (st == NN_OK) st = save_tok(h->tok, path, err);
+    } else if (st == NN_OK) {
+        st = load_tok(&h->tok, path, err);
+    }
+    if (st != NN_OK) return st;
+    nn_tok_hash(h->tok, h->tok_hash);
+    return lua_stage_end(&s, NULL, err);
+}
+
+/* stack: run corpus options -> nothing; the run's tokenizer is set */
+static int l_train_tokenizer(lua_State *L)
+{
+    lua_host *h = lua_host_of(L);
+    nn_err err = {0};
+    lua_check_run(L);
+    const corpus_box *in = lua_check_corpus(L, 2);
+    lua_settop(L, 3);
+    lua_args_check(L, 3, tokenizer_args, "train_tokenizer");
+    const size_t vocab = lua_args_size(L, 3, tokenizer_args, "vocab");
+    lua_stage_args(L, 3, NULL);
+    if (h->vocab != 0) return luaL_error(L, "train_tokenizer: called twice, want one tokenizer a run");
+    h->vocab = vocab;
+    if (h->o.planning) lua_plan_add(L, "train_tokenizer", NULL, NULL, 0, in->rows, 0, 0);
+    else if (tokenizer_stage(h, in, vocab, &err) != NN_OK) return lua_host_raise(L, &err);
+    return 0;
+}
+
+const lua_fn lua_run_fns[] = {
+    {"load", l_load, "run:load(path [, options]) -> corpus",
+     "Rows of a file below data/, a root given with --set, or the run folder; our JSONL or a benchmark's own file, .gz too.", load_args},
+    {"train_tokenizer", l_train_tokenizer, "run:train_tokenizer(corpus [, options])",
+     "Byte-level BPE on the training part; one a run, shared by guard, generator and judges.", tokenizer_args},
+    {NULL, NULL, NULL, NULL, NULL}};

@@ -1,0 +1,460 @@
+/* lua_train.c - run:train_guard, run:train_judges, run:train_generator, run:score; guard:only.
+ *
+ * Reads: stage.h, guard/train_guard.h, guard/lm.h, guard/curate.h.   Read next: lua_synth.c, lua_adversary.c.
+ */
+#include "guard/lua/lua_api.h"
+#include "nn/arena.h"
+#include "nn/sha256.h"
+#include <lauxlib.h>
+#include <stdio.h>
+#include <string.h>
+
+/* --- options of a guard, shared by guards and judges ------------------------------------------------- */
+const lua_arg lua_guard_args[] = {
+    {"name", ARG_STRING, 0, 0, "guard", "name in tables and files"},
+    {"tokens", ARG_NUMBER, 0, 1e12, "0", "training tokens at most; 0: epochs decide"},
+    {"budget", ARG_STRING, 0, 0, "-", "budget of parapet.run that the tokens count against"},
+    {"epochs", ARG_NUMBER, 0, 1000, "4", "passes over the corpus at most"},
+    {"init", ARG_HANDLE, 0, 0, "-", "guard whose decoder is trained on"},
+    {"wide", ARG_BOOLEAN, 0, 0, "true", "the linear part on hashed n-grams"},
+    {"decoder", ARG_BOOLEAN, 0, 0, "true", "the decoder on its residual"},
+    {"wide_bits", ARG_INTEGER, 8, 24, "17", "2^bits weights of the wide part"},
+    {"wide_C", ARG_NUMBER, 1e-6, 1e6, "4", "inverse regularisation of the wide part"},
+    {"folds", ARG_INTEGER, 2, 20, "5", "folds of the out-of-fold wide logits"},
+    {"layers", ARG_INTEGER, 1, 64, "2", "layers of the decoder"},
+    {"width", ARG_INTEGER, 8, 8192, "96", "channels"},
+    {"heads", ARG_INTEGER, 1, 128, "4", "query heads"},
+    {"kv_heads", ARG_INTEGER, 1, 128, "2", "key and value heads"},
+    {"ff", ARG_INTEGER, 8, 65536, "256", "width of the feed-forward"},
+    {"memory", ARG_INTEGER, 0, 16777216, "0", "rows of the n-gram memory"},
+    {"pool", ARG_STRING, 0, 0, "mean_max", "what the heads read: 'last' or 'mean_max'"},
+    {"lr", ARG_NUMBER, 0, 1, "0.002", "peak learning rate"},
+    {"memory_lr", ARG_NUMBER, 0, 1000, "1", "learning-rate factor of the memory"},
+    {"weight_decay", ARG_NUMBER, 0, 10, "0.1", "AdamW's"},
+    {"warmup", ARG_NUMBER, 0, 1, "0.1", "share of the steps"},
+    {"batch_tokens", ARG_INTEGER, 64, 1e6, "2048", "tokens of one step"},
+    {"category_weight", ARG_NUMBER, 0, 100, "0.2", "of the category loss beside the verdict's 1"},
+    {"next_weight", ARG_NUMBER, 0, 100, "0", "of the next-token loss"},
+    {"smoothing", ARG_NUMBER, 0, 0.49, "0.02", "label smoothing"},
+    {"patience", ARG_INTEGER, 0, 1000, "3", "evaluations without gain before stopping; 0: never"},
+    {"weight_column", ARG_STRING, 0, 0, "-", "column with a weight for each training row"},
+    {"focus", ARG_STRING, 0, 0, "-", "column: a pass takes every row with a value there, and `replay` others for each"},
+    {"replay", ARG_NUMBER, 0, 1000, "4", "other rows for each row in focus"},
+    {"window", ARG_INTEGER, 16, 4096, "256", "tokens seen at once"},
+    {"store", ARG_STRING, 0, 0, "q8_0", "type that weights are rounded to before thresholds are chosen: f32, bf16, q8_0"},
+    {NULL, ARG_NUMBER, 0, 0, NULL, NULL}};
+
+static nn_dtype read_store(lua_State *L, int idx)
+{
+    const char *s = lua_args_string(L, idx, lua_guard_args, "store");
+    if (strcmp(s, "f32") == 0) return NN_F32;
+    if (strcmp(s, "bf16") == 0) return NN_BF16;
+    if (strcmp(s, "q8_0") == 0) return NN_Q8_0;
+    return (nn_dtype)luaL_error(L, "store: '%s', want f32, bf16 or q8_0", s);
+}
+
+static size_t size_of(lua_State *L, int idx, const char *name) { return lua_args_size(L, idx, lua_guard_args, name); }
+static float float_of(lua_State *L, int idx, const char *name) { return (float)lua_args_number(L, idx, lua_guard_args, name); }
+
+/* The decoder's shape from options that a guard, a judge and a generator share by name. */
+static void read_shape(lua_State *L, int idx, const lua_arg *rows, nn_config *m, size_t vocab)
+{
+    m->layers = lua_args_size(L, idx, rows, "layers");
+    m->width = lua_args_size(L, idx, rows, "width");
+    m->heads = lua_args_size(L, idx, rows, "heads");
+    m->kv_heads = lua_args_size(L, idx, rows, "kv_heads");
+    m->ff = lua_args_size(L, idx, rows, "ff");
+    m->head_dim = m->heads != 0 ? m->width / m->heads : 0;
+    m->vocab = vocab;
+}
+
+void lua_read_guard_options(lua_State *L, int idx, guard_train_options *o)
+{
+    lua_host *h = lua_host_of(L);
+    *o = guard_train_default();
+    read_shape(L, idx, lua_guard_args, &o->model, h->vocab);
+    const char *pool = lua_args_string(L, idx, lua_guard_args, "pool");
+    if (strcmp(pool, "last") != 0 && strcmp(pool, "mean_max") != 0) luaL_error(L, "pool: '%s', want 'last' or 'mean_max'", pool);
+    o->model.pool = strcmp(pool, "last") == 0 ? NN_POOL_LAST : NN_POOL_MEAN_MAX;
+    o->model.memory_rows = size_of(L, idx, "memory");
+    o->model.n_class = 2;
+    o->model.n_category = h->taxonomy.n;
+    o->wide = lua_args_boolean(L, idx, lua_guard_args, "wide");
+    o->decoder = lua_args_boolean(L, idx, lua_guard_args, "decoder");
+    o->wide_options.bits = (unsigned)size_of(L, idx, "wide_bits");
+    o->wide_options.C = lua_args_number(L, idx, lua_guard_args, "wide_C");
+    o->folds = size_of(L, idx, "folds");
+    o->epochs = lua_args_number(L, idx, lua_guard_args, "epochs");
+    o->token_budget = (uint64_t)lua_args_number(L, idx, lua_guard_args, "tokens");
+    o->batch_tokens = size_of(L, idx, "batch_tokens");
+    o->adam.lr = float_of(L, idx, "lr");
+    o->adam.weight_decay = float_of(L, idx, "weight_decay");
+    o->adam.lr_scale[2] = float_of(L, idx, "memory_lr");
+    o->warmup = lua_args_number(L, idx, lua_guard_args, "warmup");
+    o->category_weight = float_of(L, idx, "category_weight");
+    o->next_weight = float_of(L, idx, "next_weight");
+    o->model.lm_head = o->model.tied = o->next_weight > 0.0f;
+    o->label_smoothing = float_of(L, idx, "smoothing");
+    o->patience = size_of(L, idx, "patience");
+    o->focus_column = lua_args_string(L, idx, lua_guard_args, "focus");
+    o->replay = lua_args_number(L, idx, lua_guard_args, "replay");
+    o->window = size_of(L, idx, "window");
+    o->stride = o->window / 2;
+    o->model.max_t = o->window;
+    o->store = read_store(L, idx);
+    nn_err err = {0};
+    if (!o->wide && !o->decoder) luaL_error(L, "a guard without wide part and without decoder, want one of them");
+    if (o->decoder && nn_config_check(&o->model, &err) != NN_OK) lua_host_raise(L, &err);
+}
+
+/* --- models as outputs of stages ---------------------------------------------------------------------- */
+nn_status lua_stage_guard(lua_stage *s, guard_box *box, const char *suffix, nn_dtype type, nn_err *err)
+{
+    char name[64], *path = NULL;
+    snprintf(name, sizeof name, "%s.gguf", suffix);
+    nn_status st = lua_stage_path(s, "models", name, &path, box->hash, err);
+    if (st != NN_OK) return st;
+    const char *dir = guard_run_dir(s->h->run);
+    snprintf(box->file, sizeof box->file, "%s", strncmp(path, dir, strlen(dir)) == 0 ? path + strlen(dir) + 1 : path);
+    if (!s->s.finished) {
+        if ((st = guard_classifier_save(box->g, path, type, err)) != NN_OK) return st;
+        guard_classifier_close(box->g); /* from here on the guard is what its file says, as after a resume */
+        box->g = NULL;
+    }
+    if ((st = guard_classifier_open(&box->g, path, err)) != NN_OK) return st;
+    snprintf(box->hash, sizeof box->hash, "%s", guard_classifier_sha256(box->g));
+    return NN_OK;
+}
+
+nn_status lua_file_hash(const char *path, char sha[65], nn_err *err)
+{
+    nn_file f = {0};
+    const nn_status st = nn_file_open(&f, path, err);
+    if (st != NN_OK) return st;
+    nn_sha256_hex(f.bytes, f.len, sha);
+    nn_file_close(&f);
+    return NN_OK;
+}
+
+nn_status lua_stage_generator(lua_stage *s, generator_box *box, const char *suffix, nn_err *err)
+{
+    char name[64], *path = NULL;
+    snprintf(name, sizeof name, "%s.gguf", suffix);
+    nn_status st = lua_stage_path(s, "models", name, &path, box->hash, err);
+    if (st == NN_OK) st = s->s.finished ? guard_lm_open(&box->g, path, err) : guard_lm_save(box->g, path, err);
+    return st == NN_OK ? lua_file_hash(path, box->hash, err) : st;
+}
+
+static void need_tokenizer(lua_State *L, const char *what)
+{
+    if (lua_host_of(L)->vocab == 0) luaL_error(L, "%s: no tokenizer yet, want run:train_tokenizer before", what);
+}
+
+/* --- train_guard ------------------------------------------------------------------------------------------ */
+static nn_status train_stage(lua_host *h, guard_box *out, const corpus_box *train, const corpus_box *valid, const guard_box *init,
+                             const char *weight, const char *budget, const guard_train_options *o, nn_err *err)
+{
+    lua_stage s;
+    const char *hash[] = {train->hash, valid->hash, h->tok_hash, init != NULL ? init->hash : ""};
+    nn_status st = lua_stage_begin(&s, h, "train_guard", hash, 4, err);
+    if (st != NN_OK) return st;
+    s.budget = budget;
+    if (!s.s.finished) {
+        st = guard_train(&out->g, train->c, valid->c, weight, h->tok, &h->taxonomy, init != NULL ? init->g : NULL, o, &s.job, err);
+        if (st != NN_OK) return st;
+    }
+    st = lua_stage_guard(&s, out, "", o->store, err);
+    return st == NN_OK ? lua_stage_end(&s, NULL, err) : st;
+}
+
+/* stack: run train valid options -> guard */
+static int l_train_guard(lua_State *L)
+{
+    lua_host *h = lua_host_of(L);
+    guard_train_options o;
+    nn_err err = {0};
+    lua_check_run(L);
+    const corpus_box *train = lua_check_corpus(L, 2), *valid = lua_check_corpus(L, 3);
+    lua_settop(L, 4);
+    lua_args_check(L, 4, lua_guard_args, "train_guard");
+    need_tokenizer(L, "train_guard");
+    const guard_box *init = lua_args_guard(L, 4, "init", true);
+    lua_read_guard_options(L, 4, &o);
+    const char *name = lua_args_string(L, 4, lua_guard_args, "name"), *budget = lua_args_string(L, 4, lua_guard_args, "budget");
+    const char *weight = lua_args_string(L, 4, lua_guard_args, "weight_column");
+    if (weight != NULL && guard_corpus_find(train->c, weight) == NULL)
+        return luaL_error(L, "train_guard.weight_column: no column '%s' in the corpus", weight);
+    lua_stage_args(L, 4, NULL);
+    guard_box *out = lua_push_guard(L);
+    snprintf(out->name, sizeof out->name, "%s", name);
+    out->wide = o.wide;
+    out->decoder = o.decoder;
+    if (h->o.planning) {
+        const guard_train_cost c = guard_train_plan(&o);
+        lua_plan_add(L, "train_guard", name, budget, c.tokens, train->rows, c.params, c.train_bytes);
+    } else if (train_stage(h, out, train, valid, init, weight, budget, &o, &err) != NN_OK) {
+        return lua_host_raise(L, &err);
+    }
+    return 1;
+}
+
+/* --- train_judges: the guard of another fold and seed, the n-gram judge, the reward judge --------------------- */
+/* Half of the concepts for the judges that vote, the other half for the one that rewards: none has seen the other's rows. */
+static nn_status halves(guard_corpus *half[2], const guard_corpus *train, uint64_t seed, nn_err *err)
+{
+    static const double parts[] = {0.5, 0.5};
+    return guard_corpus_split(half, train, "concept", parts, 2, seed ^ 0x6a756467u /* "judg": not the run's own split */, err);
+}
+
+static nn_status build_judges(lua_host *h, judges_box *out, const guard_corpus *human, guard_corpus *const half[2], guard_job *job, nn_err *err)
+{
+    guard_judge_options jo = guard_judge_default();
+    guard_wide_options wo = jo.wide;
+    wo.seed ^= 0x7277u; /* the reward judge walks its rows in another order, too */
+    (void)h;
+    nn_status st = guard_judges_build(&out->judges, human, out->other, &jo, job, err);
+    if (st == NN_OK) st = guard_wide_train(&out->reward, half[1], NULL, &wo, &job->exec->par, err);
+    return st;
+}
+
+static nn_status judges_stage(lua_host *h, judges_box *out, const corpus_box *train, const corpus_box *valid, const char *budget,
+                              const guard_train_options *o, nn_err *err)
+{
+    lua_stage s;
+    guard_box other = {0};
+    guard_corpus *half[2] = {NULL, NULL};
+    const char *hash[] = {train->hash, valid->hash, h->tok_hash};
+    nn_status st = lua_stage_begin(&s, h, "train_judges", hash, 3, err);
+    if (st != NN_OK) return st;
+    s.budget = budget;
+    st = halves(half, train->c, h->seed, err);
+    if (st == NN_OK && !s.s.finished)
+        st = guard_train(&other.g, half[0], valid->c, NULL, h->tok, &h->taxonomy, NULL, o, &s.job, err);
+    if (st == NN_OK) st = lua_stage_guard(&s, &other, "", o->store, err);
+    out->other = other.g;
+    snprintf(out->hash, sizeof out->hash, "%s", other.hash);
+    if (st == NN_OK) st = build_judges(h, out, train->c, half, &s.job, err); /* convex or lookup: seconds, so rebuilt at resume */
+    guard_corpus_free(half[0]);
+    guard_corpus_free(half[1]);
+    return st == NN_OK ? lua_stage_end(&s, NULL, err) : st;
+}
+
+/* stack: run train valid options -> judges */
+static int l_train_judges(lua_State *L)
+{
+    lua_host *h = lua_host_of(L);
+    guard_train_options o;
+    nn_err err = {0};
+    lua_check_run(L);
+    const corpus_box *train = lua_check_corpus(L, 2), *valid = lua_check_corpus(L, 3);
+    lua_settop(L, 4);
+    lua_args_check(L, 4, lua_guard_args, "train_judges");
+    need_tokenizer(L, "train_judges");
+    lua_read_guard_options(L, 4, &o);
+    o.wide = false; /* the n-gram judge is the wide one; this one must err differently */
+    o.model_seed = h->seed ^ 0x6f74686572u;
+    const char *budget = lua_args_string(L, 4, lua_guard_args, "budget");
+    lua_stage_args(L, 4, NULL);
+    judges_box *out = lua_push_judges(L);
+    if (h->o.planning) {
+        const guard_train_cost c = guard_train_plan(&o);
+        lua_plan_add(L, "train_judges", NULL, budget, c.tokens, train->rows, c.params, c.train_bytes);
+    } else if (judges_stage(h, out, train, valid, budget, &o, &err) != NN_OK) {
+        return lua_host_raise(L, &err);
+    }
+    return 1;
+}
+
+/* --- train_generator --------------------------------------------------------------------------------------------- */
+static const lua_arg generator_args[] = {
+    {"tokens", ARG_NUMBER, 0, 1e12, "0", "training tokens at most, both corpora together; 0: epochs decide"},
+    {"budget", ARG_STRING, 0, 0, "-", "budget of parapet.run that the tokens count against"},
+    {"epochs", ARG_NUMBER, 0, 1000, "8", "passes over each corpus at most"},
+    {"tune_share", ARG_NUMBER, 0, 1, "0.4", "share of the tokens for the picked rows, after the corpus"},
+    {"layers", ARG_INTEGER, 1, 64, "3", "layers"},
+    {"width", ARG_INTEGER, 8, 8192, "128", "channels"},
+    {"heads", ARG_INTEGER, 1, 128, "4", "query heads"},
+    {"kv_heads", ARG_INTEGER, 1, 128, "2", "key and value heads"},
+    {"ff", ARG_INTEGER, 8, 65536, "352", "width of the feed-forward"},
+    {"lr", ARG_NUMBER, 0, 1, "0.002", "peak learning rate"},
+    {"batch_tokens", ARG_INTEGER, 64, 1e6, "2048", "tokens of one step"},
+    {"max_tokens", ARG_INTEGER, 8, 4096, "96", "tokens of one text"},
+    {NULL, ARG_NUMBER, 0, 0, NULL, NULL}};
+
+static void read_generator_options(lua_State *L, int idx, guard_lm_options *o)
+{
+    nn_err err = {0};
+    *o = guard_lm_default();
+    read_shape(L, idx, generator_args, &o->model, lua_host_of(L)->vocab);
+    o->model.lm_head = o->model.tied = true;
+    o->epochs = lua_args_number(L, idx, generator_args, "epochs");
+    o->token_budget = (uint64_t)lua_args_number(L, idx, generator_args, "tokens");
+    o->adam.lr = (float)lua_args_number(L, idx, generator_args, "lr");
+    o->batch_tokens = lua_args_size(L, idx, generator_args, "batch_tokens");
+    o->max_tokens = lua_args_size(L, idx, generator_args, "max_tokens");
+    o->model.max_t = o->max_tokens + 8;
+    if (nn_config_check(&o->model, &err) != NN_OK) lua_host_raise(L, &err);
+}
+
+/* First all of the corpus, then the rows that the small guard picked: two stages, each with its checkpoint. */
+static nn_status generator_stage(lua_host *h, generator_box *out, const corpus_box *c, const generator_box *init, const char *budget,
+                                 const guard_lm_options *o, nn_err *err)
+{
+    lua_stage s;
+    const char *hash[] = {c->hash, h->tok_hash, init != NULL ? init->hash : ""};
+    nn_status st = lua_stage_begin(&s, h, init == NULL ? "train_generator" : "tune_generator", hash, 3, err);
+    if (st != NN_OK) return st;
+    s.budget = budget;
+    if (!s.s.finished) st = guard_lm_train(&out->g, c->c, NULL, h->tok, &h->taxonomy, init != NULL ? init->g : NULL, o, &s.job, err);
+    if (st == NN_OK) st = lua_stage_generator(&s, out, "", err);
+    return st == NN_OK ? lua_stage_end(&s, NULL, err) : st;
+}
+
+/* stack: run corpus picked options -> generator */
+static int l_train_generator(lua_State *L)
+{
+    lua_host *h = lua_host_of(L);
+    guard_lm_options o;
+    nn_err err = {0};
+    lua_check_run(L);
+    const corpus_box *all = lua_check_corpus(L, 2), *picked = lua_check_corpus(L, 3);
+    lua_settop(L, 4);
+    lua_args_check(L, 4, generator_args, "train_generator");
+    need_tokenizer(L, "train_generator");
+    read_generator_options(L, 4, &o);
+    const char *budget = lua_args_string(L, 4, generator_args, "budget");
+    const uint64_t tokens = o.token_budget;
+    const double share = lua_args_number(L, 4, generator_args, "tune_share");
+    lua_stage_args(L, 4, NULL);
+    generator_box *base = lua_push_generator(L), *out = lua_push_generator(L);
+    if (h->o.planning) {
+        const nn_trainer_options t = {o.batch_tokens + o.max_tokens, o.batch_tokens};
+        lua_plan_add(L, "train_generator", "corpus", budget, (uint64_t)((double)tokens * (1.0 - share)), all->rows, nn_config_params(&o.model),
+                     nn_trainer_bytes(&o.model, t));
+        lua_plan_add(L, "tune_generator", "picked rows", budget, (uint64_t)((double)tokens * share), picked->rows, nn_config_params(&o.model),
+                     nn_trainer_bytes(&o.model, t));
+        return 1;
+    }
+    o.token_budget = (uint64_t)((double)tokens * (1.0 - share));
+    if (generator_stage(h, base, all, NULL, budget, &o, &err) != NN_OK) return lua_host_raise(L, &err);
+    o.token_budget = (uint64_t)((double)tokens * share);
+    o.adam.lr *= 0.5f;
+    if (generator_stage(h, out, picked, base, budget, &o, &err) != NN_OK) return lua_host_raise(L, &err);
+    return 1;
+}
+
+/* --- score --------------------------------------------------------------------------------------------------------- */
+static nn_status score_stage(lua_host *h, corpus_box *out, const corpus_box *in, guard_box *const *guard, const char *const *name, size_t n,
+                             nn_err *err)
+{
+    lua_stage s;
+    const char *hash[8] = {in->hash};
+    size_t *all = NULL;
+    char suffix[64];
+    for (size_t i = 0; i < n; i++) hash[i + 1] = guard[i]->hash;
+    nn_status st = lua_stage_begin(&s, h, "score", hash, n + 1, err);
+    if (st == NN_OK && !s.s.finished) {
+        st = nn_alloc((void **)&all, in->c->n + 1, sizeof *all, err);
+        for (size_t i = 0; st == NN_OK && i < in->c->n; i++) all[i] = i;
+        if (st == NN_OK) st = guard_corpus_pick(&out->c, in->c, all, in->c->n, err);
+        nn_free(all);
+        for (size_t i = 0; st == NN_OK && i < n; i++) {
+            snprintf(suffix, sizeof suffix, "_%s", name[i]);
+            st = guard_score_columns(guard[i]->g, out->c, s.stream, suffix, &s.job, err);
+        }
+    }
+    if (st == NN_OK) st = lua_stage_corpus(&s, out, "", err);
+    return st == NN_OK ? lua_stage_end(&s, NULL, err) : st;
+}
+
+/* stack: run corpus {name = guard, ...} -> corpus with p_name, margin_name, loss_name */
+static int l_score(lua_State *L)
+{
+    lua_host *h = lua_host_of(L);
+    guard_box *guard[7];
+    const char *name[7];
+    size_t n = 0;
+    nn_err err = {0};
+    lua_check_run(L);
+    const corpus_box *in = lua_check_corpus(L, 2);
+    luaL_checktype(L, 3, LUA_TTABLE);
+    lua_settop(L, 3);
+    lua_pushnil(L);
+    while (lua_next(L, 3) != 0) { /* by name below: lua_next's order is not the same in every process */
+        if (lua_type(L, -2) != LUA_TSTRING || n == 7) return luaL_error(L, "score: want {name = guard, ...}, at most 7");
+        size_t at = n++;
+        const char *key = lua_tostring(L, -2);
+        guard_box *g = lua_check_guard(L, -1);
+        for (; at > 0 && strcmp(name[at - 1], key) > 0; at--) {
+            name[at] = name[at - 1];
+            guard[at] = guard[at - 1];
+        }
+        name[at] = key;
+        guard[at] = g;
+        lua_pop(L, 1);
+    }
+    lua_stage_args(L, 3, NULL);
+    corpus_box *out = lua_push_corpus(L);
+    if (!h->o.planning) {
+        if (score_stage(h, out, in, guard, name, n, &err) != NN_OK) return lua_host_raise(L, &err);
+        return 1;
+    }
+    static const char *const what[] = {"p", "margin", "loss"};
+    lua_plan_corpus(L, out, in->c, in->rows);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < 3; k++) {
+            char column[48];
+            snprintf(column, sizeof column, "%s_%.40s", what[k], name[i]);
+            lua_plan_column(L, out->c, column, "score", GUARD_COL_NUM);
+        }
+    lua_plan_add(L, "score", NULL, NULL, 0, in->rows, 0, 0);
+    return 1;
+}
+
+/* --- guard:only ---------------------------------------------------------------------------------------------------- */
+static nn_status only_work(lua_host *h, guard_box *out, const guard_box *in, const char *part, const corpus_box *valid, nn_err *err)
+{
+    guard_job job = {0};
+    job.exec = &h->exec;
+    job.seed = h->seed;
+    job.stream = "only";
+    job.progress = lua_progress;
+    const nn_status st = guard_classifier_only(&out->g, in->g, part, err);
+    return st == NN_OK ? guard_classifier_calibrate(out->g, valid->c, &job, err) : st;
+}
+
+/* stack: guard "wide"|"decoder" valid -> guard: the same weights with the other part switched off */
+static int l_only(lua_State *L)
+{
+    static const char *const parts[] = {"wide", "decoder", NULL};
+    const corpus_box *valid = lua_check_corpus(L, 3);
+    const guard_box *in = lua_check_guard(L, 1);
+    const char *part = parts[luaL_checkoption(L, 2, NULL, parts)];
+    nn_err err = {0};
+    const bool has = strcmp(part, "wide") == 0 ? in->wide : in->decoder;
+    luaL_argcheck(L, has, 2, "the guard was trained without this part");
+    guard_box *out = lua_push_guard(L);
+    snprintf(out->name, sizeof out->name, "%.40s, %s alone", in->name, part);
+    snprintf(out->hash, sizeof out->hash, "%s", in->hash);
+    out->wide = strcmp(part, "wide") == 0;
+    out->decoder = !out->wide;
+    lua_host *h = lua_host_of(L);
+    if (!h->o.planning && only_work(h, out, in, part, valid, &err) != NN_OK) return lua_host_raise(L, &err);
+    return 1;
+}
+
+const lua_fn lua_guard_fns[] = {
+    {"only", l_only, "guard:only('wide' | 'decoder', valid) -> guard",
+     "The same weights with the other part switched off, calibrated anew on the validation rows.", NULL},
+    {NULL, NULL, NULL, NULL, NULL}};
+
+const lua_fn lua_train_fns[] = {
+    {"train_guard", l_train_guard, "run:train_guard(train, valid [, options]) -> guard",
+     "Wide part, then a decoder on its residual; early stopping, calibration and thresholds on the validation rows.", lua_guard_args},
+    {"train_judges", l_train_judges, "run:train_judges(train, valid [, options]) -> judges",
+     "Three judges that vote (n-gram logistic regression, nearest seeds, a guard of another fold and seed) and one of their own for the reward.",
+     lua_guard_args},
+    {"train_generator", l_train_generator, "run:train_generator(corpus, picked [, options]) -> generator",
+     "A language model of requests with control tokens: on the corpus, then on the picked rows.", generator_args},
+    {"score", l_score, "run:score(corpus, { name = guard, ... }) -> corpus", "Adds p_name, margin_name and loss_name for each guard.", NULL},
+    {NULL, NULL, NULL, NULL, NULL}};

@@ -1,0 +1,102 @@
+/* modules.c - require, below scripts/ only; every script that runs is kept in the run folder.
+ *
+ * Why: somebody else must be able to run exactly what was run. A module is read once a pass, saved under its own relative name, and at --resume
+ * the saved copy runs: an edited file is refused by the run (guard_run_script), not silently mixed in.
+ */
+#include "guard/lua/host.h"
+#include "nn/arena.h"
+#include "nn/plat.h"
+#include <ctype.h>
+#include <lauxlib.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MODULE_MAX_BYTES ((size_t)4 << 20)
+static const char loaded_key = 'm'; /* its address is the registry key */
+
+/* "templates.styles" -> "templates/styles"; false for anything but letters, digits, '_' and single dots. */
+static bool module_path(char *out, size_t cap, const char *name)
+{
+    size_t n = 0;
+    for (const char *c = name; *c != '\0'; c++) {
+        const bool dot = *c == '.';
+        if (dot && (c == name || c[1] == '.' || c[1] == '\0')) return false;
+        if (!dot && !isalnum((unsigned char)*c) && *c != '_') return false;
+        if (n + 1 >= cap) return false;
+        out[n++] = dot ? '/' : *c;
+    }
+    out[n] = '\0';
+    return n > 0;
+}
+
+/* The file of a module (NULL: the entry script) as a full path and as the relative name it is saved under. */
+static nn_status locate(const lua_host *h, const char *name, char path[1024], char saved[256], nn_err *err)
+{
+    char rel[200];
+    if (name == NULL) {
+        const size_t root = strlen(h->script_root);
+        const bool below = strncmp(h->o.script, h->script_root, root) == 0 && h->o.script[root] == '/';
+        const char *slash = strrchr(h->o.script, '/');
+        snprintf(path, 1024, "%s", h->o.script);
+        snprintf(saved, 256, "%s", below ? h->o.script + root + 1 : slash != NULL ? slash + 1 : h->o.script);
+        return NN_OK;
+    }
+    if (!module_path(rel, sizeof rel, name))
+        return nn_fail(err, NN_CONTENT, "require '%s': not a module name, want letters, digits, '_' and dots between them", name);
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(path, 1024, i == 0 ? "%s/%s.lua" : "%s/%s/init.lua", h->script_root, rel);
+        snprintf(saved, 256, i == 0 ? "%s.lua" : "%s/init.lua", rel);
+        if (nn_path_exists(path)) return NN_OK;
+    }
+    return nn_fail(err, NN_CONTENT, "require '%s': no %s/%s.lua or %s/%s/init.lua", name, h->script_root, rel, h->script_root, rel);
+}
+
+nn_status lua_modules_load(lua_host *h, const char *name, char **bytes, size_t *len, nn_err *err)
+{
+    char path[1024], saved[256];
+    nn_file file = {0};
+    *bytes = NULL;
+    nn_status st = locate(h, name, path, saved, err);
+    if (st != NN_OK) return st;
+    if ((st = nn_file_read(&file, path, MODULE_MAX_BYTES, err)) != NN_OK) return st;
+    if (h->run != NULL) st = guard_run_script(h->run, saved, (const char *)file.bytes, file.len, err);
+    if (st == NN_OK) st = nn_alloc((void **)bytes, file.len + 1, 1, err);
+    if (st == NN_OK && file.len > 0) memcpy(*bytes, file.bytes, file.len);
+    if (st == NN_OK) *len = file.len;
+    nn_file_close(&file);
+    return st;
+}
+
+/* require(name): loads once a pass. stack: name -> value */
+static int l_require(lua_State *L)
+{
+    const char *name = luaL_checkstring(L, 1);
+    lua_host *h = lua_host_of(L);
+    lua_settop(L, 1);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &loaded_key);
+    if (lua_getfield(L, 2, name) != LUA_TNIL) return 1;
+    lua_pop(L, 1);
+    char *bytes = NULL;
+    size_t len = 0;
+    nn_err err = {0};
+    if (lua_modules_load(h, name, &bytes, &len, &err) != NN_OK) return lua_host_raise(L, &err);
+    const int status = luaL_loadbufferx(L, bytes, len, lua_pushfstring(L, "@%s.lua", name), "t");
+    nn_free(bytes);
+    if (status != LUA_OK) return lua_error(L);
+    lua_call(L, 0, 1);
+    if (lua_isnil(L, -1)) return luaL_error(L, "require '%s': the module returned nothing, want a table or a function", name);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, 2, name);
+    return 1;
+}
+
+void lua_modules_open(lua_State *L)
+{
+    lua_newtable(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &loaded_key);
+    lua_pushglobaltable(L);
+    lua_pushliteral(L, "require");
+    lua_pushcfunction(L, l_require);
+    lua_rawset(L, -3);
+    lua_pop(L, 1);
+}
