@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Haswell (2013) and Excavator (2015) onwards. The table is also built with -mf16c, which clang 14 has no name to ask for:
- * every CPU with AVX2 has it, it came one generation earlier. */
+/* Haswell (2013) and Excavator (2015) onwards. The table is also built with -mf16c, which clang 14 has no name to ask
+ * for: every CPU with AVX2 has it. */
 static bool cpu_has_avx2(void)
 {
 #if (defined(__x86_64__) || defined(__i386__)) && (defined(__GNUC__) || defined(__clang__))
