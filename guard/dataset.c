@@ -234,30 +234,32 @@ static bool is_json(const reader *r)
     return i < r->len && (r->bytes[i] == '{' || r->bytes[i] == '[');
 }
 
-/* By the first object: `text` is ours; else a benchmark's own names. NULL: ours, whose reader says what is wrong. */
-static const guard_importer *guess_json(const reader *r)
+/* By the first object: `text` is ours; else a benchmark's own names. *out stays NULL: ours, whose reader says what is wrong. */
+static nn_status guess_json(const guard_importer **out, const reader *r, nn_err *err)
 {
     static const char *const letters[] = {"S", "H", "V", "HR", "SH", "S3", "H2", "V2"};
-    const guard_importer *found = NULL;
     size_t pos = 0, number = 0;
     guard_text line = {NULL, 0};
     guard_buf spare = {0};
     json_t *root = NULL;
     bool repaired = false;
+    nn_status st = NN_OK;
 
-    if (!next_line(&line, &number, r->bytes, r->len, &pos)) return NULL;
-    if (guard_text_repair(&line, &spare, &repaired, NULL) != NN_OK) goto done;
-    if (guard_json_parse(&root, line.s, line.n, false, r->path, NULL) != NN_OK) goto done;
+    if (!next_line(&line, &number, r->bytes, r->len, &pos)) return NN_OK;
+    if ((st = guard_text_repair(&line, &spare, &repaired, err)) != NN_OK) goto done;
+    st = guard_json_parse(&root, line.s, line.n, false, r->path, NULL);
+    if (st == NN_CONTENT) st = NN_OK;
+    if (st != NN_OK) nn_fail(err, st, "%s: no memory for its first line", r->path);
     if (json_object_get(root, "prompt") && !json_object_get(root, "text")) {
-        if (json_object_get(root, "prompt_harm_label")) found = &guard_import_wildguard;
-        for (size_t i = 0; i < sizeof letters / sizeof *letters && !found; i++) {
-            if (json_object_get(root, letters[i])) found = &guard_import_openai_moderation;
+        if (json_object_get(root, "prompt_harm_label")) *out = &guard_import_wildguard;
+        for (size_t i = 0; i < sizeof letters / sizeof *letters && !*out; i++) {
+            if (json_object_get(root, letters[i])) *out = &guard_import_openai_moderation;
         }
     }
 done:
     json_decref(root);
     guard_buf_free(&spare);
-    return found;
+    return st;
 }
 
 static nn_status guess_csv(const guard_importer **out, const reader *r, nn_err *err)
@@ -293,8 +295,7 @@ static nn_status choose_format(reader *r, nn_err *err)
 
     if (!want) {
         if (!is_json(r)) return guess_csv(&r->by, r, err);
-        r->by = guess_json(r);
-        return NN_OK;
+        return guess_json(&r->by, r, err);
     }
     for (size_t i = 0; i < N_IMPORTER && !r->by; i++) {
         if (strcmp(importers[i]->format, want) == 0) r->by = importers[i];
