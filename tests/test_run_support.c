@@ -13,7 +13,7 @@ static const char rows[] =
     "{\"id\":\"aaaa000000000001\",\"text\":\"how to kill a process\",\"label\":0,\"source\":\"seeds\",\"concept\":\"process\"}\n"
     "{\"id\":\"bbbb000000000002\",\"text\":\"a request that is refused\",\"label\":1,\"source\":\"seeds\",\"category\":[\"fraud\"]}\n";
 static const char more[] =
-    "{\"id\":\"aabb000000000003\",\"text\":\"HOW TO KILL A PROCESS\",\"label\":0,\"source\":\"augment\","
+    "{\"id\":\"aaaa100000000003\",\"text\":\"HOW TO KILL A PROCESS\",\"label\":0,\"source\":\"augment\","
     "\"parent\":[\"aaaa000000000001\",\"bbbb000000000002\"],\"ops\":[\"style:upper\"]}\n";
 
 static nn_status add_lines(guard_corpus *c, const char *lines, nn_err *err)
