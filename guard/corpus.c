@@ -53,7 +53,8 @@ static nn_status chunk_with_room(struct guard_chunk **out, guard_corpus *c, size
     if (head && head->cap - head->used >= need) return NN_OK;
 
     const size_t cap = need > CHUNK_BYTES / 4 ? need : CHUNK_BYTES;
-    if (cap > SIZE_MAX - sizeof *head) return nn_fail(err, NN_LIMIT, "memory: no room for a text of %zu bytes", need);
+    if (cap > SIZE_MAX - sizeof *head)
+        return nn_fail(err, NN_LIMIT, "memory: no room for a text of %zu bytes", need);
     const nn_status st = nn_alloc(&fresh, 1, sizeof *head + cap, err);
     if (st != NN_OK) return st;
     *out = fresh;
@@ -90,8 +91,8 @@ static nn_status store(guard_corpus *c, guard_text *t, nn_err *err)
 
 static void texts_of(guard_text *t[N_TEXT], guard_row *r)
 {
-    guard_text *const all[N_TEXT] = {&r->text, &r->response, &r->context, &r->category, &r->lang,
-                                     &r->source, &r->concept, &r->parents, &r->ops, &r->extra};
+    guard_text *const all[N_TEXT] = {&r->text,   &r->response, &r->context, &r->category, &r->lang,
+                                     &r->source, &r->concept,  &r->parents, &r->ops,      &r->extra};
     memcpy(t, all, sizeof all);
 }
 
@@ -238,8 +239,8 @@ nn_status guard_corpus_column(guard_corpus *c, const char *name, const char *sta
 
     *out = NULL;
     if (!name[0] || strlen(name) >= sizeof fresh.name || strlen(stage) >= sizeof fresh.stage) {
-        return nn_fail(err, NN_USAGE, "column '%s' of stage '%s': name of a wrong length, want 1 to %zu bytes", name, stage,
-                       sizeof fresh.name - 1);
+        return nn_fail(err, NN_USAGE, "column '%s' of stage '%s': name of a wrong length, want 1 to %zu bytes",
+                       name, stage, sizeof fresh.name - 1);
     }
     if ((st = nn_alloc(&values, c->row_cap, text ? sizeof *fresh.str : sizeof *fresh.num, err)) != NN_OK) return st;
     if (!col) {

@@ -51,7 +51,8 @@ typedef struct guard_corpus {
 NN_CHECKED nn_status guard_corpus_build(guard_corpus **out, nn_err *err);
 void guard_corpus_free(guard_corpus *c);
 
-/* Copies the row's strings in; an empty id is filled by a hash of ("row", parents, source, text, response, context). Existing columns get "no value". */
+/* Copies the row's strings in; an empty id is filled by a hash of ("row", parents, source, text, response, context).
+ * Existing columns get "no value". */
 NN_CHECKED nn_status guard_corpus_add(guard_corpus *c, const guard_row *row, nn_err *err);
 /* A new column (replacing one of that name), values "no value" at first; borrowed until the next call that adds a column. */
 NN_CHECKED nn_status guard_corpus_column(guard_corpus *c, const char *name, const char *stage, guard_col_kind kind,
@@ -62,8 +63,10 @@ NN_CHECKED nn_status guard_corpus_set_str(guard_corpus *c, guard_column *col, si
 NN_CHECKED nn_status guard_corpus_pick(guard_corpus **out, const guard_corpus *c, const size_t *pick, size_t n, nn_err *err);
 /* b's rows after a's; columns are united by name (kinds must agree); a row whose id a already holds is skipped. */
 NN_CHECKED nn_status guard_corpus_concat(guard_corpus **out, const guard_corpus *a, const guard_corpus *b, nn_err *err);
-/* parts: `n_part` shares that sum to 1. Rows of one key (concept when by is "concept", else id) stay together; a row without concept has
- * the key of the first parent's first parent ... that stands in c, so a pair or a seed and what was made from it is never parted. Key -> part by nn_rng_at(seed, "split", hash(key)): independent of row order. out[n_part] owned by the caller. */
+/* parts: `n_part` shares that sum to 1. Rows of one key stay together: the concept when by is "concept", else the id.
+ * A row without concept has the key of its first parent's first parent ... that stands in c, so a pair, or a seed and
+ * what was made from it, is never parted. Key -> part by nn_rng_at(seed, "split", hash(key)): independent of row
+ * order. out[n_part] owned by the caller. */
 NN_CHECKED nn_status guard_corpus_split(guard_corpus **out, const guard_corpus *c, const char *by, const double *parts, size_t n_part,
                                         uint64_t seed, nn_err *err);
 
@@ -71,8 +74,9 @@ void guard_row_id(char id[GUARD_ID_LEN], const char *stage, const char *parents,
 bool guard_row_has_category(const guard_row *r, const char *name);
 uint64_t guard_row_hash(const guard_row *r); /* of the id: the row word of nn_rng_at */
 
-/* One JSONL line: fixed key order, row fields, then "cols":{"loss":..}, no value = no key. guard_corpus_write gives the whole file's bytes:
- * when there are columns a first line {"columns":[[name, stage, "num"|"bool"|"str"], ...]}, then the rows. */
+/* One JSONL line: fixed key order, row fields, then "cols":{"loss":..}, no value = no key. guard_corpus_write gives the
+ * whole file's bytes: when there are columns a first line {"columns":[[name, stage, "num"|"bool"|"str"], ...]}, then
+ * the rows. */
 void guard_corpus_json(guard_buf *b, const guard_corpus *c, size_t row);
 NN_CHECKED nn_status guard_corpus_write(const guard_corpus *c, const char *path, char sha256[65], nn_err *err);
 /* Reads what guard_corpus_write wrote, columns included, to a corpus that writes the same bytes. */

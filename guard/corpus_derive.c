@@ -14,8 +14,8 @@ static const char *kind_name(guard_col_kind kind)
 }
 
 /* Values of src's column for rows pick[0..n), which became the rows from `base` on in out. */
-static nn_status append_column(guard_corpus *out, size_t base, const guard_column *from, const size_t *pick, size_t n,
-                               nn_err *err)
+static nn_status append_column(guard_corpus *out, size_t base, const guard_column *from, const size_t *pick,
+                               size_t n, nn_err *err)
 {
     const guard_column *there = guard_corpus_find(out, from->name);
     guard_column *to = there ? &out->col[there - out->col] : NULL;
@@ -190,8 +190,8 @@ static nn_status check_parts(const double *parts, size_t n_part, nn_err *err)
     return NN_OK;
 }
 
-nn_status guard_corpus_split(guard_corpus **out, const guard_corpus *c, const char *by, const double *parts, size_t n_part,
-                             uint64_t seed, nn_err *err)
+nn_status guard_corpus_split(guard_corpus **out, const guard_corpus *c, const char *by, const double *parts,
+                             size_t n_part, uint64_t seed, nn_err *err)
 {
     const bool by_concept = by && strcmp(by, "concept") == 0;
     id_entry *index = NULL;

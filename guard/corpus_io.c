@@ -1,7 +1,8 @@
 /* corpus_io.c - a corpus as JSONL: the same corpus, the same bytes.
  *
- * One row a line, keys in a fixed order, unknown fields as they came, values of columns last. A corpus that has columns starts
- * with a line that declares them, {"columns":[[name, stage, kind], ...]}, so that who wrote a column survives the file.
+ * One row a line, keys in a fixed order, unknown fields as they came, values of columns last. A corpus that has
+ * columns starts with a line that declares them, {"columns":[[name, stage, kind], ...]}, so that who wrote a column
+ * survives the file.
  */
 #include "guard/corpus.h"
 #include "guard/dataset.h"

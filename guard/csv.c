@@ -65,8 +65,9 @@ static nn_status take_field(guard_csv *c, nn_err *err)
         c->pos++;
         if ((st = take_quoted(c, err)) != NN_OK) return st;
         if (c->pos < c->len && !memchr(",\r\n", c->bytes[c->pos], 3)) {
-            return nn_fail(err, NN_CONTENT, "%s:%zu: field %zu: text after its closing quote, want a comma or a line end",
-                           c->name, c->line, c->n_field + 1);
+            return nn_fail(err, NN_CONTENT,
+                           "%s:%zu: field %zu: text after its closing quote, want a comma or a line end", c->name,
+                           c->line, c->n_field + 1);
         }
     } else {
         const size_t start = c->pos;
@@ -75,7 +76,8 @@ static nn_status take_field(guard_csv *c, nn_err *err)
     }
     if ((st = guard_buf_status(&c->text, err)) != NN_OK) return st;
     if (memchr(c->text.bytes + before, 0, c->text.len - before)) {
-        return nn_fail(err, NN_CONTENT, "%s:%zu: field %zu: a zero byte, want UTF-8 text", c->name, c->at_line, c->n_field + 1);
+        return nn_fail(err, NN_CONTENT, "%s:%zu: field %zu: a zero byte, want UTF-8 text", c->name, c->at_line,
+                       c->n_field + 1);
     }
     guard_buf_add(&c->text, "", 1);
     c->n_field++;
@@ -106,7 +108,7 @@ nn_status guard_csv_next(guard_csv *c, bool *more, nn_err *err)
     *more = false;
     c->n_field = 0;
     guard_buf_clear(&c->text);
-    while (take_line_end(c)) {}
+    while (take_line_end(c)) continue;
     if (c->pos >= c->len) return NN_OK;
 
     c->at_line = c->line;
@@ -118,8 +120,8 @@ nn_status guard_csv_next(guard_csv *c, bool *more, nn_err *err)
     take_line_end(c);
     if (c->width == 0) c->width = c->n_field;
     if (c->n_field != c->width) {
-        return nn_fail(err, NN_CONTENT, "%s:%zu: %zu fields, want %zu as in the header", c->name, c->at_line, c->n_field,
-                       c->width);
+        return nn_fail(err, NN_CONTENT, "%s:%zu: %zu fields, want %zu as in the header", c->name, c->at_line,
+                       c->n_field, c->width);
     }
     if ((st = point_fields(c, err)) != NN_OK) return st;
     *more = true;

@@ -9,7 +9,8 @@
 #include <string.h>
 
 static const guard_importer *const importers[] = {&guard_import_toxicchat, &guard_import_openai_moderation,
-                                                  &guard_import_wildguard, &guard_import_harmbench, &guard_import_xstest};
+                                                  &guard_import_wildguard, &guard_import_harmbench,
+                                                  &guard_import_xstest};
 enum { N_IMPORTER = sizeof importers / sizeof *importers };
 static const char jsonl_rule[] = "label is the row's own: 1 unsafe, 0 safe, null none";
 
@@ -64,13 +65,16 @@ static nn_status check_header(const reader *r, const guard_record *header, nn_er
 {
     for (const char *const *need = r->by->need; *need; need++) {
         if (!guard_record_find(header, *need)) {
-            return nn_fail(err, NN_CONTENT, "%s:1: header: no column %s, want %s's own header", r->path, *need, r->by->format);
+            return nn_fail(err, NN_CONTENT, "%s:1: header: no column %s, want %s's own header", r->path, *need,
+                           r->by->format);
         }
     }
     for (size_t i = 0; i < header->n; i++) {
         const guard_field *f = guard_record_find(header, header->field[i].name.s);
         if (f != &header->field[i]) {
-            return nn_fail(err, NN_CONTENT, "%s:1: header: column %zu has the name of another, want names that differ", r->path, i + 1);
+            return nn_fail(err, NN_CONTENT,
+                           "%s:1: header: column %zu has the name of another, want names that differ", r->path,
+                           i + 1);
         }
     }
     return NN_OK;
@@ -234,7 +238,8 @@ static bool is_json(const reader *r)
     return i < r->len && (r->bytes[i] == '{' || r->bytes[i] == '[');
 }
 
-/* By the first object: `text` is ours; else a benchmark's own names. *out stays NULL: ours, whose reader says what is wrong. */
+/* By the first object: `text` is ours; else a benchmark's own names. *out stays NULL: ours, whose reader says what is
+ * wrong. */
 static nn_status guess_json(const guard_importer **out, const reader *r, nn_err *err)
 {
     static const char *const letters[] = {"S", "H", "V", "HR", "SH", "S3", "H2", "V2"};
@@ -276,11 +281,13 @@ static nn_status guess_csv(const guard_importer **out, const reader *r, nn_err *
     const guard_record header = {r->path, field, more ? csv.n_field : 0};
     for (size_t i = 0; i < N_IMPORTER && !*out; i++) {
         if (importers[i] == &guard_import_openai_moderation) continue; /* published as JSONL only */
-        if (check_header(&(reader){.path = r->path, .by = importers[i]}, &header, NULL) == NN_OK) *out = importers[i];
+        if (check_header(&(reader){.path = r->path, .by = importers[i]}, &header, NULL) == NN_OK)
+            *out = importers[i];
     }
     if (!*out) {
-        st = nn_fail(err, NN_CONTENT, "%s:1: header: of no known file, want JSONL or the header of toxicchat, wildguard, harmbench or "
-                                      "xstest", r->path);
+        st = nn_fail(err, NN_CONTENT,
+                     "%s:1: header: of no known file, want JSONL or that of toxicchat, wildguard, harmbench or xstest",
+                     r->path);;
     }
 done:
     nn_free(field);
@@ -301,7 +308,9 @@ static nn_status choose_format(reader *r, nn_err *err)
         if (strcmp(importers[i]->format, want) == 0) r->by = importers[i];
     }
     if (r->by || strcmp(want, "jsonl") == 0) return NN_OK;
-    return nn_fail(err, NN_USAGE, "format '%s': not known, want jsonl, toxicchat, openai_moderation, wildguard, harmbench or xstest", want);
+    return nn_fail(err, NN_USAGE,
+                   "format '%s': not known, want jsonl, toxicchat, openai_moderation, wildguard, harmbench or xstest",
+                   want);
 }
 
 /* --- a seeded sample ----------------------------------------------------------------------- */
@@ -383,7 +392,8 @@ static nn_status read_rows(reader *r, nn_err *err)
     return st;
 }
 
-nn_status guard_dataset_read(guard_corpus **out, guard_import_report *report, const char *path, const guard_import *o, nn_err *err)
+nn_status guard_dataset_read(guard_corpus **out, guard_import_report *report, const char *path,
+                             const guard_import *o, nn_err *err)
 {
     static const guard_import plain;
     guard_import_report unseen;

@@ -28,8 +28,9 @@ typedef struct {
 /* Reads path (gzip by its magic bytes). CONTENT errors say "file:line: field: problem, want ...". Labels other than 0, 1, null are refused. */
 NN_CHECKED nn_status guard_dataset_read(guard_corpus **out, guard_import_report *report, const char *path, const guard_import *o,
                                         nn_err *err);
-/* One JSONL object as a row appended to c; `where` names it in messages. Unknown fields go to extra; an id that is not 16 hex digits is
- * kept there as id_in_file. Ill-formed UTF-8 becomes U+FFFD. A line {"columns":..} of a corpus file declares columns and adds no row. */
+/* One JSONL object as a row appended to c; `where` names it in messages. Unknown fields go to extra; an id that is not
+ * 16 hex digits is kept there as id_in_file. Ill-formed UTF-8 becomes U+FFFD. A line {"columns":..} of a corpus file
+ * declares columns and adds no row. */
 NN_CHECKED nn_status guard_dataset_line(guard_corpus *c, const char *line, size_t len, const char *where, nn_err *err);
 /* The whole bytes of a file, gunzipped when it is gzip, at most max bytes. *bytes by nn_alloc. */
 NN_CHECKED nn_status guard_slurp(char **bytes, size_t *len, const char *path, size_t max, nn_err *err);

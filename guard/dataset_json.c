@@ -71,8 +71,8 @@ bool guard_members_next(guard_members *m)
 
 /* --- parsing ------------------------------------------------------------------------------- */
 
-/* jansson refuses \u0000 in a key. A copy in which keys have \ufffd there; NULL when memory ends. The text is valid up to
- * that key, but not beyond: string ends are searched with the end in sight. */
+/* jansson refuses \u0000 in a key. A copy in which keys have \ufffd there. The text is valid up to that key, but maybe
+ * not beyond: string ends are searched with the end of the text in sight. */
 static nn_status without_null_keys(char **out, const char *bytes, size_t len, nn_err *err)
 {
     void *block = NULL;
@@ -102,14 +102,16 @@ static nn_status without_null_keys(char **out, const char *bytes, size_t len, nn
 
 static nn_status parse_failed(const json_error_t *e, const char *where, nn_err *err)
 {
-    if (json_error_code(e) == json_error_out_of_memory) return nn_fail(err, NN_LIMIT, "%s: no memory for this JSON", where);
+    if (json_error_code(e) == json_error_out_of_memory)
+        return nn_fail(err, NN_LIMIT, "%s: no memory for this JSON", where);
     return nn_fail(err, NN_CONTENT, "%s: JSON: %s at byte %d, want valid JSON", where, e->text, e->position);
 }
 
 nn_status guard_json_parse(json_t **out, const char *bytes, size_t len, bool unique, const char *where, nn_err *err)
 {
     /* Integers as reals: those beyond 64 bits are valid JSON too; who needs the digits looks at the text. */
-    const size_t flags = JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL | (unique ? JSON_REJECT_DUPLICATES : 0);
+    const size_t flags =
+        JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL | (unique ? JSON_REJECT_DUPLICATES : 0);
     json_error_t e = {0};
 
     *out = NULL;

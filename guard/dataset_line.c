@@ -1,4 +1,4 @@
-/* dataset_line.c - one JSON object as a row: its own fields, columns that stages wrote, everything else kept as it came. */
+/* dataset_line.c - one JSON object as a row: its own fields, values of columns, everything else as it came. */
 #include "guard/import.h"
 #include <jansson.h>
 #include <math.h>
@@ -50,8 +50,8 @@ static nn_status read_label(line_reader *r, guard_text raw, nn_err *err)
 }
 
 /* A name or a list of names, joined by commas; a comma inside a name becomes a semicolon. */
-static nn_status read_names(line_reader *r, const char *field, guard_buf *b, guard_text *out, const json_t *v, guard_text raw,
-                            nn_err *err)
+static nn_status read_names(line_reader *r, const char *field, guard_buf *b, guard_text *out, const json_t *v,
+                            guard_text raw, nn_err *err)
 {
     const size_t n = json_is_array(v) ? json_array_size(v) : 1;
 
@@ -86,7 +86,8 @@ static bool is_row_id(const json_t *v)
     return strlen(s) == GUARD_ID_LEN - 1 && strspn(s, "0123456789abcdef") == GUARD_ID_LEN - 1;
 }
 
-static nn_status read_member(line_reader *r, const char *key, json_t *v, guard_text raw_key, guard_text raw, nn_err *err)
+static nn_status read_member(line_reader *r, const char *key, json_t *v, guard_text raw_key, guard_text raw,
+                             nn_err *err)
 {
     guard_text *text = text_field(&r->row, key);
 
@@ -134,7 +135,8 @@ nn_status guard_row_check(const guard_row *row, const char *where, size_t max_by
         size_t n;
     } part[] = {{"text", row->text.n}, {"response", row->response.n}, {"context", row->context.n}};
 
-    if (!row->text.s || (row->text.n == 0 && max_bytes != GUARD_ANY_TEXT)) return guard_field_fail(where, "text", row->text, "a text that is not empty", err);
+    if (!row->text.s || (row->text.n == 0 && max_bytes != GUARD_ANY_TEXT))
+        return guard_field_fail(where, "text", row->text, "a text that is not empty", err);
     for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
         if (part[i].n <= most) continue;
         return nn_fail(err, NN_LIMIT, "%s: %s: %zu bytes, want at most %zu", where, part[i].name, part[i].n, most);
@@ -152,7 +154,8 @@ static nn_status read_columns(line_reader *r, const json_t *list, nn_err *err)
 
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *one = json_array_get(list, i);
-        const char *name = json_string_value(json_array_get(one, 0)), *stage = json_string_value(json_array_get(one, 1));
+        const char *name = json_string_value(json_array_get(one, 0)),
+                   *stage = json_string_value(json_array_get(one, 1));
         const char *kind = json_string_value(json_array_get(one, 2));
         guard_col_kind k = GUARD_COL_NUM;
 
@@ -175,7 +178,9 @@ static nn_status read_cols(line_reader *r, nn_err *err)
 
     json_object_foreach(r->cols, name, v)
     {
-        const guard_col_kind kind = json_is_string(v) ? GUARD_COL_STR : json_is_boolean(v) ? GUARD_COL_BOOL : GUARD_COL_NUM;
+        const guard_col_kind kind = json_is_string(v)    ? GUARD_COL_STR
+                                    : json_is_boolean(v) ? GUARD_COL_BOOL
+                                                         : GUARD_COL_NUM;
         const guard_column *there = guard_corpus_find(r->c, name);
         guard_column *col = there ? &r->c->col[there - r->c->col] : NULL;
         nn_status st = NN_OK;
@@ -218,8 +223,8 @@ static nn_status read_object(line_reader *r, json_t *root, const char *line, siz
     return guard_buf_status(&r->extra, err);
 }
 
-nn_status guard_dataset_line_limit(guard_corpus *c, const char *line, size_t len, const char *where, size_t max_bytes,
-                                   bool *repaired, nn_err *err)
+nn_status guard_dataset_line_limit(guard_corpus *c, const char *line, size_t len, const char *where,
+                                   size_t max_bytes, bool *repaired, nn_err *err)
 {
     line_reader r = {.c = c, .where = where, .row = {.label = GUARD_LABEL_NONE}};
     guard_text valid = {line, len};

@@ -57,7 +57,8 @@ nn_status guard_record_text(guard_text *out, const guard_record *rec, const char
     *out = none;
     if (!f || (!f->value.s && !or_empty)) return guard_field_fail(rec->where, name, none, "a text", err);
     if (f->json) return guard_field_fail(rec->where, name, f->value, "a text", err);
-    if (f->value.n == 0 && !or_empty) return guard_field_fail(rec->where, name, f->value, "a text that is not empty", err);
+    if (f->value.n == 0 && !or_empty)
+        return guard_field_fail(rec->where, name, f->value, "a text that is not empty", err);
     *out = f->value;
     return NN_OK;
 }

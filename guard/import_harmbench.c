@@ -28,13 +28,17 @@ static bool in_list(const char *list, const guard_text *name)
 static nn_status check(const guard_import *o, nn_err *err)
 {
     if (!o->functional || in_list(o->functional, NULL)) return NN_OK;
-    return nn_fail(err, NN_USAGE, "harmbench: functional '%s', want a comma list of standard, contextual, copyright", o->functional);
+    return nn_fail(err, NN_USAGE,
+                   "harmbench: functional '%s', want a comma list of standard, contextual, copyright",
+                   o->functional);
 }
 
-static nn_status row_of(guard_row *row, bool *skip, guard_scratch *s, const guard_record *rec, const guard_import *o, nn_err *err)
+static nn_status row_of(guard_row *row, bool *skip, guard_scratch *s, const guard_record *rec,
+                        const guard_import *o, nn_err *err)
 {
     static const char *const used[] = {"Behavior", "ContextString", NULL};
-    const guard_field *before = guard_record_find(rec, "ContextString"), *semantic = guard_record_find(rec, "SemanticCategory");
+    const guard_field *before = guard_record_find(rec, "ContextString"),
+                      *semantic = guard_record_find(rec, "SemanticCategory");
     guard_text kind = {NULL, 0};
     nn_status st = guard_record_text(&kind, rec, "FunctionalCategory", false, err);
 
@@ -58,5 +62,6 @@ static nn_status row_of(guard_row *row, bool *skip, guard_scratch *s, const guar
 }
 
 const guard_importer guard_import_harmbench = {
-    "harmbench", "every behaviour is unsafe; ContextString is put before it; functional chooses the kinds, others are skipped", need,
-    row_of, check};
+    "harmbench",
+    "every behaviour is unsafe; ContextString is put before it; functional chooses the kinds, others are skipped",
+    need, row_of, check};

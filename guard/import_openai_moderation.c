@@ -1,4 +1,4 @@
-/* import_openai_moderation.c - OpenAI's moderation evaluation set (Markov et al. 2023, arXiv:2208.03274), JSONL as published.
+/* import_openai_moderation.c - OpenAI's moderation set (Markov et al. 2023, arXiv:2208.03274), JSONL as published.
  *
  * A category that nobody judged is not there: the row's label counts it as 0 (the published protocol), but it stays
  * unknown for the category head, so what was judged is kept in `cats`.
@@ -8,10 +8,11 @@
 static const char *const need[] = {"prompt", NULL};
 static const struct {
     const char *letter, *name;
-} cats[] = {{"S", "sexual"},    {"H", "hate"},          {"V", "violence"},         {"HR", "harassment"},
+} cats[] = {{"S", "sexual"},     {"H", "hate"},           {"V", "violence"},          {"HR", "harassment"},
             {"SH", "self-harm"}, {"S3", "sexual/minors"}, {"H2", "hate/threatening"}, {"V2", "violence/graphic"}};
 
-static nn_status row_of(guard_row *row, bool *skip, guard_scratch *s, const guard_record *rec, const guard_import *o, nn_err *err)
+static nn_status row_of(guard_row *row, bool *skip, guard_scratch *s, const guard_record *rec,
+                        const guard_import *o, nn_err *err)
 {
     static const char *const used[] = {"prompt", "S", "H", "V", "HR", "SH", "S3", "H2", "V2", "cats", NULL};
     nn_status st = guard_record_text(&row->text, rec, "prompt", false, err);
@@ -47,4 +48,5 @@ static nn_status row_of(guard_row *row, bool *skip, guard_scratch *s, const guar
 }
 
 const guard_importer guard_import_openai_moderation = {
-    "openai_moderation", "unsafe when any category is 1; a category that is missing is unknown, not 0", need, row_of, NULL};
+    "openai_moderation", "unsafe when any category is 1; a category that is missing is unknown, not 0", need,
+    row_of, NULL};

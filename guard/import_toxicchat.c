@@ -3,7 +3,8 @@
 
 static const char *const need[] = {"user_input", "toxicity", NULL};
 
-static nn_status row_of(guard_row *row, bool *skip, guard_scratch *s, const guard_record *rec, const guard_import *o, nn_err *err)
+static nn_status row_of(guard_row *row, bool *skip, guard_scratch *s, const guard_record *rec,
+                        const guard_import *o, nn_err *err)
 {
     static const char *const used[] = {"user_input", "toxicity", "jailbreaking", NULL};
     const guard_field *jailbreak = guard_record_find(rec, "jailbreaking");
@@ -21,4 +22,5 @@ static nn_status row_of(guard_row *row, bool *skip, guard_scratch *s, const guar
 }
 
 const guard_importer guard_import_toxicchat = {
-    "toxicchat", "user_input is unsafe when toxicity is 1; jailbreaking is kept, it is not the label", need, row_of, NULL};
+    "toxicchat", "user_input is unsafe when toxicity is 1; jailbreaking is kept, it is not the label", need, row_of,
+    NULL};

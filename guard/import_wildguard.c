@@ -16,14 +16,16 @@ static nn_status check(const guard_import *o, nn_err *err)
 }
 
 /* subcategory speaks of the prompt, so only the prompt task takes it as the row's category. */
-static nn_status row_of(guard_row *row, bool *skip, guard_scratch *s, const guard_record *rec, const guard_import *o, nn_err *err)
+static nn_status row_of(guard_row *row, bool *skip, guard_scratch *s, const guard_record *rec,
+                        const guard_import *o, nn_err *err)
 {
     static const char *const used_prompt[] = {"prompt", "prompt_harm_label", NULL};
     static const char *const used_response[] = {"prompt", "response", "response_harm_label", NULL};
     const bool response = judges_response(o);
     const guard_field *sub = guard_record_find(rec, "subcategory");
-    nn_status st = guard_record_label(&row->label, skip, rec, response ? "response_harm_label" : "prompt_harm_label",
-                                      "unharmful", "harmful", err);
+    nn_status st =
+        guard_record_label(&row->label, skip, rec, response ? "response_harm_label" : "prompt_harm_label",
+                           "unharmful", "harmful", err);
 
     if (st != NN_OK || *skip) return st;
     if ((st = guard_record_text(&row->text, rec, "prompt", false, err)) != NN_OK) return st;
@@ -34,5 +36,6 @@ static nn_status row_of(guard_row *row, bool *skip, guard_scratch *s, const guar
 }
 
 const guard_importer guard_import_wildguard = {
-    "wildguard", "task prompt: prompt_harm_label, task response: response_harm_label; harmful is unsafe, an empty label skips the row",
+    "wildguard",
+    "prompt_harm_label (task prompt) or response_harm_label (task response): harmful is unsafe, an empty one skipped",
     need, row_of, check};

@@ -3,7 +3,8 @@
 
 static const char *const need[] = {"prompt", "type", "label", NULL};
 
-static nn_status row_of(guard_row *row, bool *skip, guard_scratch *s, const guard_record *rec, const guard_import *o, nn_err *err)
+static nn_status row_of(guard_row *row, bool *skip, guard_scratch *s, const guard_record *rec,
+                        const guard_import *o, nn_err *err)
 {
     static const char *const used[] = {"prompt", "label", NULL};
     nn_status st = guard_record_label(&row->label, skip, rec, "label", "safe", "unsafe", err);
@@ -15,4 +16,5 @@ static nn_status row_of(guard_row *row, bool *skip, guard_scratch *s, const guar
     return NN_OK;
 }
 
-const guard_importer guard_import_xstest = {"xstest", "label is the file's own safe / unsafe; type is kept", need, row_of, NULL};
+const guard_importer guard_import_xstest = {"xstest", "label is the file's own safe / unsafe; type is kept", need,
+                                            row_of, NULL};

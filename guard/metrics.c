@@ -35,8 +35,9 @@ static nn_status rank_rows(ranked **out, const int *label, const double *p, size
     for (size_t i = 0; i < n; i++) {
         if ((label[i] != 0 && label[i] != 1) || isnan(p[i]) || isinf(p[i])) {
             nn_free(r);
-            return nn_fail(err, NN_CONTENT, "metrics: row %zu: label %d, score %s, want label 0 or 1 and a finite score",
-                           i + 1, label[i], isnan(p[i]) || isinf(p[i]) ? "not finite" : "finite");
+            return nn_fail(err, NN_CONTENT,
+                           "metrics: row %zu: label %d, score %s, want label 0 or 1 and a finite score", i + 1,
+                           label[i], isnan(p[i]) || isinf(p[i]) ? "not finite" : "finite");
         }
         r[i] = (ranked){p[i], label[i], i};
     }
@@ -50,8 +51,8 @@ static double ratio(double part, double whole)
     return whole > 0.0 ? part / whole : (double)NAN;
 }
 
-/* One pass down the ranking; row i counts weight[i] times (NULL: once). With TP, FP the rows passed so far and P, N all of a
- * label, a group of equal scores is one threshold:
+/* One pass down the ranking; row i counts weight[i] times (NULL: once). With TP, FP the rows passed so far and P, N all
+ * of a label, a group of equal scores is one threshold:
  *
  *   average precision   sum over groups of (TP - TP_before) / P * TP / (TP + FP)
  *   ROC AUC             sum over groups of (FP - FP_before) / N * (TP + TP_before) / 2 / P      (trapezoids)
@@ -89,7 +90,8 @@ static void rank_metrics(guard_metrics *m, const ranked *r, const uint32_t *weig
 }
 
 /* Log loss: -mean(log of the probability given to the label), clipped to [eps, 1 - eps] with eps = 1e-7, about the
- * resolution of a float below 1: one sure mistake then costs 16.1, not infinity. Brier 1950: mean((p - label)^2). Both want probabilities. */
+ * resolution of a float below 1: one sure mistake then costs 16.1, not infinity. Brier 1950: mean((p - label)^2).
+ * Both want probabilities. */
 static void probability_metrics(guard_metrics *m, const ranked *r, size_t n)
 {
     const double eps = 1e-7;
@@ -108,7 +110,8 @@ static void probability_metrics(guard_metrics *m, const ranked *r, size_t n)
     m->brier = probabilities ? square / (double)n : (double)NAN;
 }
 
-nn_status guard_metrics_compute(guard_metrics *m, const int *label, const double *p, size_t n, double threshold, nn_err *err)
+nn_status guard_metrics_compute(guard_metrics *m, const int *label, const double *p, size_t n, double threshold,
+                                nn_err *err)
 {
     ranked *r = NULL;
     const nn_status st = rank_rows(&r, label, p, n, err);
@@ -154,11 +157,11 @@ static guard_interval interval_of(double *v, size_t draws)
 }
 
 /* Efron 1979, percentile method. Sorted once; a draw counts how often each rank was drawn, then makes one pass. */
-nn_status guard_metrics_bootstrap(guard_intervals *ci, const int *label, const double *p, size_t n, double threshold,
-                                  size_t draws, uint64_t seed, nn_err *err)
+nn_status guard_metrics_bootstrap(guard_intervals *ci, const int *label, const double *p, size_t n,
+                                  double threshold, size_t draws, uint64_t seed, nn_err *err)
 {
-    guard_interval *const out[N_RESAMPLED] = {&ci->precision, &ci->recall, &ci->f1, &ci->fpr, &ci->average_precision,
-                                              &ci->roc_auc};
+    guard_interval *const out[N_RESAMPLED] = {&ci->precision,         &ci->recall, &ci->f1, &ci->fpr,
+                                              &ci->average_precision, &ci->roc_auc};
     void *weights = NULL, *values = NULL;
     ranked *r = NULL;
     nn_status st = NN_OK;
@@ -205,14 +208,16 @@ static double next_above(double v)
     return (double)f;
 }
 
-nn_status guard_threshold_at_fpr(double *threshold, const int *label, const double *p, size_t n, double target, nn_err *err)
+nn_status guard_threshold_at_fpr(double *threshold, const int *label, const double *p, size_t n, double target,
+                                 nn_err *err)
 {
     size_t safe = 0, allowed = 0;
     ranked *r = NULL;
     nn_status st = NN_OK;
 
     *threshold = (double)NAN;
-    if (!(target >= 0.0 && target <= 1.0)) return nn_fail(err, NN_USAGE, "threshold: the target rate is not in 0..1, want a share");
+    if (!(target >= 0.0 && target <= 1.0))
+        return nn_fail(err, NN_USAGE, "threshold: the target rate is not in 0..1, want a share");
     if ((st = rank_rows(&r, label, p, n, err)) != NN_OK) return st;
     for (size_t i = 0; i < n; i++) safe += r[i].label == 0;
     if (safe == 0) {

@@ -25,19 +25,20 @@ typedef struct {
 } growing;
 
 /* One call of inflate into fresh room; sizes go through uInt, so a step is at most 1 GiB. */
-static nn_status step(int *code, growing *out, z_stream *z, const unsigned char *in, size_t left, size_t max, const char *path,
-                      nn_err *err)
+static nn_status step(int *code, growing *out, z_stream *z, const unsigned char *in, size_t left, size_t max,
+                      const char *path, nn_err *err)
 {
     const size_t most = (size_t)1 << 30;
     void *block = out->bytes;
 
-    if (out->len > max) return nn_fail(err, NN_LIMIT, "%s: more than %zu bytes when unpacked, want at most that", path, max);
+    if (out->len > max)
+        return nn_fail(err, NN_LIMIT, "%s: more than %zu bytes when unpacked, want at most that", path, max);
     const nn_status st = nn_grow(&block, &out->cap, out->len + 65536, 1, err);
     out->bytes = block;
     if (st != NN_OK) return st;
 
     const size_t room = out->cap - out->len - 1; /* the zero byte after the end */
-    z->next_in = (Bytef *)(size_t)in; /* zlib reads it only */
+    z->next_in = (Bytef *)(size_t)in;            /* zlib reads it only */
     z->avail_in = (uInt)(left < most ? left : most);
     z->next_out = (Bytef *)out->bytes + out->len;
     z->avail_out = (uInt)(room < most ? room : most);
@@ -47,7 +48,8 @@ static nn_status step(int *code, growing *out, z_stream *z, const unsigned char 
     return NN_OK;
 }
 
-static nn_status gunzip(growing *out, const unsigned char *in, size_t len, size_t max, const char *path, nn_err *err)
+static nn_status gunzip(growing *out, const unsigned char *in, size_t len, size_t max, const char *path,
+                        nn_err *err)
 {
     z_stream z = {0};
     nn_status st = NN_OK;
@@ -72,7 +74,9 @@ static nn_status gunzip(growing *out, const unsigned char *in, size_t len, size_
         }
         if (code == Z_OK) continue;
         if (code == Z_MEM_ERROR) st = nn_fail(err, NN_LIMIT, "%s: no memory to unpack it", path);
-        else st = nn_fail(err, NN_FILE, "%s: byte %zu: damaged gzip data (%s)", path, pos, z.msg ? z.msg : "not gzip");
+        else
+            st = nn_fail(err, NN_FILE, "%s: byte %zu: damaged gzip data (%s)", path, pos,
+                         z.msg ? z.msg : "not gzip");
         break;
     }
     inflateEnd(&z);

@@ -50,7 +50,8 @@ Test(buf, strings_are_escaped_and_repaired)
 
 Test(buf, numbers_come_back_bit_for_bit)
 {
-    static const double v[] = {0.0, -0.0, 0.1, 1.0 / 3.0, 1e22, -1e-300, 5e-324, 1.7976931348623157e308, 123456789012345678.0};
+    static const double v[] = {
+        0.0, -0.0, 0.1, 1.0 / 3.0, 1e22, -1e-300, 5e-324, 1.7976931348623157e308, 123456789012345678.0};
 
     for (size_t i = 0; i < sizeof v / sizeof *v; i++) {
         guard_buf b = {0};

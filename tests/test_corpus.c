@@ -190,9 +190,10 @@ Test(corpus, a_line_of_a_written_corpus_reads_like_this)
     strcpy(c->row[0].id, "00000000000000ff");
     expect_ok(guard_corpus_write(c, path, NULL, &err), &err);
     char *bytes = read_bytes(path, NULL);
-    cr_expect_str_eq(bytes, "{\"columns\":[[\"p\",\"score\",\"num\"]]}\n"
-                            "{\"id\":\"00000000000000ff\",\"text\":\"a\",\"label\":0,\"concept\":\"k\",\"source\":\"test\","
-                            "\"cols\":{\"p\":0.5}}\n");
+    cr_expect_str_eq(
+        bytes, "{\"columns\":[[\"p\",\"score\",\"num\"]]}\n"
+               "{\"id\":\"00000000000000ff\",\"text\":\"a\",\"label\":0,\"concept\":\"k\",\"source\":\"test\","
+               "\"cols\":{\"p\":0.5}}\n");
     free(bytes);
     guard_corpus_free(c);
 }
@@ -266,7 +267,8 @@ Test(corpus, concat_skips_rows_that_are_there_and_unites_columns)
     guard_corpus_free(ab);
 
     column(b, "p", "two", GUARD_COL_STR);
-    expect_fails(guard_corpus_concat(&ab, a, b, &err), NN_CONTENT, &err, "column p: number in one corpus, text in the other");
+    expect_fails(guard_corpus_concat(&ab, a, b, &err), NN_CONTENT, &err,
+                 "column p: number in one corpus, text in the other");
     cr_expect(ab == NULL);
     guard_corpus_free(a);
     guard_corpus_free(b);

@@ -45,7 +45,9 @@ Test(csv, fields_quotes_and_line_ends)
     expect_flat("a,b\n1,2\n", "a|b/1|2");
     expect_flat("a,b\r\n1,2", "a|b/1|2");
     expect_flat("a,b\r1,2\r", "a|b/1|2");
-    expect_flat("\xef\xbb\xbf" "a,b\n,\n", "a|b/|");
+    expect_flat("\xef\xbb\xbf"
+                "a,b\n,\n",
+                "a|b/|");
     expect_flat("a\n\"x\ny\r\nz\"\n", "a/x\ny\r\nz");
     expect_flat("a,b\n\"say \"\"hi\"\"\",\"\"\n", "a|b/say \"hi\"|");
     expect_flat("a,b\n\"x,y\",5\" pipe\n", "a|b/x,y|5\" pipe");

@@ -1,4 +1,4 @@
-/* Tests of guard/dataset.h: the benchmarks' own files by hand-read numbers, our JSONL, gzip, and every bad input by its message. */
+/* Tests of guard/dataset.h: the benchmarks' own files by hand-read numbers, our JSONL, gzip, bad input by its message. */
 #include "guard/dataset.h"
 #include "nn/arena.h"
 #include "tests/support.h"
@@ -24,8 +24,8 @@ static guard_corpus *read_text(const char *text, const guard_import *o, guard_im
     return read_file(path, o, report);
 }
 
-static void expect_bytes_refused(const char *name, const void *bytes, size_t len, const guard_import *o, nn_status want,
-                                 const char *part)
+static void expect_bytes_refused(const char *name, const void *bytes, size_t len, const guard_import *o,
+                                 nn_status want, const char *part)
 {
     const char *path = path_in(temp_dir(), name);
     guard_corpus *c = NULL;
@@ -82,7 +82,8 @@ Test(dataset, toxicchat_labels_by_toxicity)
 
 Test(dataset, openai_moderation_keeps_what_was_judged)
 {
-    guard_corpus *c = import_as_expected(&(expected){"openai_moderation.jsonl", "openai_moderation", {0}, 3, 0, 2, 1});
+    guard_corpus *c =
+        import_as_expected(&(expected){"openai_moderation.jsonl", "openai_moderation", {0}, 3, 0, 2, 1});
 
     cr_expect(c->row[0].category.s == NULL && c->row[1].category.s == NULL);
     cr_expect_str_eq(c->row[2].category.s, "harassment");
@@ -110,9 +111,10 @@ Test(dataset, wildguard_judges_the_prompt_or_the_response)
 Test(dataset, wildguard_reads_the_jsonl_export_too)
 {
     guard_import_report report;
-    guard_corpus *c = read_text("{\"prompt\":\"p\",\"response\":null,\"adversarial\":true,\"prompt_harm_label\":\"harmful\"}\n"
-                                "{\"prompt\":\"q\",\"prompt_harm_label\":null}\n",
-                                NULL, &report);
+    guard_corpus *c =
+        read_text("{\"prompt\":\"p\",\"response\":null,\"adversarial\":true,\"prompt_harm_label\":\"harmful\"}\n"
+                  "{\"prompt\":\"q\",\"prompt_harm_label\":null}\n",
+                  NULL, &report);
 
     cr_expect_str_eq(report.format, "wildguard");
     cr_expect(report.rows == 1 && report.skipped == 1 && c->row[0].label == 1);
@@ -140,7 +142,8 @@ Test(dataset, xstest_labels_by_its_label_column)
     guard_corpus *c = import_as_expected(&(expected){"xstest_prompts.csv", "xstest", {0}, 3, 0, 2, 1});
 
     cr_expect_str_eq(c->row[1].text.s, "How do I shoot a good portrait, outdoors?");
-    cr_expect_str_eq(c->row[0].extra.s, "{\"id_in_file\":\"v2-1\",\"type\":\"homonyms\",\"focus\":\"kill\",\"note\":\"process\"}");
+    cr_expect_str_eq(c->row[0].extra.s,
+                     "{\"id_in_file\":\"v2-1\",\"type\":\"homonyms\",\"focus\":\"kill\",\"note\":\"process\"}");
     cr_expect(c->row[2].label == 1);
     guard_corpus_free(c);
 }
@@ -148,19 +151,24 @@ Test(dataset, xstest_labels_by_its_label_column)
 Test(dataset, options_and_headers_that_do_not_fit_are_refused)
 {
     static const char csv[] = "prompt,type,label\np,t,safe\n", wild[] = "prompt,prompt_harm_label\np,maybe\n";
-    static const char harm[] = "Behavior,FunctionalCategory\nb,standard\n", odd[] = "Behavior,FunctionalCategory\nb,other\n";
-    const guard_import task = {.task = "both"}, kind = {.functional = "standard,odd"}, format = {.format = "parquet"};
+    static const char harm[] = "Behavior,FunctionalCategory\nb,standard\n",
+                      odd[] = "Behavior,FunctionalCategory\nb,other\n";
+    const guard_import task = {.task = "both"}, kind = {.functional = "standard,odd"},
+                       format = {.format = "parquet"};
     const guard_import toxic = {.format = "toxicchat"};
 
     expect_bytes_refused("w.csv", wild, sizeof wild - 1, &task, NN_USAGE, "task 'both', want prompt or response");
-    expect_bytes_refused("w.csv", wild, sizeof wild - 1, NULL, NN_CONTENT, "w.csv:2: prompt_harm_label: is 'maybe', want unharmful or harmful");
+    expect_bytes_refused("w.csv", wild, sizeof wild - 1, NULL, NN_CONTENT,
+                         "w.csv:2: prompt_harm_label: is 'maybe', want unharmful or harmful");
     expect_bytes_refused("h.csv", harm, sizeof harm - 1, &kind, NN_USAGE, "functional 'standard,odd'");
     expect_bytes_refused("h.csv", odd, sizeof odd - 1, NULL, NN_CONTENT, "h.csv:2: FunctionalCategory: is 'other'");
     expect_bytes_refused("x.csv", csv, sizeof csv - 1, &format, NN_USAGE, "format 'parquet'");
     expect_bytes_refused("x.csv", csv, sizeof csv - 1, &toxic, NN_CONTENT, "x.csv:1: header: no column user_input");
     expect_bytes_refused("y.csv", "a,b\n1,2\n", 8, NULL, NN_CONTENT, "y.csv:1: header: of no known file");
-    expect_bytes_refused("z.csv", "prompt,type,label,type\n", 23, NULL, NN_CONTENT, "z.csv:1: header: of no known file");
-    expect_bytes_refused("q.csv", "prompt,type,label\n\"p,t,safe\n", 28, NULL, NN_CONTENT, "q.csv:2: quote left open");
+    expect_bytes_refused("z.csv", "prompt,type,label,type\n", 23, NULL, NN_CONTENT,
+                         "z.csv:1: header: of no known file");
+    expect_bytes_refused("q.csv", "prompt,type,label\n\"p,t,safe\n", 28, NULL, NN_CONTENT,
+                         "q.csv:2: quote left open");
     expect_bytes_refused("e.csv", "prompt,type,label\n", 18, NULL, NN_CONTENT, "e.csv: no rows");
 }
 
@@ -170,8 +178,10 @@ Test(dataset, a_row_keeps_every_field)
 {
     guard_import_report report;
     guard_corpus *c = read_text(
-        "\xef\xbb\xbf{\"text\":\"a\\u0000b\", \"label\": 1, \"category\": [\"x,y\",\"z\"], \"hate\": 1.50, \"id\": \"row 7\", "
-        "\"parent\": \"0123456789abcdef\", \"ops\": [ {\"op\":\"style\"} ], \"cats\":{\"S\" : 0}, \"messages\": [], \"n\":18446744073709551616}\r\n"
+        "\xef\xbb\xbf{\"text\":\"a\\u0000b\", \"label\": 1, \"category\": [\"x,y\",\"z\"], \"hate\": 1.50, "
+        "\"id\": \"row 7\", "
+        "\"parent\": \"0123456789abcdef\", \"ops\": [ {\"op\":\"style\"} ], \"cats\":{\"S\" : 0}, "
+        "\"messages\": [], \"n\":18446744073709551616}\r\n"
         "\n"
         "{\"id\":\"00112233445566aa\",\"text\":\"q\",\"response\":\"r\",\"label\":null,\"category\":\"one\",\"lang\":\"en\"}",
         NULL, &report);
@@ -200,7 +210,8 @@ Test(dataset, a_line_that_is_no_row_is_named)
     expect_refused("\n\n{\"label\":1}\n", "a.jsonl:3: text: missing");
     expect_refused("{\"text\":\"\"}\n", "a.jsonl:1: text: is '', want a text that is not empty");
     expect_refused("{\"text\":7}\n", "a.jsonl:1: text: is '7', want a string");
-    expect_refused("{\"text\":\"a\",\"category\":[1]}\n", "a.jsonl:1: category: is '[1]', want a name or a list of names");
+    expect_refused("{\"text\":\"a\",\"category\":[1]}\n",
+                   "a.jsonl:1: category: is '[1]', want a name or a list of names");
     expect_refused("{\"text\":\"a\",\"text\":\"b\"}\n", "duplicate object key");
     expect_refused("{\"text\":\"a\"\n", "a.jsonl:1: JSON:");
     expect_refused("", "a.jsonl: no rows");
@@ -211,15 +222,18 @@ Test(dataset, a_line_that_is_no_row_is_named)
 Test(dataset, a_message_shows_no_control_bytes)
 {
     expect_refused("{\"text\":\"a\",\"label\":\"\x1b[31m and more than fits\"}\n", "JSON:");
-    expect_refused("{\"text\":\"a\",\"label\":\"\xc3\xa9 and what comes behind it\"}\n", "label: is '\"?? and what comes behin...', want");
+    expect_refused("{\"text\":\"a\",\"label\":\"\xc3\xa9 and what comes behind it\"}\n",
+                   "label: is '\"?? and what comes behin...', want");
 }
 
 Test(dataset, a_text_too_long_is_a_limit_never_cut)
 {
     const guard_import o = {.max_bytes = 10};
 
-    expect_bytes_refused("l.jsonl", "{\"text\":\"12345678901\"}", 22, &o, NN_LIMIT, "l.jsonl:1: text: 11 bytes, want at most 10");
-    expect_bytes_refused("l.jsonl", "{\"text\":\"1\",\"context\":\"12345678901\"}", 36, &o, NN_LIMIT, "l.jsonl:1: context: 11 bytes");
+    expect_bytes_refused("l.jsonl", "{\"text\":\"12345678901\"}", 22, &o, NN_LIMIT,
+                         "l.jsonl:1: text: 11 bytes, want at most 10");
+    expect_bytes_refused("l.jsonl", "{\"text\":\"1\",\"context\":\"12345678901\"}", 36, &o, NN_LIMIT,
+                         "l.jsonl:1: context: 11 bytes");
     guard_corpus *c = read_text("{\"text\":\"1234567890\"}", &o, NULL);
     cr_expect_eq(c->n, 1u);
     guard_corpus_free(c);
@@ -244,7 +258,8 @@ Test(dataset, a_missing_file_is_a_file_error)
     guard_corpus *c = NULL;
     nn_err err = {NN_OK, ""};
 
-    expect_fails(guard_dataset_read(&c, NULL, path_in(temp_dir(), "none.jsonl"), NULL, &err), NN_FILE, &err, "none.jsonl");
+    expect_fails(guard_dataset_read(&c, NULL, path_in(temp_dir(), "none.jsonl"), NULL, &err), NN_FILE, &err,
+                 "none.jsonl");
 }
 
 Test(dataset, a_sample_is_seeded_and_in_the_order_of_the_file)
@@ -272,12 +287,15 @@ Test(dataset, a_sample_is_seeded_and_in_the_order_of_the_file)
 
 Test(dataset, a_corpus_file_reads_as_rows_with_columns)
 {
-    guard_corpus *c = read_text("{\"columns\":[[\"p\",\"score\",\"num\"]]}\n{\"text\":\"a\",\"label\":0,\"cols\":{\"p\":0.5}}\n", NULL, NULL);
+    guard_corpus *c =
+        read_text("{\"columns\":[[\"p\",\"score\",\"num\"]]}\n{\"text\":\"a\",\"label\":0,\"cols\":{\"p\":0.5}}\n",
+                  NULL, NULL);
     const guard_column *p = guard_corpus_find(c, "p");
 
     cr_expect(c->n == 1 && p && p->num[0] == 0.5);
     guard_corpus_free(c);
-    expect_refused("{\"text\":\"a\",\"cols\":{\"p\":[]}}\n", "a.jsonl:1: p: is '', want a value of the column's kind");
+    expect_refused("{\"text\":\"a\",\"cols\":{\"p\":[]}}\n",
+                   "a.jsonl:1: p: is '', want a value of the column's kind");
 }
 
 /* --- gzip ------------------------------------------------------------------------------------- */
@@ -349,7 +367,8 @@ Test(dataset, every_allocation_may_fail)
     nn_status st = NN_LIMIT;
     size_t len = 0;
 
-    free(zipped(json, "{\"text\":\"a\xff\",\"category\":[\"x\"],\"n\":1,\"cols\":{\"p\":1}}\n{\"text\":\"b\"}\n", 1, &len));
+    free(zipped(json, "{\"text\":\"a\xff\",\"category\":[\"x\"],\"n\":1,\"cols\":{\"p\":1}}\n{\"text\":\"b\"}\n", 1,
+                &len));
     write_text(csv, "Behavior,FunctionalCategory,ContextString\nb\xff,standard,before\nc,standard,\n");
     for (int file = 0; file < 2; file++, st = NN_LIMIT) {
         for (long n = 0; st != NN_OK; n++) {

@@ -16,7 +16,9 @@ static void expect_number(const char *name, const json_t *c, const char *key, do
 
     cr_assert(v != NULL, "%s: no %s", name, key);
     if (json_is_null(v)) cr_expect(isnan(got), "%s: %s %.17g, want none", name, key, got);
-    else cr_expect(fabs(got - json_number_value(v)) <= 1e-9, "%s: %s %.17g, want %.17g", name, key, got, json_number_value(v));
+    else
+        cr_expect(fabs(got - json_number_value(v)) <= 1e-9, "%s: %s %.17g, want %.17g", name, key, got,
+                  json_number_value(v));
 }
 
 static void compare_case(const json_t *c)

@@ -4,11 +4,10 @@
 #include "tests/support.h"
 #include <string.h>
 
-static const guard_taxonomy three = {
-    {{"fraud", "crime", "", "illicit", "S2", 2},
-     {"malware", "crime", "", "illicit", "S14, S2b", 3},
-     {"self_harm", "self", "", "self-harm,self-harm/intent", "S11", 3}},
-    3};
+static const guard_taxonomy three = {{{"fraud", "crime", "", "illicit", "S2", 2},
+                                      {"malware", "crime", "", "illicit", "S14, S2b", 3},
+                                      {"self_harm", "self", "", "self-harm,self-harm/intent", "S11", 3}},
+                                     3};
 
 static size_t index_of(const char *name)
 {
