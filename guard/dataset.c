@@ -396,7 +396,7 @@ nn_status guard_dataset_read(guard_corpus **out, guard_import_report *report, co
                              const guard_import *o, nn_err *err)
 {
     static const guard_import plain;
-    guard_import_report unseen;
+    guard_import_report unseen = {"", NULL, 0, 0, 0, 0, 0, 0};
     reader r = {.path = path, .o = o ? o : &plain, .report = report ? report : &unseen};
     char *bytes = NULL;
     nn_status st = NN_OK;
