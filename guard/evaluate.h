@@ -21,6 +21,8 @@ NN_CHECKED nn_status guard_evaluate(guard_result *r, const guard_classifier *g, 
                                     double target_fpr, size_t bootstrap, guard_job *job, nn_err *err);
 /* p [c->n] of the verdicts, for curves; same call as guard_evaluate makes. */
 void guard_result_json(guard_buf *b, const guard_result *r);
+/* The notes of evaluate stages, one JSON object {"results": [...]} a line, as one table for each set. */
+NN_CHECKED nn_status guard_results_print(guard_buf *out, const char *notes, nn_err *err);
 /* Aligned text table, a header line and one line a result; 96 columns when wide is false. */
 void guard_result_table(guard_buf *b, const guard_result *r, size_t n);
 #endif
