@@ -140,6 +140,16 @@ static nn_status print_results(const lua_host *h, bool json, nn_err *err)
     return st;
 }
 
+/* What does not belong to the reproducible half: machine.json. */
+static nn_status record_machine(guard_run *run, const lua_host *h, nn_err *err)
+{
+    char kernels[64], threads[32];
+    snprintf(kernels, sizeof kernels, "\"%s\"", h->exec.k->name);
+    snprintf(threads, sizeof threads, "%zu", h->exec.par.threads);
+    const nn_status st = guard_run_fact(run, "kernels", kernels, err);
+    return st == NN_OK ? guard_run_fact(run, "threads", threads, err) : st;
+}
+
 static nn_status real_pass(const host_options *o, size_t stages, uint64_t seed, nn_err *err)
 {
     lua_host h;
@@ -149,6 +159,7 @@ static nn_status real_pass(const host_options *o, size_t stages, uint64_t seed, 
     const guard_run_options ro = {o->out, seed, o->resume, o->script, o->set, o->n_set};
     nn_status st = lua_host_open(&h, o, err);
     if (st == NN_OK) st = guard_run_open(&run, &ro, err);
+    if (st == NN_OK) st = record_machine(run, &h, err);
     h.run = run;
     h.seed = seed;
     h.o.seed_given = true;

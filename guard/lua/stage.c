@@ -31,6 +31,7 @@ nn_status lua_stage_begin(lua_stage *s, lua_host *h, const char *name, const cha
     s->job.seed = h->seed;
     s->job.stream = s->stream;
     s->job.progress = lua_progress;
+    if (s->s.finished) s->job.tokens_used = guard_run_stage_tokens(h->run, &s->s); /* a resumed run prints the same sums */
     s->started = nn_now_s();
     lua_progress_stage(h, name, s->s.finished);
     return NN_OK;

@@ -1,4 +1,4 @@
-/* cmd.c - see cmd.h. */
+/* cmd_line.c - see cmd.h. */
 #include "guard/cmd.h"
 #include "guard/nearest.h"
 #include "nn/plat.h"
@@ -74,7 +74,7 @@ const char *cmd_given(const cmd_line *c, const char *flag)
 {
     for (size_t i = 0; c->verb->flags[i].name != NULL; i++)
         if (strcmp(c->verb->flags[i].name, flag) == 0) return c->given[i];
-    NN_ASSERT(!"a flag that the verb does not declare");
+    NN_ASSERT(false); /* a flag that the verb does not declare */
     return NULL;
 }
 
