@@ -5,9 +5,9 @@
  * dropped, blanks before punctuation joined, runs of blanks made one, runs of more than three equal characters cut to
  * three. Precisely:
  *   - a URL begins with http:// or https:// anywhere, or with www. where a word begins, and ends before the next blank;
- *   - a mention is an @ that begins a word (no letter, mark, digit or _ before it) with the letters, marks, digits and
- *     _ that follow, at least one;
- *   - both leave a blank; a blank before one of , . ! ? ; : goes, and so do blanks at both ends; any white space is one.
+ *   - a mention is an @ that begins a word (no letter, mark, digit or _ before it) with all of these that follow, at
+ *     least one;
+ *   - both leave a blank; a blank before one of , . ! ? ; : goes, so do blanks at both ends; any white space is one.
  * The rules look at what has been written so far, so normalising twice changes nothing.
  */
 #ifndef GUARD_TEXT_H

@@ -1,6 +1,6 @@
 /* tok.h - byte-level BPE (Sennrich, Haddow, Birch 2016, arXiv:1508.07909; byte level: Radford et al. 2019).
  *
- * Reads: unicode.h, cursor.h.   Read next: tok.c (encode, decode), tok_train.c.
+ * Reads: unicode.h.   Read next: tok.c (ids, bytes, files), tok_encode.c (pre-tokenizer, merging), tok_train.c.
  * Ids: 0..63 reserved (below), 64..319 the bytes 0..255, then one id per merge in merge order. Pre-tokenizer `gpt-2`.
  * Special tokens are never made from text: encode gives ids >= 64 only. Encoding a pre-token is O(n log n).
  * Threads: an nn_tok is immutable after load or train; encode scratch belongs to the caller's nn_tok_buf.
@@ -24,18 +24,20 @@ typedef struct nn_tok nn_tok;
 
 typedef struct {
     int32_t *ids;
-    uint32_t *start;    /* byte offset in the text where each token begins */
+    uint32_t *start;    /* byte offset in its text where each token begins */
     size_t len, cap;
     void *scratch; size_t scratch_cap; /* bytes */
 } nn_tok_buf; /* zero it to begin; free with nn_tok_buf_free */
 
-/* Learns merges until the vocabulary has `vocab` ids (or no pair occurs twice). texts need not be valid UTF-8. Pairs of equal count: the
- * smaller (left, right) ids win. Deterministic. */
+/* Learns merges until the vocabulary has `vocab` ids (or no pair occurs twice). texts need not be valid UTF-8. Pairs
+ * are counted where they stand side by side (twice in "aaa"); of equal counts the smaller (left, right) ids win. No
+ * token is longer than 256 bytes. The result depends on the multiset of pre-tokens alone, not on the texts' order. */
 NN_CHECKED nn_status nn_tok_train(nn_tok **out, const char *const *text, const size_t *len, size_t n, size_t vocab,
                                   nn_err *err);
 void nn_tok_free(nn_tok *t);
 size_t nn_tok_vocab(const nn_tok *t);
-/* Merges as pairs of ids, for files: n_merges pairs. */
+/* Merges as pairs of ids, for files: n_merges pairs. from_merges copies them and refuses an id that is not there yet, a
+ * pair that comes twice and a token of more than 256 bytes. */
 size_t nn_tok_merges(const nn_tok *t, const int32_t **pairs);
 NN_CHECKED nn_status nn_tok_from_merges(nn_tok **out, const int32_t *pairs, size_t n_merges, nn_err *err);
 void nn_tok_hash(const nn_tok *t, char hex[65]);
@@ -47,6 +49,7 @@ void nn_tok_buf_free(nn_tok_buf *b);
 const char *nn_tok_bytes(const nn_tok *t, int32_t id, size_t *len);
 /* Decodes n ids; returns bytes needed, writes at most cap. */
 size_t nn_tok_decode(const nn_tok *t, char *out, size_t cap, const int32_t *ids, size_t n);
-/* The printable GPT-2 spelling of an id's bytes, for vocabularies in files. Returns length. */
+/* The printable GPT-2 spelling of an id's bytes, for vocabularies in files; reserved ids are "<|pad|>",
+ * "<|category_3|>", "<|reserved_14|>". Returns the length; writes at most cap. */
 size_t nn_tok_spelling(const nn_tok *t, int32_t id, char *out, size_t cap);
 #endif
