@@ -1,0 +1,299 @@
+/* Tests of nn/decode.h: cached decoding equals prefill, neighbours do not matter, the sampler's cuts. */
+#include "nn/decode.h"
+#include "nn/mathf.h"
+#include "tests/support.h"
+#include "tests/test_model_support.h"
+#include <math.h>
+#include <string.h>
+
+enum { ROWS = 7, MAX_NEW = 18, V = 37 };
+
+/* Rows of different prompts and lengths; the same for every call. */
+typedef struct {
+    int32_t prompt[ROWS][6], out[ROWS][MAX_NEW];
+    float logprob[ROWS][MAX_NEW];
+    nn_decode_row row[ROWS];
+} rollout;
+
+static void fill_rollout(rollout *o)
+{
+    nn_rng rng = nn_rng_at(9, "prompts", 0);
+
+    memset(o, 0, sizeof *o);
+    for (size_t i = 0; i < ROWS; i++) {
+        nn_decode_row *r = o->row + i;
+
+        r->n_prompt = 1 + i % 6;
+        for (size_t j = 0; j < r->n_prompt; j++) o->prompt[i][j] = (int32_t)nn_rng_below(&rng, V);
+        r->prompt = o->prompt[i];
+        r->max_new = i == 3 ? 0 : MAX_NEW - 2 * i;
+        r->rng = nn_rng_at(9, "rollout", i);
+        r->out = o->out[i];
+        r->logprob = o->logprob[i];
+    }
+}
+
+static void run(rollout *o, const nn_model *m, size_t slots, size_t threads, const nn_sampler *s)
+{
+    nn_decoder *d = NULL;
+    nn_exec x = tiny_exec(threads);
+    nn_err err = {NN_OK, ""};
+
+    fill_rollout(o);
+    expect_ok(nn_decoder_build(&d, m, slots, &err), &err);
+    nn_decode_batch(m, d, &x, o->row, ROWS, s, NULL, NULL);
+    nn_decoder_free(d);
+    nn_exec_free(&x);
+}
+
+Test(decode, cached_decoding_gives_the_bits_of_prefill)
+{
+    for (int k = TINY_LLAMA; k <= TINY_QWEN; k++) {
+        nn_model *m = tiny_model((tiny_kind)k, 31);
+        const nn_sampler s = nn_sampler_default();
+        nn_state *state = NULL;
+        nn_exec x = tiny_exec(1);
+        static rollout o;
+
+        cr_assert(nn_state_build(&state, m, 24, 1, NULL) == NN_OK);
+        run(&o, m, 3, 1, &s);
+        for (size_t i = 0; i < ROWS; i++) {
+            const nn_decode_row *r = o.row + i;
+            int32_t ids[24];
+            float logprob[24];
+            const size_t n = r->n_prompt + r->n_out, start[2] = {0, n};
+            const nn_batch b = {ids, {start, 1}, NULL, NULL};
+
+            memcpy(ids, r->prompt, r->n_prompt * sizeof *ids);
+            memcpy(ids + r->n_prompt, r->out, r->n_out * sizeof *ids);
+            nn_state_logprob(m, state, &x, &b, logprob);
+            expect_same_floats("logprob", r->logprob, logprob + r->n_prompt, r->n_out);
+            cr_expect_eq(r->n_out, r->max_new);
+        }
+        nn_exec_free(&x);
+        nn_state_free(state);
+        nn_model_free(m);
+    }
+}
+
+Test(decode, slots_threads_and_neighbours_change_nothing)
+{
+    static const size_t slots[] = {2, 3, ROWS, 20};
+    nn_model *m = tiny_model(TINY_QWEN, 31);
+    nn_sampler s = {.temperature = 0.8f, .top_k = 20, .top_p = 0.9f, .ban_below = 0, .stop = -1};
+    static rollout one, many;
+    size_t stopped = 0;
+
+    run(&one, m, 1, 1, &s);
+    s.stop = one.out[0][9]; /* a token that comes */
+    run(&one, m, 1, 1, &s);
+    for (size_t i = 0; i < sizeof slots / sizeof *slots; i++) {
+        run(&many, m, slots[i], 1 + i % 3, &s);
+        for (size_t r = 0; r < ROWS; r++) {
+            cr_expect(many.row[r].n_out == one.row[r].n_out && many.row[r].stopped == one.row[r].stopped);
+            cr_expect(memcmp(many.out[r], one.out[r], sizeof one.out[r]) == 0, "row %zu, %zu slots", r, slots[i]);
+            expect_same_floats("logprob", many.logprob[r], one.logprob[r], MAX_NEW);
+        }
+    }
+    for (size_t r = 0; r < ROWS; r++) {
+        const nn_decode_row *row = one.row + r;
+        stopped += row->stopped;
+        cr_expect(row->stopped == (row->n_out > 0 && row->out[row->n_out - 1] == s.stop));
+        cr_expect(row->stopped || row->n_out == row->max_new);
+    }
+    cr_expect(stopped > 0 && stopped < ROWS, "%zu of %d rows met the stop token", stopped, (int)ROWS);
+    nn_model_free(m);
+}
+
+Test(decode, a_draw_belongs_to_its_position)
+{
+    nn_model *m = tiny_model(TINY_LLAMA, 31);
+    const nn_sampler s = nn_sampler_default();
+    nn_decoder *d = NULL;
+    nn_exec x = tiny_exec(1);
+    static rollout o;
+    int32_t longer[16], out[4];
+
+    run(&o, m, 2, 1, &s);
+    cr_assert(nn_decoder_build(&d, m, 1, NULL) == NN_OK);
+    /* Row 1 again, from its fifth new token on. */
+    memcpy(longer, o.prompt[1], 2 * sizeof *longer);
+    memcpy(longer + 2, o.out[1], 4 * sizeof *longer);
+    nn_decode_row rest = {.prompt = longer, .n_prompt = 6, .max_new = 4, .rng = nn_rng_at(9, "rollout", 1), .out = out};
+    rest.rng.pos = 4;
+    nn_decode_batch(m, d, &x, &rest, 1, &s, NULL, NULL);
+    cr_expect(memcmp(out, o.out[1] + 4, sizeof out) == 0);
+    nn_decoder_free(d);
+    nn_exec_free(&x);
+    nn_model_free(m);
+}
+
+Test(decode, a_full_cache_ends_the_row)
+{
+    nn_model *m = tiny_model(TINY_LLAMA, 31); /* max_t 24 */
+    const nn_sampler s = nn_sampler_default();
+    nn_decoder *d = NULL;
+    nn_exec x = tiny_exec(1);
+    int32_t prompt[24] = {1, 2, 3}, out[60];
+    nn_decode_row row[2] = {{.prompt = prompt, .n_prompt = 3, .max_new = 60, .out = out},
+                            {.prompt = prompt, .n_prompt = 24, .max_new = 2, .out = out + 30}};
+
+    cr_assert(nn_decoder_build(&d, m, 1, NULL) == NN_OK);
+    nn_decode_batch(m, d, &x, row, 2, &s, NULL, NULL);
+    cr_expect(row[0].n_out == 22 && !row[0].stopped, "24 tokens are fed, the last one drawn is not");
+    cr_expect(row[1].n_out == 1);
+    nn_decoder_free(d);
+    nn_exec_free(&x);
+    nn_model_free(m);
+}
+
+typedef struct {
+    size_t n[ROWS];
+    int32_t id[ROWS][MAX_NEW];
+} heard;
+
+static void listen(void *ctx, size_t row, size_t pos, int32_t id)
+{
+    heard *h = ctx;
+
+    cr_expect_eq(pos, h->n[row], "positions come in order");
+    h->id[row][h->n[row]++] = id;
+}
+
+Test(decode, every_token_is_told_once_in_order)
+{
+    nn_model *m = tiny_model(TINY_LLAMA, 31);
+    const nn_sampler s = nn_sampler_default();
+    nn_decoder *d = NULL;
+    nn_exec x = tiny_exec(1);
+    static rollout o;
+    static heard h;
+
+    fill_rollout(&o);
+    cr_assert(nn_decoder_build(&d, m, 2, NULL) == NN_OK);
+    nn_decode_batch(m, d, &x, o.row, ROWS, &s, listen, &h);
+    for (size_t r = 0; r < ROWS; r++) {
+        cr_expect_eq(h.n[r], o.row[r].n_out);
+        cr_expect(memcmp(h.id[r], o.out[r], h.n[r] * sizeof(int32_t)) == 0);
+    }
+    nn_decoder_free(d);
+    nn_exec_free(&x);
+    nn_model_free(m);
+}
+
+Test(decode, models_that_cannot_be_decoded_are_refused)
+{
+    nn_model *memory = tiny_model(TINY_GUARD, 1), *headless = tiny_model(TINY_LAST, 1), *m = tiny_model(TINY_LLAMA, 1);
+    nn_decoder *d = NULL;
+    nn_err e1 = {NN_OK, ""}, e2 = {NN_OK, ""}, e3 = {NN_OK, ""};
+
+    expect_fails(nn_decoder_build(&d, memory, 1, &e1), NN_USAGE, &e1, "no n-gram memory");
+    expect_fails(nn_decoder_build(&d, headless, 1, &e2), NN_USAGE, &e2, "next-token logits");
+    expect_fails(nn_decoder_build(&d, m, 0, &e3), NN_USAGE, &e3, "0 slots");
+    cr_expect(d == NULL);
+    nn_model_free(memory);
+    nn_model_free(headless);
+    nn_model_free(m);
+}
+
+/* --- the sampler ------------------------------------------------------------------------------ */
+
+enum { N = 6, DRAWS = 4000 };
+static const float logits[N] = {0.5f, 2.0f, -1.0f, 2.0f, 1.0f, -0.5f};
+
+/* How often each id comes in DRAWS draws. */
+static void frequencies(size_t count[N], const nn_sampler *s)
+{
+    nn_exec x = tiny_exec(1);
+    nn_rng rng = nn_rng_at(1, "draws", 0);
+    float scratch[4 * N];
+
+    cr_assert(nn_sample_scratch(N) <= sizeof scratch);
+    memset(count, 0, N * sizeof *count);
+    for (size_t i = 0; i < DRAWS; i++) {
+        const int32_t id = nn_sample(&x, s, logits, N, &rng, NULL, scratch);
+        cr_assert(id >= 0 && id < N);
+        count[id]++;
+    }
+    cr_expect_eq(rng.pos, (uint64_t)DRAWS, "one position a draw");
+    nn_exec_free(&x);
+}
+
+/* Each id comes as often as softmax over the ids of `kept` at this temperature says, within five deviations. */
+static void expect_frequencies(const nn_sampler *s, const char *kept)
+{
+    size_t count[N];
+    double p[N], sum = 0.0;
+
+    frequencies(count, s);
+    for (size_t i = 0; i < N; i++) {
+        p[i] = kept[i] == '1' ? nn_exp((double)logits[i] / (double)s->temperature) : 0.0;
+        sum += p[i];
+    }
+    for (size_t i = 0; i < N; i++) {
+        const double want = DRAWS * p[i] / sum;
+        cr_expect(fabs((double)count[i] - want) <= 5.0 * sqrt(want), "id %zu: %zu draws, want about %.0f", i, count[i],
+                  want);
+    }
+}
+
+Test(sample, draws_follow_the_softmax_of_what_the_cuts_keep)
+{
+    nn_sampler s = nn_sampler_default();
+
+    expect_frequencies(&s, "111111");
+    s.temperature = 0.5f;
+    expect_frequencies(&s, "111111");
+    s.top_k = 3;
+    expect_frequencies(&s, "010110");
+    s.top_k = 1; /* two are equal: the smaller id */
+    expect_frequencies(&s, "010000");
+    s = nn_sampler_default();
+    s.top_p = 0.8f; /* 0.37 + 0.37 do not reach it, + 0.14 do */
+    expect_frequencies(&s, "010110");
+    s.top_k = 2; /* of the two that are left each has half */
+    s.top_p = 0.5f;
+    expect_frequencies(&s, "010000");
+    s = nn_sampler_default();
+    s.ban_below = 4;
+    expect_frequencies(&s, "000011");
+    s.stop = 1;
+    expect_frequencies(&s, "010011");
+}
+
+Test(sample, greedy_takes_the_first_maximum_that_is_allowed)
+{
+    nn_sampler s = nn_sampler_default();
+    nn_exec x = tiny_exec(1);
+    nn_rng rng = nn_rng_at(1, "draws", 0);
+    float scratch[4 * N];
+
+    s.temperature = 0.0f;
+    cr_expect_eq(nn_sample(&x, &s, logits, N, &rng, NULL, scratch), 1);
+    s.ban_below = 2;
+    cr_expect_eq(nn_sample(&x, &s, logits, N, &rng, NULL, scratch), 3);
+    s.ban_below = 4;
+    s.stop = 0;
+    cr_expect_eq(nn_sample(&x, &s, logits, N, &rng, NULL, scratch), 4);
+    s.stop = 1;
+    cr_expect_eq(nn_sample(&x, &s, logits, N, &rng, NULL, scratch), 1);
+    cr_expect_eq(rng.pos, 0u, "greedy draws nothing");
+    nn_exec_free(&x);
+}
+
+Test(sample, logprob_has_the_bytes_of_the_cross_entropy)
+{
+    const nn_sampler s = {.temperature = 0.7f, .top_k = 4, .top_p = 0.9f, .ban_below = 0, .stop = -1};
+    nn_exec x = tiny_exec(1);
+    nn_rng rng = nn_rng_at(1, "draws", 0);
+    float scratch[4 * N];
+
+    for (size_t i = 0; i < 20; i++) {
+        float got = 0.0f, want = 0.0f, weight = 1.0f, dlogits[N];
+        const int32_t id = nn_sample(&x, &s, logits, N, &rng, &got, scratch);
+
+        nn_xent(&x, &want, dlogits, logits, &id, &weight, 1, N);
+        expect_same_floats("logprob", &got, &want, 1);
+    }
+    nn_exec_free(&x);
+}
