@@ -1,8 +1,9 @@
 /* audit.c - is this run folder what the run left, byte for byte?
  *
  * Reads: ledger.h, manifest.h, folder.h.   Read next: lineage.c.
- * Why not guard_ledger_read: resume stops at the first broken link, an audit goes on and names all of them. An entry's number
- * and the hash it expects before it are looked at apart, so that one altered line gives one finding, and so does one that moved.
+ * Why not guard_ledger_read: resume stops at the first broken link, an audit goes on and names all of them. An entry's
+ * number and the hash it expects before it are looked at apart, so that one altered line gives one finding, and so does
+ * one that moved.
  */
 #include "guard/ledger.h"
 #include "guard/manifest.h"
@@ -111,13 +112,15 @@ static void check_chain(audit *a)
 
         if (e->n != want) {
             finding(a, LEDGER_FILE);
-            if (e->n > want) guard_buf_fmt(a->out, "entry %zu: out of order: stands where entry %zu is expected\n", e->n, want);
+            if (e->n > want)
+                guard_buf_fmt(a->out, "entry %zu: out of order: stands where entry %zu is expected\n", e->n, want);
             else guard_buf_fmt(a->out, "entry %zu: out of order: stands after entry %zu\n", e->n, want - 1);
         }
         if (e->n >= want) want = e->n + 1;
         if (!e->name[0] || !prev || strcmp(prev, e->prev) == 0) continue;
         finding(a, LEDGER_FILE);
-        guard_buf_fmt(a->out, "entry %zu: altered: SHA-256 %s, want %s as entry %zu says\n", e->n - 1, prev, e->prev, e->n);
+        guard_buf_fmt(a->out, "entry %zu: altered: SHA-256 %s, want %s as entry %zu says\n", e->n - 1, prev, e->prev,
+                      e->n);
     }
 }
 
@@ -136,7 +139,8 @@ static void check_head(audit *a)
     }
     if (!last || !last->name[0] || strcmp(last->sha256, a->m.head) == 0) return;
     finding(a, LEDGER_FILE);
-    guard_buf_fmt(a->out, "entry %zu: altered: SHA-256 %s, want %s as run.json says\n", last->n, last->sha256, a->m.head);
+    guard_buf_fmt(a->out, "entry %zu: altered: SHA-256 %s, want %s as run.json says\n", last->n, last->sha256,
+                  a->m.head);
 }
 
 /* --- the files ---------------------------------------------------------------------------- */
@@ -167,7 +171,8 @@ static void check_files(audit *a)
     for (size_t i = 0; i < a->lines.n; i++) {
         const guard_entry *e = a->lines.entry + i;
 
-        for (size_t k = 0; k < e->out.n && !e->rule; k++) check_file(a, e->out.at + k, "ledger entry", e->n); /* rules repeat them */
+        for (size_t k = 0; k < e->out.n && !e->rule; k++)
+            check_file(a, e->out.at + k, "ledger entry", e->n); /* rules repeat them */
     }
 }
 
@@ -249,7 +254,8 @@ static nn_status first_difference(guard_buf *out, const char *dir_a, const char 
         line++;
         start = at + 1;
     }
-    guard_buf_fmt(out, "%s: differs from byte %zu (line %zu, column %zu); %zu and %zu bytes\n", path, at, line, at - start + 1, a.len, b.len);
+    guard_buf_fmt(out, "%s: differs from byte %zu (line %zu, column %zu); %zu and %zu bytes\n", path, at, line,
+                  at - start + 1, a.len, b.len);
 done:
     nn_file_close(&a);
     nn_file_close(&b);

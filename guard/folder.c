@@ -167,7 +167,8 @@ static nn_status walk(guard_hashes *out, const char *dir, const char *below, siz
     size_t n = 0;
     nn_status st = NN_OK;
 
-    if (depth > DEPTH_MAX) return nn_fail(err, NN_FILE, "%s/%s: more than %d folders deep, want a run folder", dir, below, DEPTH_MAX);
+    if (depth > DEPTH_MAX)
+        return nn_fail(err, NN_FILE, "%s/%s: more than %d folders deep, want a run folder", dir, below, DEPTH_MAX);
     if ((st = guard_path_join(&full, dir, below, err)) != NN_OK) goto done;
     st = nn_dir_list(&name, &n, full, depth == 0 ? err : NULL);
     if (st == NN_FILE && depth > 0) st = guard_hashes_add(out, below, NULL, err);

@@ -1,16 +1,17 @@
 /* folder.h - the files of a run folder: which of them are reproducible, and their hashes.
  *
  * Reads: buf.h, nn/plat.h, nn/sha256.h.   Read next: manifest.h, ledger.h, audit.c.
- * Why: run, audit and lineage must agree on what "the reproducible half" is, so it is decided here, once: every file below the
- * folder but machine.json, timing.jsonl, log and what stands in checkpoint/.
- * Ownership: a list owns its paths; guard_hashes_free. A zeroed list is empty and valid.
+ * Why: run, audit and lineage must agree on what "the reproducible half" is, so it is decided here, once: every file
+ * below the folder but machine.json, timing.jsonl, log and what stands in checkpoint/. Ownership: a list owns its
+ * paths; guard_hashes_free. A zeroed list is empty and valid.
  */
 #ifndef GUARD_FOLDER_H
 #define GUARD_FOLDER_H
 #include "guard/buf.h"
 #include "nn/sha256.h"
 
-/* A path inside the folder, '/' between its parts, beside the hash of the file's bytes ("" when it was not asked for). */
+/* A path inside the folder, '/' between its parts, beside the hash of the file's bytes ("" when it was not asked for).
+ */
 typedef struct {
     char *path;
     char sha256[NN_SHA256_HEX];
@@ -31,9 +32,11 @@ void guard_put_str(guard_buf *b, const char *key, const char *value);
 void guard_put_u64(guard_buf *b, const char *key, uint64_t value);
 void guard_put_hashes(guard_buf *b, const char *key, const guard_hashes *h);
 
-bool guard_is_sha256(const char *s);    /* 64 lower-case hexadecimal digits */
-bool guard_path_is_inside(const char *path); /* relative, without "..", "." or empty parts, backslashes and control characters */
-bool guard_path_is_temp(const char *path);   /* what nn_file_write leaves beside its target when it is killed: NAME.tmp<digits> */
+bool guard_is_sha256(const char *s); /* 64 lower-case hexadecimal digits */
+bool guard_path_is_inside(
+    const char *path); /* relative, without "..", "." or empty parts, backslashes and control characters */
+bool guard_path_is_temp(
+    const char *path); /* what nn_file_write leaves beside its target when it is killed: NAME.tmp<digits> */
 /* "dir/path" by nn_alloc. */
 NN_CHECKED nn_status guard_path_join(char **out, const char *dir, const char *path, nn_err *err);
 

@@ -148,8 +148,8 @@ static nn_status get_in(guard_entry *e, const json_t *list, const char *where, n
     return st;
 }
 
-/* The note's own bytes: key order is fixed and quotes inside strings are escaped, so the first ,"note": and the last ,"tokens":
- * of the line are the entry's own. */
+/* The note's own bytes: key order is fixed and quotes inside strings are escaped, so the first ,"note": and the last
+ * ,"tokens": of the line are the entry's own. */
 static nn_status get_note(char **out, const char *line, size_t len, const char *where, nn_err *err)
 {
     static const char head[] = ",\"note\":", tail[] = ",\"tokens\":";
@@ -170,7 +170,8 @@ static nn_status parse_fields(guard_entry *e, const json_t *o, const char *where
     uint64_t n = 0, ordinal = 0;
     nn_status st = NN_OK;
 
-    if (!kind || (strcmp(kind, "stage") != 0 && strcmp(kind, "rule") != 0)) return bad(where, "a kind other than stage and rule", err);
+    if (!kind || (strcmp(kind, "stage") != 0 && strcmp(kind, "rule") != 0))
+        return bad(where, "a kind other than stage and rule", err);
     if (!name || !name[0] || strlen(name) >= sizeof e->name) return bad(where, "no name", err);
     e->rule = kind[0] == 'r';
     memcpy(e->name, name, strlen(name) + 1);
@@ -208,7 +209,8 @@ static nn_status check_link(const guard_ledger *l, const guard_entry *e, const c
 {
     const char *head = guard_ledger_head(l);
 
-    if (e->n != l->n + 1) return nn_fail(err, NN_FILE, "%s: numbered %zu, want %zu: out of order", where, e->n, l->n + 1);
+    if (e->n != l->n + 1)
+        return nn_fail(err, NN_FILE, "%s: numbered %zu, want %zu: out of order", where, e->n, l->n + 1);
     if (strcmp(e->prev, head) == 0) return NN_OK;
     return nn_fail(err, NN_FILE, "%s: the entry before it has hash %.12s, want %.12s: altered", where, head, e->prev);
 }

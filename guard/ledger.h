@@ -5,10 +5,9 @@
  *   {"n":1,"kind":"stage"|"rule","ordinal":3,"name":"curate","key":"..","args":"..","in":["sha256",..],
  *    "out":[{"path":"corpus/03_curate.jsonl","sha256":".."}],"note":{..}|null,"tokens":0,"metrics":812,"prev":".."}
  *
- * n counts lines from 1; ordinal counts stages from 1, and a rule has its stage's. prev is the SHA-256 of the line before without
- * its newline, 64 zeros in the first. A rule's lines stand before its stage's, which is the commit: all are appended at once,
- * and rules without their stage are what a crash left.
- * Ownership: a ledger owns its entries.
+ * n counts lines from 1; ordinal counts stages from 1, and a rule has its stage's. prev is the SHA-256 of the line
+ * before without its newline, 64 zeros in the first. A rule's lines stand before its stage's, which is the commit: all
+ * are appended at once, and rules without their stage are what a crash left. Ownership: a ledger owns its entries.
  */
 #ifndef GUARD_LEDGER_H
 #define GUARD_LEDGER_H
@@ -23,7 +22,7 @@ typedef struct {
     char (*in)[NN_SHA256_HEX]; /* [n_in] */
     size_t n_in;
     guard_hashes out;
-    char *note;                /* JSON object as it was given, or NULL */
+    char *note; /* JSON object as it was given, or NULL */
     uint64_t tokens, metrics;
     char sha256[NN_SHA256_HEX]; /* of this line */
 } guard_entry;
@@ -41,8 +40,8 @@ NN_CHECKED nn_status guard_entry_input(guard_entry *e, const char *const *hash, 
 /* One line without its newline; NN_FILE "where: problem, want ...". */
 NN_CHECKED nn_status guard_entry_parse(guard_entry *e, const char *line, size_t len, const char *where, nn_err *err);
 
-/* What was committed, in order: the chain must hold (NN_FILE names the entry), a torn last line and rules without their stage are
- * left out; l->bytes is where they begin. An absent file is an empty ledger. */
+/* What was committed, in order: the chain must hold (NN_FILE names the entry), a torn last line and rules without their
+ * stage are left out; l->bytes is where they begin. An absent file is an empty ledger. */
 NN_CHECKED nn_status guard_ledger_read(guard_ledger *l, const char *path, nn_err *err);
 void guard_ledger_free(guard_ledger *l);
 /* Numbers e[0..n), chains them, appends them with one write and moves them into l. On failure the file is as before. */

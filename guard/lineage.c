@@ -83,7 +83,8 @@ static nn_status open_line(guard_line *l, const char *dir, nn_err *err)
             if (is_corpus(e->out.at[k].path)) st = add_shelf(l, dir, e, e->out.at + k, err);
         }
     }
-    if (st == NN_OK && l->n_shelf == 0) st = nn_fail(err, NN_FILE, "%s: no corpus in its ledger, want a run folder with rows", dir);
+    if (st == NN_OK && l->n_shelf == 0)
+        st = nn_fail(err, NN_FILE, "%s: no corpus in its ledger, want a run folder with rows", dir);
     return st;
 }
 
@@ -123,7 +124,8 @@ static nn_status resolve(guard_line *l, const char *dir, const char *prefix, nn_
     char names[CANDIDATES * (GUARD_ID_LEN + 1) + 8] = "";
     nn_status st = NN_OK;
 
-    if (len < PREFIX_MIN) return nn_fail(err, NN_USAGE, "row '%s': want at least %d digits of its id", prefix, PREFIX_MIN);
+    if (len < PREFIX_MIN)
+        return nn_fail(err, NN_USAGE, "row '%s': want at least %d digits of its id", prefix, PREFIX_MIN);
     for (size_t i = 0; i < l->n_shelf; i++) {
         for (size_t k = 0; k < l->shelf[i].c->n && st == NN_OK; k++) {
             const char *id = l->shelf[i].c->row[k].id;
@@ -132,7 +134,8 @@ static nn_status resolve(guard_line *l, const char *dir, const char *prefix, nn_
         }
     }
     if (st != NN_OK || l->n_visit == 1) return st;
-    if (l->n_visit == 0) return nn_fail(err, NN_USAGE, "row '%s': no corpus of %s holds an id that begins so", prefix, dir);
+    if (l->n_visit == 0)
+        return nn_fail(err, NN_USAGE, "row '%s': no corpus of %s holds an id that begins so", prefix, dir);
     for (size_t i = 0; i < l->n_visit && i < CANDIDATES; i++) {
         strcat(names, " ");
         strcat(names, l->visit[i].id);
@@ -141,7 +144,8 @@ static nn_status resolve(guard_line *l, const char *dir, const char *prefix, nn_
     return nn_fail(err, NN_USAGE, "row '%s': %zu ids begin so, want one of%s", prefix, l->n_visit, names);
 }
 
-/* Parents of every visited row behind it; the list grows while it is walked, and a row is visited once, so circles end. */
+/* Parents of every visited row behind it; the list grows while it is walked, and a row is visited once, so circles end.
+ */
 static nn_status add_parents(guard_line *l, nn_err *err)
 {
     nn_status st = NN_OK;

@@ -1,8 +1,8 @@
 /* lineage.h - where a row of a run stands, shared by lineage.c (finds it) and lineage_print.c (says it).
  *
  * Reads: ledger.h, corpus.h.   Read next: lineage.c.
- * A shelf is one corpus file of a run in the order of the ledger. A visit is one row of the answer: the row asked for is
- * generation 0, its parents are generation 1, and so on to the seeds.
+ * A shelf is one corpus file of a run in the order of the ledger. A visit is one row of the answer: the row asked for
+ * is generation 0, its parents are generation 1, and so on to the seeds.
  */
 #ifndef GUARD_LINEAGE_H
 #define GUARD_LINEAGE_H

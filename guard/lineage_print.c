@@ -1,6 +1,7 @@
 /* lineage_print.c - the answer of `parapet lineage`, for people and as JSON.
  *
- * Unsafe texts are named by hash and length unless they were asked for. A column is shown where its value is new or changed.
+ * Unsafe texts are named by hash and length unless they were asked for. A column is shown where its value is new or
+ * changed.
  */
 #include "guard/lineage.h"
 #include <math.h>
@@ -86,7 +87,8 @@ static void text_of_shelf(guard_buf *b, const guard_line *l, size_t shelf, const
     const size_t at = guard_shelf_find(s, id);
 
     if (at == LINEAGE_NOWHERE) return;
-    guard_buf_fmt(b, "  %02zu %s: %s, ledger entry %zu\n", s->entry->ordinal, s->entry->name, s->file->path, s->entry->n);
+    guard_buf_fmt(b, "  %02zu %s: %s, ledger entry %zu\n", s->entry->ordinal, s->entry->name, s->file->path,
+                  s->entry->n);
     for (size_t i = 0; i < s->c->n_col; i++) {
         const guard_column *col = s->c->col + i;
 
@@ -122,7 +124,8 @@ static void text_of_row(guard_buf *b, const guard_line *l, const guard_visit *v,
         for (size_t k = 0; k < l->n_shelf; k++) {
             if (l->shelf[k].entry == e) text_of_shelf(b, l, k, v->id);
         }
-        if (guard_line_drops(l, e, v->id)) guard_buf_fmt(b, "  %02zu %s: not in its output, ledger entry %zu\n", e->ordinal, e->name, e->n);
+        if (guard_line_drops(l, e, v->id))
+            guard_buf_fmt(b, "  %02zu %s: not in its output, ledger entry %zu\n", e->ordinal, e->name, e->n);
     }
 }
 

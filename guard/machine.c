@@ -8,7 +8,8 @@
 #define MACHINE_FILE "machine.json"
 #define MACHINE_MAX_BYTES ((size_t)1 << 20)
 
-/* First line of the file that `key` begins, without the key, or of the file when key is NULL; "unknown" when there is none. */
+/* First line of the file that `key` begins, without the key, or of the file when key is NULL; "unknown" when there is
+ * none. */
 static void line_of(char *out, size_t cap, const char *path, const char *key)
 {
     nn_file file = {NULL, 0, NULL, NULL};
@@ -119,8 +120,9 @@ void guard_machine_free(guard_machine *m)
 nn_status guard_run_fact(guard_run *r, const char *key, const char *json, nn_err *err)
 {
     json_error_t why;
-    json_t *v = json_loads(json, JSON_DECODE_ANY, &why);
 
+    if (r->m.finished) return NN_OK; /* it was made elsewhere, or at another time */
+    json_t *v = json_loads(json, JSON_DECODE_ANY, &why);
     if (!v) return nn_fail(err, NN_USAGE, "machine fact %s: not JSON (%s)", key, why.text);
     json_decref(v);
     guard_buf_str(&r->machine.facts, ",");

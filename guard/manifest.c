@@ -13,7 +13,8 @@
 
 static const char sum_key[] = ",\"sum\":\"";
 
-nn_status guard_manifest_init(guard_manifest *m, const char *script, const char *const *set, size_t n_set, uint64_t seed, nn_err *err)
+nn_status guard_manifest_init(guard_manifest *m, const char *script, const char *const *set, size_t n_set,
+                              uint64_t seed, nn_err *err)
 {
     const char *slash = strrchr(script, '/');
     const char *base = slash ? slash + 1 : script;
@@ -107,7 +108,8 @@ static nn_status check_sum(const char *path, const char *text, size_t len, nn_er
     if (len < tail) return bad(path, "too short", err);
     const char *at = text + len - tail;
     nn_sha256_hex(text, len - tail, sum);
-    if (memcmp(at, sum_key, sizeof sum_key - 1) != 0 || memcmp(text + len - 3, "\"}\n", 3) != 0) return bad(path, "no sum at its end", err);
+    if (memcmp(at, sum_key, sizeof sum_key - 1) != 0 || memcmp(text + len - 3, "\"}\n", 3) != 0)
+        return bad(path, "no sum at its end", err);
     at += sizeof sum_key - 1;
     if (memcmp(at, sum, 64) == 0) return NN_OK;
     return nn_fail(err, NN_FILE, "%s: altered: its bytes have sum %.12s, want %.12s as it says", path, sum, at);
@@ -172,7 +174,8 @@ static nn_status get_fields(guard_manifest *m, const json_t *o, const char *path
     const char *head = json_string_value(json_object_get(ledger, "head"));
     nn_status st = NN_OK;
 
-    if (json_integer_value(json_object_get(o, "format")) != FORMAT) return bad(path, "another format of run folder", err);
+    if (json_integer_value(json_object_get(o, "format")) != FORMAT)
+        return bad(path, "another format of run folder", err);
     if (!json_is_integer(count) || json_integer_value(count) < 0 || !head || !guard_is_sha256(head)) {
         return bad(path, "no ledger count and head", err);
     }

@@ -7,8 +7,9 @@
  *    "finished":true,"ledger":{"count":12,"head":".."},"files":[{"path","sha256"}],"sum":".."}
  *
  * inputs name files outside the folder by base name. files: what a finished run holds beside ledger outputs and scripts
- * (metrics.jsonl, for one). sum is the SHA-256 of all bytes before ',"sum"', so that a changed seed or option is seen too.
- * The count may lag behind the ledger by one stage when a run was killed between the two writes; it never runs ahead.
+ * (metrics.jsonl, for one). sum is the SHA-256 of all bytes before ',"sum"', so that a changed seed or option is seen
+ * too. The count may lag behind the ledger by one stage when a run was killed between the two writes; it never runs
+ * ahead.
  */
 #ifndef GUARD_MANIFEST_H
 #define GUARD_MANIFEST_H
@@ -28,8 +29,8 @@ typedef struct {
     char head[NN_SHA256_HEX];
 } guard_manifest;
 
-NN_CHECKED nn_status guard_manifest_init(guard_manifest *m, const char *script, const char *const *set, size_t n_set, uint64_t seed,
-                                         nn_err *err); /* copies; free it also on failure */
+NN_CHECKED nn_status guard_manifest_init(guard_manifest *m, const char *script, const char *const *set, size_t n_set,
+                                         uint64_t seed, nn_err *err); /* copies; free it also on failure */
 /* dir/run.json. NN_FILE when it is absent, not ours, of another version, or its sum does not fit. */
 NN_CHECKED nn_status guard_manifest_read(guard_manifest *m, const char *dir, nn_err *err);
 NN_CHECKED nn_status guard_manifest_write(const guard_manifest *m, const char *dir, nn_err *err);

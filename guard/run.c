@@ -105,7 +105,8 @@ static nn_status check_options(const guard_run *r, const guard_run_options *o, n
     for (size_t i = 0; i < o->n_set || i < r->m.n_set; i++) {
         const char *now = i < o->n_set ? o->set[i] : "nothing", *was = i < r->m.n_set ? r->m.set[i] : "nothing";
 
-        if (strcmp(now, was) != 0) return nn_fail(err, NN_USAGE, "%s: --set %zu was %s, asked for %s", r->dir, i + 1, was, now);
+        if (strcmp(now, was) != 0)
+            return nn_fail(err, NN_USAGE, "%s: --set %zu was %s, asked for %s", r->dir, i + 1, was, now);
     }
     return NN_OK;
 }
@@ -123,13 +124,13 @@ static nn_status check_trail(const guard_run *r, nn_err *err)
     }
     const char *head = r->m.count ? l->entry[r->m.count - 1].sha256 : guard_ledger_first;
     if (strcmp(head, r->m.head) != 0) {
-        return nn_fail(err, NN_FILE, "%s: entry %zu: has hash %.12s, want %.12s as in run.json: altered", r->ledger_path, r->m.count,
-                       head, r->m.head);
+        return nn_fail(err, NN_FILE, "%s: entry %zu: has hash %.12s, want %.12s as in run.json: altered",
+                       r->ledger_path, r->m.count, head, r->m.head);
     }
     if ((st = guard_run_metrics_size(r, &len, err)) != NN_OK) return st;
     if (len >= recorded) return NN_OK;
-    return nn_fail(err, NN_FILE, "%s: %llu bytes, want at least %llu as in the ledger", r->metrics_path, (unsigned long long)len,
-                   (unsigned long long)recorded);
+    return nn_fail(err, NN_FILE, "%s: %llu bytes, want at least %llu as in the ledger", r->metrics_path,
+                   (unsigned long long)len, (unsigned long long)recorded);
 }
 
 static nn_status resume(guard_run *r, const guard_run_options *o, nn_err *err)
@@ -161,7 +162,8 @@ static nn_status make_paths(guard_run *r, const char *dir, nn_err *err)
     nn_status st = NN_OK;
 
     while (len > 1 && dir[len - 1] == '/') len--;
-    if (len == 0 || len > DIR_MAX) return nn_fail(err, NN_USAGE, "run folder: a path of %zu bytes, want 1 to %d", len, DIR_MAX);
+    if (len == 0 || len > DIR_MAX)
+        return nn_fail(err, NN_USAGE, "run folder: a path of %zu bytes, want 1 to %d", len, DIR_MAX);
     if ((st = guard_text_copy(&r->dir, dir, len, err)) != NN_OK) return st;
     if ((st = guard_path_join(&r->ledger_path, r->dir, "ledger.jsonl", err)) != NN_OK) return st;
     if ((st = guard_path_join(&r->metrics_path, r->dir, "metrics.jsonl", err)) != NN_OK) return st;
@@ -182,7 +184,9 @@ nn_status guard_run_open(guard_run **out, const guard_run_options *o, nn_err *er
     if ((st = no_run_yet(&none, r->dir, err)) != NN_OK) goto done;
     if (none) st = start(r, o, err);
     else if (o->resume) st = resume(r, o, err);
-    else st = nn_fail(err, NN_USAGE, "%s: not empty, want a new folder, or --resume to go on with the run in it", r->dir);
+    else
+        st =
+            nn_fail(err, NN_USAGE, "%s: not empty, want a new folder, or --resume to go on with the run in it", r->dir);
     if (st != NN_OK) goto done;
     *out = r;
     r = NULL;
@@ -229,7 +233,8 @@ void guard_run_head(const guard_run *r, char sha256[65], size_t *count)
     *count = r->ledger.n;
 }
 
-void guard_run_on_progress(guard_run *r, bool (*progress)(void *ctx, uint64_t done, uint64_t total, const char *unit), void *ctx)
+void guard_run_on_progress(guard_run *r, bool (*progress)(void *ctx, uint64_t done, uint64_t total, const char *unit),
+                           void *ctx)
 {
     r->progress = progress;
     r->progress_ctx = ctx;
@@ -237,8 +242,10 @@ void guard_run_on_progress(guard_run *r, bool (*progress)(void *ctx, uint64_t do
 
 /* --- scripts and inputs ------------------------------------------------------------------- */
 
-/* Writes scripts/NAME and its hash into run.json; the list stays sorted, so it does not depend on who requires whom first. */
-static nn_status save_script(guard_run *r, const char *path, const char *bytes, size_t len, const char *sha256, nn_err *err)
+/* Writes scripts/NAME and its hash into run.json; the list stays sorted, so it does not depend on who requires whom
+ * first. */
+static nn_status save_script(guard_run *r, const char *path, const char *bytes, size_t len, const char *sha256,
+                             nn_err *err)
 {
     guard_hashes *h = &r->m.scripts;
     char *full = NULL;
@@ -279,7 +286,8 @@ nn_status guard_run_script(guard_run *r, const char *name, const char *bytes, si
     nn_sha256_hex(bytes, len, sha256);
     const guard_hash *saved = guard_hashes_find(&r->m.scripts, path);
     if (saved && strcmp(saved->sha256, sha256) != 0) {
-        st = nn_fail(err, NN_USAGE, "%s: edited since the run began (hash %.12s), want the bytes saved as %s/%s (hash %.12s)", name,
+        st = nn_fail(err, NN_USAGE,
+                     "%s: edited since the run began (hash %.12s), want the bytes saved as %s/%s (hash %.12s)", name,
                      sha256, r->dir, path, saved->sha256);
     } else if (!saved && r->m.finished) {
         st = nn_fail(err, NN_USAGE, "%s: not among the scripts of the finished run %s", name, r->dir);
@@ -322,7 +330,8 @@ nn_status guard_run_read_script(const guard_run *r, const char *name, char **byt
     if ((st = nn_file_read(&file, full, SCRIPT_MAX_BYTES, err)) != NN_OK) goto done;
     nn_sha256_hex(file.bytes, file.len, sha256);
     if (strcmp(sha256, saved->sha256) != 0) {
-        st = nn_fail(err, NN_USAGE, "%s: edited since the run began: hash %.12s, want %.12s as saved", full, sha256, saved->sha256);
+        st = nn_fail(err, NN_USAGE, "%s: edited since the run began: hash %.12s, want %.12s as saved", full, sha256,
+                     saved->sha256);
         goto done;
     }
     *len = file.len;
@@ -343,7 +352,8 @@ nn_status guard_run_input(guard_run *r, const char *path, const char *sha256, nn
     size_t at = h->n;
     nn_status st = NN_OK;
 
-    if (!guard_is_sha256(sha256)) return nn_fail(err, NN_USAGE, "%s: hash %s, want 64 hexadecimal digits", path, sha256);
+    if (!guard_is_sha256(sha256))
+        return nn_fail(err, NN_USAGE, "%s: hash %s, want 64 hexadecimal digits", path, sha256);
     if (!guard_path_is_inside(name)) return nn_fail(err, NN_USAGE, "%s: want the path of a file", path);
     for (size_t i = h->n; i-- > 0;) {
         if (strcmp(h->at[i].path, name) != 0) continue;
@@ -352,8 +362,8 @@ nn_status guard_run_input(guard_run *r, const char *path, const char *sha256, nn
     }
     if (at < h->n) {
         if (strcmp(h->at[at].sha256, sha256) != 0) {
-            return nn_fail(err, NN_USAGE, "%s: changed since the run %s began: hash %.12s, want %.12s", path, r->dir, sha256,
-                           h->at[at].sha256);
+            return nn_fail(err, NN_USAGE, "%s: changed since the run %s began: hash %.12s, want %.12s", path, r->dir,
+                           sha256, h->at[at].sha256);
         }
         r->input_seen[at] = 1;
         return NN_OK;
@@ -382,7 +392,8 @@ static nn_status list_files(guard_run *r, nn_err *err)
         char sha256[NN_SHA256_HEX];
 
         known = known || guard_hashes_find(&r->m.scripts, path);
-        for (size_t k = 0; k < r->ledger.n && !known; k++) known = guard_hashes_find(&r->ledger.entry[k].out, path) != NULL;
+        for (size_t k = 0; k < r->ledger.n && !known; k++)
+            known = guard_hashes_find(&r->ledger.entry[k].out, path) != NULL;
         if (known || (st = guard_folder_hash(sha256, r->dir, path, err)) != NN_OK) continue;
         st = guard_hashes_add(&r->m.files, path, sha256, err);
     }
@@ -396,9 +407,12 @@ nn_status guard_run_finish(guard_run *r, nn_err *err)
     size_t count = 0;
     nn_status st = NN_OK;
 
-    if (r->stage_open) return nn_fail(err, NN_USAGE, "stage %zu %s: not ended, want its end before the run's", r->ordinal, r->stage.name);
+    if (r->stage_open)
+        return nn_fail(err, NN_USAGE, "stage %zu %s: not ended, want its end before the run's", r->ordinal,
+                       r->stage.name);
     if (r->ordinal != saved) {
-        return nn_fail(err, NN_USAGE, "%s: the script asked for %zu stages, the folder holds %zu; want the script it was made with",
+        return nn_fail(err, NN_USAGE,
+                       "%s: the script asked for %zu stages, the folder holds %zu; want the script it was made with",
                        r->dir, r->ordinal, saved);
     }
     if (r->m.finished) return NN_OK;

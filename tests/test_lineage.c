@@ -8,7 +8,7 @@
 
 static void finished_run(char dir[512])
 {
-    snprintf(dir, 512, "%s/run", temp_dir());
+    new_folder(dir);
     fake_run_ok(dir);
 }
 
@@ -35,11 +35,13 @@ Test(lineage, row_is_followed_to_its_parents_with_columns_by_stage)
     lineage_of(&out, dir, "aaaa1", false, false);
     expect_lines(&out, "row aaaa100000000003  generation 0  safe\n  text      \"HOW TO KILL A PROCESS\"\n");
     expect_lines(&out, "  parents   \"aaaa000000000001,bbbb000000000002\"\n  ops       [\"style:upper\"]\n");
-    expect_lines(&out, "  02 curate: corpus/02_curate.jsonl, ledger entry 4\n     loss             0.75   (02_curate)\n"
-                       "     kept             false   (02_curate)\n     reason           \"loss over 0.7\"   (02_curate)\n");
+    expect_lines(&out,
+                 "  02 curate: corpus/02_curate.jsonl, ledger entry 4\n     loss             0.75   (02_curate)\n"
+                 "     kept             false   (02_curate)\n     reason           \"loss over 0.7\"   (02_curate)\n");
     expect_lines(&out, "row aaaa000000000001  generation 1  safe\n");
     expect_lines(&out, "  01 load: corpus/01_load.jsonl, ledger entry 1\n  02 curate: ");
-    cr_expect(strstr(out.bytes, "01 load") > strstr(out.bytes, "row aaaa000000000001"), "a row stands where it was made, not before");
+    cr_expect(strstr(out.bytes, "01 load") > strstr(out.bytes, "row aaaa000000000001"),
+              "a row stands where it was made, not before");
     guard_buf_free(&out);
 }
 
@@ -147,7 +149,8 @@ Test(lineage, dropped_rows_circles_and_unchanged_columns)
     expect_lines(&out, "row 3333000000000003  generation 0  safe\n");
     expect_lines(&out, "  02 select: not in its output, ledger entry 2\nrow 2222000000000002  generation 1  safe\n");
     expect_lines(&out, "row 1111000000000001  generation 2  safe\n");
-    expect_lines(&out, "     p                0.5   (01_load)\n  02 select: corpus/02_select.jsonl, ledger entry 2\nrow 1111");
+    expect_lines(
+        &out, "     p                0.5   (01_load)\n  02 select: corpus/02_select.jsonl, ledger entry 2\nrow 1111");
     lineage_of(&out, dir, "3333", false, true);
     expect_lines(&out, "\"left_out_by\":[2]");
     guard_buf_free(&out);
@@ -158,6 +161,7 @@ Test(lineage, folder_without_a_ledger_is_an_error)
     guard_buf out = {NULL, 0, 0, NN_OK};
     nn_err err = {NN_OK, ""};
 
-    expect_fails(guard_lineage(&out, temp_dir(), "aaaa1", false, false, &err), NN_FILE, &err, "no corpus in its ledger");
+    expect_fails(guard_lineage(&out, temp_dir(), "aaaa1", false, false, &err), NN_FILE, &err,
+                 "no corpus in its ledger");
     guard_buf_free(&out);
 }

@@ -1,32 +1,15 @@
-/* Tests of guard/run.h: what a folder holds, what a resume accepts, and that a killed run ends with the same bytes. */
+/* Tests of guard/run.h: what a folder holds, and what a resume accepts. test_resume.c: how it goes on. */
 #include "guard/run.h"
 #include "nn/arena.h"
 #include "nn/plat.h"
-#include "nn/rng.h"
 #include "tests/support.h"
 #include "tests/test_run_support.h"
 #include <jansson.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
-static const fake_options resume_it = {true, false, 0, 0};
-
-static void copy_path(char out[512], const char *dir, const char *name)
-{
-    snprintf(out, 512, "%s/%s", dir, name);
-}
-
-/* A new folder's name below a fresh temporary one, copied because temp_dir's memory is reused. */
-static void new_folder(char out[512])
-{
-    copy_path(out, temp_dir(), "run");
-}
+static const char *const set_of_fake[2] = {"data=../shared/data", "size=small"};
 
 static size_t count_lines(const char *path)
 {
@@ -38,26 +21,28 @@ static size_t count_lines(const char *path)
     return n;
 }
 
-static void expect_same_run(const char *dir, const char *want)
-{
-    char got[65];
-
-    identity_of(got, dir);
-    cr_expect_str_eq(got, want);
-}
-
 /* --- what stands in the folder ------------------------------------------------------------ */
 
 Test(run, finished_folder_holds_what_the_contract_lists)
 {
-    static const char *const names[] = {"run.json", "scripts/quick.lua", "scripts/lib/a.lua", "corpus/01_load.jsonl", "corpus/02_curate.jsonl",
-                                        "models/03_train.bin", "ledger.jsonl", "metrics.jsonl", "report.html", "report.json",
-                                        "machine.json", "timing.jsonl"};
+    static const char *const names[] = {"run.json",
+                                        "scripts/quick.lua",
+                                        "scripts/lib/a.lua",
+                                        "corpus/01_load.jsonl",
+                                        "corpus/02_curate.jsonl",
+                                        "models/03_train.bin",
+                                        "ledger.jsonl",
+                                        "metrics.jsonl",
+                                        "report.html",
+                                        "report.json",
+                                        "machine.json",
+                                        "timing.jsonl"};
     char dir[512];
 
     new_folder(dir);
     fake_run_ok(dir);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) cr_expect(nn_path_exists(path_in(dir, names[i])), "%s", names[i]);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        cr_expect(nn_path_exists(path_in(dir, names[i])), "%s", names[i]);
     cr_expect_eq(count_lines(path_in(dir, "ledger.jsonl")), (size_t)6); /* 4 stages, 2 rules */
     cr_expect_eq(count_lines(path_in(dir, "metrics.jsonl")), (size_t)(2 * FAKE_STEPS));
     cr_expect(nn_dir_empty(path_in(dir, "checkpoint")));
@@ -70,8 +55,10 @@ Test(run, run_json_has_a_fixed_order_and_strings_for_seed_and_hashes)
     new_folder(dir);
     fake_run_ok(dir);
     char *text = read_bytes(path_in(dir, "run.json"), NULL);
-    static const char head[] = "{\"format\":1,\"script\":\"quick.lua\",\"set\":[\"data=../shared/data\",\"size=small\"],\"seed\":\"7\","
-                               "\"formats\":{\"ledger\":1,\"corpus\":1,\"metrics\":1},\"scripts\":[{\"path\":\"scripts/lib/a.lua\",\"sha256\":\"";
+    static const char head[] =
+        "{\"format\":1,\"script\":\"quick.lua\",\"set\":[\"data=../shared/data\",\"size=small\"],\"seed\":\"7\","
+        "\"formats\":{\"ledger\":1,\"corpus\":1,\"metrics\":1},\"scripts\":[{\"path\":\"scripts/lib/"
+        "a.lua\",\"sha256\":\"";
     cr_expect(strncmp(text, head, sizeof head - 1) == 0, "%s", text);
     cr_expect(strstr(text, "\"inputs\":[{\"path\":\"seeds.jsonl\",\"sha256\":\"") != NULL);
     cr_expect(strstr(text, "\"finished\":true,\"ledger\":{\"count\":6,\"head\":\"") != NULL);
@@ -127,7 +114,8 @@ Test(run, metric_that_is_not_finite_is_refused)
     expect_ok(guard_run_open(&r, &o, &err), &err);
     expect_ok(guard_run_stage_begin(r, &s, "train", "{}", NULL, 0, &err), &err);
     const double zero = 0.0;
-    expect_fails(guard_run_metric(r, &s, 3, "loss", zero / zero, &err), NN_CONTENT, &err, "01_train: step 3: metric loss is not finite");
+    expect_fails(guard_run_metric(r, &s, 3, "loss", zero / zero, &err), NN_CONTENT, &err,
+                 "01_train: step 3: metric loss is not finite");
     guard_run_close(r);
 }
 
@@ -149,7 +137,7 @@ Test(run, folder_of_something_else_is_not_resumed)
     const char *dir = temp_dir();
 
     write_text(path_in(dir, "letter.txt"), "dear");
-    expect_fails(fake_run(dir, resume_it, &err), NN_FILE, &err, "run.json");
+    expect_fails(fake_run(dir, fake_resume, &err), NN_FILE, &err, "run.json");
 }
 
 Test(run, resume_of_nothing_starts)
@@ -158,11 +146,11 @@ Test(run, resume_of_nothing_starts)
     char dir[512];
 
     new_folder(dir);
-    expect_ok(fake_run(dir, resume_it, &err), &err);
+    expect_ok(fake_run(dir, fake_resume, &err), &err);
     new_folder(dir);
     expect_ok(nn_dir_make(dir, &err), &err);
     write_text(path_in(dir, "run.json.tmp123"), "{\"for"); /* killed while its first file was written */
-    expect_ok(fake_run(dir, resume_it, &err), &err);
+    expect_ok(fake_run(dir, fake_resume, &err), &err);
     cr_expect(!nn_path_exists(path_in(dir, "run.json.tmp123")));
 }
 
@@ -175,8 +163,14 @@ Test(run, resume_of_a_finished_run_changes_nothing)
     fake_run_ok(dir);
     identity_of(id, dir);
     char *machine = read_bytes(path_in(dir, "machine.json"), NULL);
-    expect_ok(fake_run(dir, resume_it, &err), &err);
+    expect_ok(fake_run(dir, fake_resume, &err), &err);
     expect_same_run(dir, id);
+    const guard_run_options o = {dir, 7, true, NULL, set_of_fake, 2};
+    guard_run *r = NULL;
+    expect_ok(guard_run_open(&r, &o, &err), &err);
+    cr_expect(guard_run_done(r));
+    expect_ok(guard_run_fact(r, "threads", "3", &err), &err);
+    guard_run_close(r);
     cr_expect(bytes_equal_file(path_in(dir, "machine.json"), machine, strlen(machine)));
     free(machine);
 }
@@ -255,7 +249,8 @@ Test(run, edited_script_is_refused_at_resume_naming_both)
     guard_run_close(r);
     r = open_again(dir);
     expect_ok(guard_run_script(r, "rules/keep.lua", "return 1", 8, &err), &err);
-    expect_fails(guard_run_script(r, "rules/keep.lua", "return 2", 8, &err), NN_USAGE, &err, "rules/keep.lua: edited since the run began");
+    expect_fails(guard_run_script(r, "rules/keep.lua", "return 2", 8, &err), NN_USAGE, &err,
+                 "rules/keep.lua: edited since the run began");
     cr_expect(strstr(err.text, "/scripts/rules/keep.lua (hash ") != NULL, "%s", err.text);
     guard_run_close(r);
 }
@@ -276,13 +271,15 @@ Test(run, saved_script_is_read_back_unless_it_was_edited)
     expect_ok(guard_run_read_script(r, "two.lua", &bytes, &len, &err), &err);
     cr_expect(bytes == NULL);
     write_text(path_in(dir, "scripts/experiments/one.lua"), "return 3");
-    expect_fails(guard_run_read_script(r, "experiments/one.lua", &bytes, &len, &err), NN_USAGE, &err, "edited since the run began");
+    expect_fails(guard_run_read_script(r, "experiments/one.lua", &bytes, &len, &err), NN_USAGE, &err,
+                 "edited since the run began");
     guard_run_close(r);
 }
 
 Test(run, script_name_cannot_leave_the_folder)
 {
-    static const char *const names[] = {"../a.lua", "/etc/a.lua", "a//b.lua", "", "a/./b.lua", "a\\b.lua", "a.lua.tmp12"};
+    static const char *const names[] = {"../a.lua",  "/etc/a.lua", "a//b.lua",   "",
+                                        "a/./b.lua", "a\\b.lua",   "a.lua.tmp12"};
     const char *dir = temp_dir();
     guard_run *r = open_again(dir);
 
@@ -307,8 +304,9 @@ Test(run, changed_input_is_refused_at_resume)
     guard_run_close(r);
     r = open_again(dir);
     expect_ok(guard_run_input(r, "train/rows.jsonl", a, &err), &err);
-    expect_fails(guard_run_input(r, "dev/rows.jsonl", "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc", &err), NN_USAGE, &err,
-                 "dev/rows.jsonl: changed since the run");
+    expect_fails(
+        guard_run_input(r, "dev/rows.jsonl", "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc", &err),
+        NN_USAGE, &err, "dev/rows.jsonl: changed since the run");
     guard_run_close(r);
 }
 
@@ -322,22 +320,31 @@ Test(run, finished_stage_whose_output_is_altered_names_file_and_hashes)
     new_folder(dir);
     expect_ok(fake_run(dir, (fake_options){false, false, 2, 0}, &err), &err);
     flip_bit(path_in(dir, "corpus/01_load.jsonl"), 20);
-    expect_fails(fake_run(dir, resume_it, &err), NN_FILE, &err, "corpus/01_load.jsonl: altered: has SHA-256 ");
+    expect_fails(fake_run(dir, fake_resume, &err), NN_FILE, &err, "corpus/01_load.jsonl: altered: has SHA-256 ");
     cr_expect(strstr(err.text, ", want ") != NULL && strstr(err.text, "stage 1 load") != NULL, "%s", err.text);
     remove(path_in(dir, "corpus/01_load.jsonl"));
     err.status = NN_OK;
-    expect_fails(fake_run(dir, resume_it, &err), NN_FILE, &err, "corpus/01_load.jsonl: missing, want ");
+    expect_fails(fake_run(dir, fake_resume, &err), NN_FILE, &err, "corpus/01_load.jsonl: missing, want ");
+    new_folder(dir);
+    fake_run_ok(dir);
+    write_text(path_in(dir, "report.html"),
+               "other"); /* the report stage never asks for its outputs: begin looks at them */
+    err.status = NN_OK;
+    expect_fails(fake_run(dir, fake_resume, &err), NN_FILE, &err, "report.html: altered: has SHA-256 ");
 }
 
 Test(run, stage_that_is_not_the_saved_one_says_what_changed)
 {
     static const char *const a[1] = {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
     static const char *const b[1] = {"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"};
-    const struct { const char *name, *args; const char *const *in; const char *message; } try[] = {
-        {"augment", "{}", a, "holds load, the script asks for augment"},
-        {"load", "{\"x\":1}", a, "stage 1 load: its arguments changed"},
-        {"load", "{}", b, "stage 1 load: its inputs changed"},
-        {"load", "{}", a, NULL}};
+    const struct {
+        const char *name, *args;
+        const char *const *in;
+        const char *message;
+    } try[] = {{"augment", "{}", a, "holds load, the script asks for augment"},
+               {"load", "{\"x\":1}", a, "stage 1 load: its arguments changed"},
+               {"load", "{}", b, "stage 1 load: its inputs changed"},
+               {"load", "{}", a, NULL}};
     const char *dir = temp_dir();
     nn_err err = {NN_OK, ""};
     guard_stage s;
@@ -371,7 +378,8 @@ Test(run, file_belongs_to_one_stage)
     expect_ok(guard_run_stage_begin(r, &s, "ship", "{}", NULL, 0, &err), &err);
     expect_ok(guard_run_stage_end(r, &s, output, 1, NULL, 0, &err), &err);
     expect_ok(guard_run_stage_begin(r, &s, "ship", "{}", NULL, 0, &err), &err);
-    expect_fails(guard_run_stage_end(r, &s, output, 1, NULL, 0, &err), NN_USAGE, &err, "already an output of stage 1 ship");
+    expect_fails(guard_run_stage_end(r, &s, output, 1, NULL, 0, &err), NN_USAGE, &err,
+                 "already an output of stage 1 ship");
     guard_run_close(r);
 }
 
@@ -386,7 +394,8 @@ Test(run, note_that_is_not_one_line_of_json_is_refused)
     expect_ok(guard_run_stage_begin(r, &s, "x", "{}", NULL, 0, &err), &err);
     for (size_t i = 0; i < sizeof notes / sizeof *notes; i++) {
         err.status = NN_OK;
-        expect_fails(guard_run_stage_end(r, &s, NULL, 0, notes[i], 0, &err), NN_USAGE, &err, "note is not a JSON object");
+        expect_fails(guard_run_stage_end(r, &s, NULL, 0, notes[i], 0, &err), NN_USAGE, &err,
+                     "note is not a JSON object");
     }
     guard_run_close(r);
 }
@@ -406,221 +415,4 @@ Test(run, script_with_fewer_stages_than_the_folder_is_refused)
     err.status = NN_OK;
     expect_fails(guard_run_finish(r, &err), NN_USAGE, &err, "asked for 0 stages, the folder holds 1");
     guard_run_close(r);
-}
-
-/* --- going on ----------------------------------------------------------------------------- */
-
-Test(run, resume_after_any_stage_gives_the_same_bytes)
-{
-    char dir[512], id[65];
-
-    new_folder(dir);
-    fake_run_ok(dir);
-    identity_of(id, dir);
-    for (size_t n = 1; n <= 4; n++) {
-        nn_err err = {NN_OK, ""};
-
-        new_folder(dir);
-        expect_ok(fake_run(dir, (fake_options){false, false, n, 0}, &err), &err);
-        expect_ok(fake_run(dir, resume_it, &err), &err);
-        expect_same_run(dir, id);
-    }
-}
-
-Test(run, stopped_training_goes_on_from_its_checkpoint_to_the_same_bytes)
-{
-    char dir[512], id[65];
-
-    new_folder(dir);
-    fake_run_ok(dir);
-    identity_of(id, dir);
-    for (size_t step = 1; step < FAKE_STEPS; step += 4) {
-        nn_err err = {NN_OK, ""};
-
-        new_folder(dir);
-        cr_expect(fake_run(dir, (fake_options){false, false, 0, step}, &err) == NN_STOP);
-        err.status = NN_OK;
-        expect_ok(fake_run(dir, (fake_options){true, step % 3 == 0, 0, 0}, &err), &err); /* some start training anew */
-        expect_same_run(dir, id);
-    }
-}
-
-Test(run, torn_ledger_metrics_and_leftovers_are_mended)
-{
-    nn_err err = {NN_OK, ""};
-    char dir[512], id[65];
-
-    new_folder(dir);
-    fake_run_ok(dir);
-    identity_of(id, dir);
-    new_folder(dir);
-    cr_expect(fake_run(dir, (fake_options){false, false, 0, 12}, &err) == NN_STOP);
-    err.status = NN_OK;
-    expect_ok(nn_file_append(path_in(dir, "metrics.jsonl"), "{\"stage\":\"03_train\",\"st", 23, &err), &err);
-    expect_ok(nn_file_append(path_in(dir, "ledger.jsonl"), "{\"n\":5,\"kind\":\"st", 17, &err), &err);
-    write_text(path_in(dir, "models/03_train.bin.tmp4242"), "half");
-    write_text(path_in(dir, "checkpoint/02_curate.0000000000000000"), "old");
-    expect_ok(fake_run(dir, resume_it, &err), &err);
-    expect_same_run(dir, id);
-}
-
-Test(run, rules_without_their_stage_are_taken_back)
-{
-    nn_err err = {NN_OK, ""};
-    char dir[512], id[65];
-
-    new_folder(dir);
-    fake_run_ok(dir);
-    identity_of(id, dir);
-    char *ledger = read_bytes(path_in(dir, "ledger.jsonl"), NULL);
-    new_folder(dir);
-    expect_ok(fake_run(dir, (fake_options){false, false, 1, 0}, &err), &err);
-    const char *second = strchr(ledger, '\n') + 1;
-    const size_t two = (size_t)(strchr(strchr(second, '\n') + 1, '\n') + 1 - second); /* both rules of stage 2 */
-    expect_ok(nn_file_append(path_in(dir, "ledger.jsonl"), second, two, &err), &err);
-    expect_ok(fake_run(dir, resume_it, &err), &err);
-    expect_same_run(dir, id);
-    free(ledger);
-}
-
-Test(run, checkpoint_that_outran_its_metrics_is_refused)
-{
-    nn_err err = {NN_OK, ""};
-    char dir[512];
-
-    new_folder(dir);
-    cr_expect(fake_run(dir, (fake_options){false, false, 0, 12}, &err) == NN_STOP);
-    err.status = NN_OK;
-    expect_ok(nn_file_truncate(path_in(dir, "metrics.jsonl"), 100, &err), &err);
-    expect_fails(fake_run(dir, resume_it, &err), NN_FILE, &err, "checkpoint wants ");
-}
-
-Test(run, truncated_or_altered_ledger_is_refused_at_resume)
-{
-    nn_err err = {NN_OK, ""};
-    char dir[512];
-
-    new_folder(dir);
-    expect_ok(fake_run(dir, (fake_options){false, false, 3, 0}, &err), &err);
-    flip_bit(path_in(dir, "ledger.jsonl"), 60);
-    expect_fails(fake_run(dir, resume_it, &err), NN_FILE, &err, "ledger.jsonl: entry ");
-    flip_bit(path_in(dir, "ledger.jsonl"), 60);
-    err.status = NN_OK;
-    expect_ok(nn_file_truncate(path_in(dir, "ledger.jsonl"), 700, &err), &err);
-    expect_fails(fake_run(dir, resume_it, &err), NN_FILE, &err, "entries, want 5 as in run.json");
-}
-
-Test(run, changed_run_json_is_refused_at_resume)
-{
-    nn_err err = {NN_OK, ""};
-    char dir[512];
-
-    new_folder(dir);
-    expect_ok(fake_run(dir, (fake_options){false, false, 1, 0}, &err), &err);
-    replace_text(path_in(dir, "run.json"), "\"seed\":\"7\"", "\"seed\":\"8\"");
-    expect_fails(fake_run(dir, resume_it, &err), NN_FILE, &err, "run.json: altered");
-}
-
-/* Sleeps that long, then kills; true when the child had ended well before. */
-static bool kill_after(pid_t child, long microseconds)
-{
-    struct timespec t = {0, 0};
-    int status = 0;
-
-    t.tv_sec = microseconds / 1000000;
-    t.tv_nsec = microseconds % 1000000 * 1000;
-    nanosleep(&t, NULL);
-    kill(child, SIGKILL);
-    cr_assert(waitpid(child, &status, 0) == child);
-    if (WIFEXITED(status)) cr_assert(WEXITSTATUS(status) == 0, "the resumed run failed with %d", WEXITSTATUS(status));
-    return WIFEXITED(status);
-}
-
-Test(run, twenty_kills_at_random_moments_give_the_same_bytes)
-{
-    char dir[512], id[65];
-    nn_rng rng = nn_rng_at(1, "kill", 0);
-    size_t kills = 0, runs = 0;
-
-    new_folder(dir);
-    const double began = nn_now_s();
-    fake_run_ok(dir);
-    const double whole = 1e6 * (nn_now_s() - began); /* microseconds */
-    identity_of(id, dir);
-    new_folder(dir);
-    while (kills < 20 || runs == 0) {
-        const pid_t child = fork();
-
-        cr_assert(child >= 0);
-        if (child == 0) {
-            nn_err err = {NN_OK, ""};
-            const nn_status st = fake_run(dir, resume_it, &err);
-            if (st != NN_OK) fprintf(stderr, "%s\n", err.text);
-            _exit((int)st);
-        }
-        const bool ended = kill_after(child, (long)(nn_rng_double(&rng) * 0.6 * whole));
-        kills += !ended;
-        if (!ended) continue;
-        expect_same_run(dir, id);
-        runs++;
-        new_folder(dir);
-    }
-    nn_err err = {NN_OK, ""};
-    expect_ok(fake_run(dir, resume_it, &err), &err);
-    expect_same_run(dir, id);
-}
-
-/* --- when something runs out -------------------------------------------------------------- */
-
-Test(run, full_disk_is_a_limit_and_leaves_a_folder_that_goes_on)
-{
-    struct rlimit was, low;
-    nn_err err = {NN_OK, ""};
-    char dir[512], id[65];
-    size_t failed = 0;
-
-    new_folder(dir);
-    fake_run_ok(dir);
-    identity_of(id, dir);
-    signal(SIGXFSZ, SIG_IGN); /* a write over the limit then fails like one on a full disk */
-    cr_assert(getrlimit(RLIMIT_FSIZE, &was) == 0);
-    new_folder(dir);
-    for (rlim_t bytes = 64; bytes < 8192; bytes += 300) {
-        low = was;
-        low.rlim_cur = bytes;
-        cr_assert(setrlimit(RLIMIT_FSIZE, &low) == 0);
-        err = (nn_err){NN_OK, ""};
-        const nn_status st = fake_run(dir, resume_it, &err);
-        cr_assert(setrlimit(RLIMIT_FSIZE, &was) == 0);
-        if (st == NN_OK) break;
-        cr_expect(st == NN_LIMIT, "status %d: %s", (int)st, err.text);
-        cr_expect(strstr(err.text, dir) != NULL, "%s", err.text);
-        failed++;
-    }
-    cr_expect(failed > 5, "%zu", failed);
-    err = (nn_err){NN_OK, ""};
-    expect_ok(fake_run(dir, resume_it, &err), &err);
-    expect_same_run(dir, id);
-}
-
-Test(run, every_allocation_may_fail_and_the_run_still_goes_on)
-{
-    char dir[512], id[65];
-    nn_status st = NN_LIMIT;
-
-    new_folder(dir);
-    fake_run_ok(dir);
-    identity_of(id, dir);
-    new_folder(dir);
-    for (long n = 0; st != NN_OK && n < 5000; n += n < 400 ? 1 : 7) {
-        nn_err err = {NN_OK, ""};
-
-        nn_alloc_fail_at(n);
-        st = fake_run(dir, resume_it, &err);
-        nn_alloc_fail_at(-1);
-        cr_assert(st == NN_OK || st == NN_LIMIT, "allocation %ld: status %d: %s", n, (int)st, err.text);
-        cr_assert(st == NN_OK || err.text[0], "allocation %ld: no message", n);
-    }
-    cr_expect(st == NN_OK);
-    expect_same_run(dir, id);
 }

@@ -8,10 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+const fake_options fake_resume = {true, false, 0, 0};
+
 static const char script[] = "-- a script\nreturn 1\n";
-static const char rows[] =
-    "{\"id\":\"aaaa000000000001\",\"text\":\"how to kill a process\",\"label\":0,\"source\":\"seeds\",\"concept\":\"process\"}\n"
-    "{\"id\":\"bbbb000000000002\",\"text\":\"a request that is refused\",\"label\":1,\"source\":\"seeds\",\"category\":[\"fraud\"]}\n";
+static const char rows[] = "{\"id\":\"aaaa000000000001\",\"text\":\"how to kill a "
+                           "process\",\"label\":0,\"source\":\"seeds\",\"concept\":\"process\"}\n"
+                           "{\"id\":\"bbbb000000000002\",\"text\":\"a request that is "
+                           "refused\",\"label\":1,\"source\":\"seeds\",\"category\":[\"fraud\"]}\n";
 static const char more[] =
     "{\"id\":\"aaaa100000000003\",\"text\":\"HOW TO KILL A PROCESS\",\"label\":0,\"source\":\"augment\","
     "\"parent\":[\"aaaa000000000001\",\"bbbb000000000002\"],\"ops\":[\"style:upper\"]}\n";
@@ -102,7 +105,8 @@ static nn_status train_from(guard_job *job, size_t *step, char state[65], nn_err
     char text[200] = "";
     memcpy(text, file.bytes, file.len < sizeof text - 1 ? file.len : sizeof text - 1);
     nn_file_close(&file);
-    if (sscanf(text, "%zu %llu %64s", step, &mark, state) != 3) return nn_fail(err, NN_FILE, "%s: not a checkpoint", job->checkpoint);
+    if (sscanf(text, "%zu %llu %64s", step, &mark, state) != 3)
+        return nn_fail(err, NN_FILE, "%s: not a checkpoint", job->checkpoint);
     return job->metrics_rewind(job->ctx, mark, err);
 }
 
@@ -193,6 +197,19 @@ void identity_of(char sha256[65], const char *dir)
     nn_err err = {NN_OK, ""};
 
     expect_ok(guard_run_identity(sha256, dir, &err), &err);
+}
+
+void new_folder(char out[512])
+{
+    snprintf(out, 512, "%s/run", temp_dir());
+}
+
+void expect_same_run(const char *dir, const char *identity)
+{
+    char got[65];
+
+    identity_of(got, dir);
+    cr_expect_str_eq(got, identity);
 }
 
 void flip_bit(const char *path, long at)
