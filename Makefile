@@ -60,7 +60,7 @@ EMBEDDED := $(wildcard nn/err.c nn/arena.c nn/cursor.c nn/rng.c nn/sha256.c nn/m
             nn/fmt_gguf_open.c nn/tok*.c nn/unicode*.c \
             guard/classify.c guard/ngram.c guard/gguard.c guard/text.c tests/embedded_driver.c)
 
-.PHONY: all objects demo deps deps-check test lint bench embedded install uninstall clean help
+.PHONY: all objects demo deps deps-check test check-data identity ship lint bench embedded install uninstall clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -84,6 +84,9 @@ $(B)/parapet: $(CLI_OBJ) $(SCRIPT) $(LIB)
 
 $(B)/test_all: $(TEST_OBJ) $(SCRIPT) $(LIB)
 	$(CC) $(SANFLAGS) $(OMPFLAG) $(LDFLAGS) $^ -lcriterion $(LIBS) -o $@
+
+$(B)/check_data: $(B)/tests/check_data.o $(LIB)
+	$(CC) $(SANFLAGS) $(OMPFLAG) $(LDFLAGS) $^ $(LIBS) -o $@
 
 $(B)/bench_%: $(B)/bench/bench_%.o $(SCRIPT) $(LIB)
 	$(CC) $(SANFLAGS) $(OMPFLAG) $(LDFLAGS) $^ $(LIBS) -o $@
@@ -120,6 +123,24 @@ demo: deps ## build, then run scripts/quickstart.lua into runs/quickstart (resum
 test: deps ## build and run every test; T='suite*' chooses
 	@$(MAKE) --no-print-directory all $(B)/test_all
 	@sh tests/run.sh $(B) '$(T)'
+
+check-data: deps ## schema and artefacts of data/: near-duplicates, length and first-word baselines, copied sentences
+	@$(MAKE) --no-print-directory $(B)/check_data
+	@$(B)/check_data data/seeds.jsonl README.md docs/*.md tests/*.c tests/*.h
+
+# The whole quickstart, four times: two compilers, one and two threads. One hash, or it fails.
+identity: deps ## full size: the same reproducible half with gcc and clang, 1 and 2 threads
+	@for cc in gcc clang; do $(MAKE) --no-print-directory CC=$$cc B=build/$$cc-release all; done
+	@rm -rf build/identity; for cc in gcc clang; do for t in 1 2; do \
+	    build/$$cc-release/parapet run scripts/quickstart.lua --threads $$t --quiet --out build/identity/$$cc-$$t >/dev/null || exit; \
+	    echo "$$(build/$$cc-release/parapet audit --identity build/identity/$$cc-$$t) $$cc, $$t threads"; done; done | tee build/identity.txt
+	@[ "$$(wc -l <build/identity.txt)" = 4 ] && [ "$$(cut -d' ' -f1 build/identity.txt | sort -u | wc -l)" = 1 ]
+
+ship: demo ## make the guard of the quickstart the one that `parapet check` uses
+	cp runs/quickstart/guard.gguf data/guard.gguf
+	@for f in data/seeds.jsonl data/lexicon/concepts.jsonl data/guard.gguf; do printf '%s\t%s\t%s\t%s\t%s\n' \
+	    $$f "$$(case $$f in *.gguf) echo 'scripts/quickstart.lua on the files above';; *) echo 'written for this project';; esac)" CC-BY-4.0 \
+	    $$(wc -c <$$f) $$(sha256sum $$f | cut -d' ' -f1); done | { printf 'file\tsource\tlicence\tbytes\tsha256\n'; cat; } >data/manifest.tsv
 
 lint: ## warnings as errors in both compilers, cppcheck, luacheck, no libm function that rounds
 	@$(MAKE) --no-print-directory CC=gcc B=build/lint-gcc WERROR=-Werror objects build/lint-gcc/libparapet.a
