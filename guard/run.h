@@ -97,7 +97,8 @@ NN_CHECKED nn_status guard_run_stage_end(guard_run *r, guard_stage *s, const cha
 NN_CHECKED nn_status guard_run_rule(guard_run *r, const guard_stage *s, const char *rule, size_t kept, size_t dropped,
                                     nn_err *err);
 /* Fills job->seed, stream, checkpoint, ctx, progress, metric, metrics_mark, metrics_rewind for this stage; borrowed
- * from the run until the next stage. */
+ * from the run until the next stage. A stage may keep more files beside its checkpoint, under names that begin with it;
+ * all go when the stage is finished. */
 void guard_run_job(guard_run *r, const guard_stage *s, guard_job *job);
 NN_CHECKED nn_status guard_run_metric(guard_run *r, const guard_stage *s, uint64_t step, const char *name, double value,
                                       nn_err *err);

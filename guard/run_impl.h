@@ -36,6 +36,7 @@ struct guard_run {
     /* metrics.jsonl: bytes up to the last committed stage, bytes in the file, lines not yet in it */
     uint64_t metrics_base, metrics_len;
     guard_buf metrics;
+    bool checkpoint_there; /* when the stage began: its file, or one that begins with its name */
     bool rewind_awaited; /* the file may run ahead of a checkpoint that was not read yet */
     nn_err late; /* what metrics_mark, which returns no status, could not do; the checkpoint's hash at that moment */
     char late_checkpoint[NN_SHA256_HEX];

@@ -97,7 +97,7 @@ nn_status guard_run_metrics_begin(guard_run *r, nn_err *err)
     r->metrics_base = r->ledger.n ? r->ledger.entry[r->ledger.n - 1].metrics : 0;
     r->late = (nn_err){NN_OK, ""};
     if ((st = guard_run_metrics_size(r, &r->metrics_len, err)) != NN_OK) return st;
-    if (!nn_path_exists(r->checkpoint)) return metrics_cut(r, r->metrics_base, err);
+    if (!r->checkpoint_there) return metrics_cut(r, r->metrics_base, err);
     st = metrics_mend(r, err);
     r->rewind_awaited = true;
     return st;

@@ -108,7 +108,7 @@ static nn_status check_output(const guard_run *r, const guard_entry *e, size_t i
 static nn_status open_stage(guard_run *r, nn_err *err)
 {
     static const char *const folders[] = {"corpus", "models", "checkpoint"};
-    char name[96];
+    char name[96], folder[RUN_PATH_MAX];
     nn_status st = NN_OK;
 
     for (size_t i = 0; i < sizeof folders / sizeof *folders && st == NN_OK; i++) {
@@ -119,8 +119,10 @@ static nn_status open_stage(guard_run *r, nn_err *err)
     }
     if (st != NN_OK) return st;
     snprintf(name, sizeof name, "%02zu_%s.%.16s", r->stage.ordinal, r->stage.name, r->stage.key);
+    snprintf(folder, sizeof folder, "%s/checkpoint", r->dir);
     snprintf(r->checkpoint, sizeof r->checkpoint, "%s/checkpoint/%s", r->dir, name);
     if ((st = guard_run_checkpoints_remove(r, name, err)) != NN_OK) return st;
+    r->checkpoint_there = !nn_dir_empty(folder);
     return guard_run_metrics_begin(r, err);
 }
 

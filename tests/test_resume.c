@@ -49,6 +49,34 @@ Test(resume, stopped_training_goes_on_from_its_checkpoint_to_the_same_bytes)
     }
 }
 
+Test(resume, files_beside_the_checkpoint_count_and_go_with_it)
+{
+    const char *dir = temp_dir();
+    const guard_run_options o = {dir, 1, true, "a.lua", NULL, 0};
+    nn_err err = {NN_OK, ""};
+    guard_run *r = NULL;
+    guard_stage s;
+    guard_job job;
+    char beside[600];
+    uint64_t mark = 0;
+
+    for (int pass = 0; pass < 2; pass++) {
+        memset(&job, 0, sizeof job);
+        expect_ok(guard_run_open(&r, &o, &err), &err);
+        expect_ok(guard_run_stage_begin(r, &s, "adversary", "{}", NULL, 0, &err), &err);
+        guard_run_job(r, &s, &job);
+        snprintf(beside, sizeof beside, "%s.generator", job.checkpoint);
+        if (pass == 1) expect_ok(job.metrics_rewind(job.ctx, mark, &err), &err);
+        expect_ok(guard_job_metric(&job, 1, "reward", 0.5, &err), &err);
+        mark = job.metrics_mark(job.ctx);
+        if (pass == 0) write_text(beside, "state");
+        else expect_ok(guard_run_stage_end(r, &s, NULL, 0, NULL, 0, &err), &err);
+        guard_run_close(r);
+    }
+    cr_expect(!nn_path_exists(beside));
+    cr_expect(nn_dir_empty(path_in(dir, "checkpoint")));
+}
+
 Test(resume, torn_ledger_metrics_and_leftovers_are_mended)
 {
     nn_err err = {NN_OK, ""};
