@@ -38,7 +38,7 @@ local alone      = small_guard { name = "decoder alone", train = corpus, tokens 
 
 -- 4. The small guard picks the hard-but-learnable rows; the generator is fine-tuned on them.
 local scored   = run:score(corpus, { early = on_seeds, late = on_curated })
-local hard     = scored:where(curation.hard_but_learnable)
+local hard     = scored:where(curation.hard_but_learnable, "hard_but_learnable")
 local generator = run:train_generator(corpus, hard, { layers = 3, width = 128, heads = 4, kv_heads = 2, ff = 352,
                                                       tokens = 6e5, budget = "generator" })
 
