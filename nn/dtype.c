@@ -1,8 +1,9 @@
 /* dtype.c - the storage types of weights: sizes, and conversion to and from float.
  *
  * Reads: safetensors.h.   Read next: fmt_safetensors.c, fmt_gguf.c.
- * Bytes are little-endian in the files, so they are put together by shifts: the same on every machine (a compiler
- * turns the shifts into one load where it can). Every conversion rounds to nearest, ties to even.
+ * Bytes are little-endian in the files, so they are put together by shifts: the same on every
+ * machine (a compiler turns the shifts into one load where it can). Every conversion rounds to
+ * nearest, ties to even.
  */
 #include "nn/safetensors.h"
 #include <math.h>
@@ -12,7 +13,7 @@
 #define Q8_BYTES 34u /* an f16 scale, then 32 signed bytes */
 #define F16_MAX 65504.0f
 
-/* --- bits --------------------------------------------------------------------------------------- */
+/* --- bits --------------------------------------------------------------------------------- */
 
 static uint32_t float_bits(float x)
 {
@@ -85,10 +86,11 @@ static uint32_t float_bf16(float x)
     return shift_even(u, 16);
 }
 
-/* --- blocks of 8-bit integers -------------------------------------------------------------------- */
+/* --- blocks of 8-bit integers ------------------------------------------------------------- */
 
-/* Scale d = f16(max|x| / 127), q = rint(x / d) clamped to +-127. The *rounded* scale divides, so quantising what was read
- * back gives the same bytes (except where d is a subnormal f16: max|x| below 0.008). */
+/* Scale d = f16(max|x| / 127), q = rint(x / d) clamped to +-127. The *rounded* scale divides, so
+ * quantising what was read back gives the same bytes (except where d is a subnormal f16: max|x|
+ * below 0.008). */
 static void q8_block(unsigned char *out, const float *x)
 {
     float top = 0.0f;
@@ -118,7 +120,7 @@ static void q8_block_float(float *out, const unsigned char *block)
     }
 }
 
-/* --- the public face ------------------------------------------------------------------------------ */
+/* --- the public face ---------------------------------------------------------------------- */
 
 size_t nn_dtype_bytes(nn_dtype t, size_t n)
 {
@@ -168,6 +170,7 @@ void nn_dtype_from_f32(unsigned char *out, nn_dtype type, const float *data, siz
             store_u16(out + 4 * i + 2, u >> 16);
         }
     } else {
-        for (size_t i = 0; i < n; i++) store_u16(out + 2 * i, type == NN_F16 ? float_f16(data[i]) : float_bf16(data[i]));
+        for (size_t i = 0; i < n; i++)
+            store_u16(out + 2 * i, type == NN_F16 ? float_f16(data[i]) : float_bf16(data[i]));
     }
 }

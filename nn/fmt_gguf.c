@@ -1,10 +1,11 @@
 /* fmt_gguf.c - reads GGUF version 3 from memory.
  *
  * Reads: gguf.h, gguf_impl.h, cursor.h.   Read next: fmt_gguf_get.c, fmt_gguf_open.c, fmt_gguf_write.c.
- * Format: magic, version, number of tensors, number of keys; keys with typed values; tensor infos (name, dimensions innermost
- * first, type, offset); padding to the alignment; tensor data. Counts are believed only as far as the bytes that are left
- * could hold them, so a small file cannot ask for much memory. Refused: names twice, tensors that overlap or leave
- * the file, more bytes after the last tensor than padding, arrays of arrays, big-endian files.
+ * Format: magic, version, number of tensors, number of keys; keys with typed values; tensor infos
+ * (name, dimensions innermost first, type, offset); padding to the alignment; tensor data. Counts
+ * are believed only as far as the bytes that are left could hold them, so a small file cannot ask
+ * for much memory. Refused: names twice, tensors that overlap or leave the file, more bytes after
+ * the last tensor than padding, arrays of arrays, big-endian files.
  */
 #include "nn/arena.h"
 #include "nn/cursor.h"
@@ -35,7 +36,7 @@ static const struct {
     {26, NN_DTYPE_OTHER, 1, 4},    {28, NN_DTYPE_OTHER, 1, 8},    /* I32 F64 */
 };
 
-/* --- names ------------------------------------------------------------------------------------------ */
+/* --- names -------------------------------------------------------------------------------- */
 
 static int name_order(const char *a, size_t a_len, const char *b, size_t b_len)
 {
@@ -82,7 +83,7 @@ size_t nn_gg_find(const nn_gg_name *order, size_t n, const char *name)
     return n;
 }
 
-/* --- keys and values --------------------------------------------------------------------------------- */
+/* --- keys and values ---------------------------------------------------------------------- */
 
 size_t nn_gg_bytes(nn_gg_type type)
 {
@@ -193,7 +194,7 @@ static nn_status read_entries(nn_gguf *g, nn_cursor *c, uint64_t claimed)
     return sort_names(c, g->key_order, n, "key");
 }
 
-/* --- tensors ------------------------------------------------------------------------------------------- */
+/* --- tensors ------------------------------------------------------------------------------ */
 
 typedef struct {
     uint64_t begin, bytes; /* bytes 0: empty, or of a type whose size is not known */
@@ -301,9 +302,11 @@ static nn_status place_data(nn_gguf *g, nn_cursor *c, extent *e, uint64_t align,
         nn_st_tensor *t = &g->tensor[e[i].index];
 
         if (e[i].begin % align != 0)
-            return nn_cursor_fail(c, "%.80s: offset %" PRIu64 ", want a multiple of %" PRIu64, t->name, e[i].begin, align);
+            return nn_cursor_fail(c, "%.80s: offset %" PRIu64 ", want a multiple of %" PRIu64, t->name,
+                                  e[i].begin, align);
         if (e[i].begin < end)
-            return nn_cursor_fail(c, "%.80s: offset %" PRIu64 " lies inside the tensor before it", t->name, e[i].begin);
+            return nn_cursor_fail(c, "%.80s: offset %" PRIu64 " lies inside the tensor before it", t->name,
+                                  e[i].begin);
         if (e[i].begin > c->len - base)
             return nn_cursor_fail(c, "%.80s: offset %" PRIu64 " lies beyond the data", t->name, e[i].begin);
         nn_cursor_seek(c, base + e[i].begin);
@@ -311,7 +314,8 @@ static nn_status place_data(nn_gguf *g, nn_cursor *c, extent *e, uint64_t align,
         end = e[i].begin + e[i].bytes;
     }
     if (c->status == NN_OK && known && nn_cursor_left(c) >= align)
-        return nn_cursor_fail(c, "%zu bytes after the last tensor, want less than %" PRIu64, nn_cursor_left(c), align);
+        return nn_cursor_fail(c, "%zu bytes after the last tensor, want less than %" PRIu64, nn_cursor_left(c),
+                              align);
     return c->status;
 }
 
@@ -333,7 +337,7 @@ done:
     return st;
 }
 
-/* --- the whole file -------------------------------------------------------------------------------------- */
+/* --- the whole file ----------------------------------------------------------------------- */
 
 static nn_status parse(nn_gguf *g, const void *bytes, size_t len, const char *name, nn_err *err)
 {
@@ -353,7 +357,8 @@ static nn_status parse(nn_gguf *g, const void *bytes, size_t len, const char *na
                               version == NN_GG_VERSION << 24 ? " (a big-endian file)" : "");
     if ((st = read_entries(g, &c, n_key)) != NN_OK) return st;
     if (nn_gg_find(g->key_order, g->n_entry, "general.alignment") != g->n_entry &&
-        (!nn_gguf_u64(g, "general.alignment", &align) || align < 8 || align > ALIGN_MAX || (align & (align - 1)) != 0))
+        (!nn_gguf_u64(g, "general.alignment", &align) || align < 8 || align > ALIGN_MAX ||
+         (align & (align - 1)) != 0))
         return nn_cursor_fail(&c, "general.alignment, want a power of two from 8 to %u", ALIGN_MAX);
     return read_tensors(g, &c, n_tensor, align);
 }

@@ -1,11 +1,12 @@
 /* fmt_gguf_get.c - what an opened GGUF file answers: tensors by name, keys by type.
  *
- * Reads: fmt_gguf.c, which checked every length; the values themselves are read here, again through a cursor.
+ * Reads: fmt_gguf.c, which checked every length; the values themselves are read here, again
+ * through a cursor.
  */
 #include "nn/cursor.h"
 #include "nn/gguf_impl.h"
 
-/* --- tensors and keys ------------------------------------------------------------------------------ */
+/* --- tensors and keys --------------------------------------------------------------------- */
 
 size_t nn_gguf_tensors(const nn_gguf *g)
 {
@@ -38,7 +39,7 @@ const char *nn_gguf_key(const nn_gguf *g, size_t i, size_t *len, nn_gg_type *typ
     return g->entry[i].key;
 }
 
-/* --- typed values ---------------------------------------------------------------------------------- */
+/* --- typed values ------------------------------------------------------------------------- */
 
 static const nn_gg_entry *find_entry(const nn_gguf *g, const char *key)
 {

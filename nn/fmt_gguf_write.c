@@ -1,8 +1,9 @@
 /* fmt_gguf_write.c - writes GGUF version 3: the same bytes for the same calls.
  *
  * Reads: fmt_gguf.c (the format), sink.h.
- * Keys, infos and data grow in three runs, joined at the end behind the header; tensor data is aligned to 32 bytes. The finished
- * bytes are read once by our own reader, so a key or tensor put twice is found here and not by who receives the file.
+ * Keys, infos and data grow in three runs, joined at the end behind the header; tensor data is
+ * aligned to 32 bytes. The finished bytes are read once by our own reader, so a key or tensor put
+ * twice is found here and not by who receives the file.
  */
 #include "nn/arena.h"
 #include "nn/gguf_impl.h"
@@ -31,7 +32,7 @@ void nn_gguf_writer_free(nn_gguf_writer *w)
     nn_free(w);
 }
 
-/* --- keys ------------------------------------------------------------------------------------------ */
+/* --- keys --------------------------------------------------------------------------------- */
 
 static void add_string(nn_sink *s, const char *text, size_t len)
 {
@@ -110,7 +111,7 @@ void nn_gguf_put_i32s(nn_gguf_writer *w, const char *key, const int32_t *v, size
     for (size_t i = 0; i < n; i++) nn_sink_u32(&w->keys, (uint32_t)v[i]);
 }
 
-/* --- tensors ---------------------------------------------------------------------------------------- */
+/* --- tensors ------------------------------------------------------------------------------ */
 
 static bool type_id(nn_dtype type, uint32_t *id)
 {
@@ -133,7 +134,8 @@ static bool all_finite(const float *data, size_t n)
     return true;
 }
 
-void nn_gguf_put_tensor(nn_gguf_writer *w, const char *name, nn_dtype type, const float *data, size_t rows, size_t cols)
+void nn_gguf_put_tensor(nn_gguf_writer *w, const char *name, nn_dtype type, const float *data, size_t rows,
+                        size_t cols)
 {
     const size_t n = rows ? rows * cols : cols;
     uint32_t id = 0;
@@ -162,7 +164,7 @@ void nn_gguf_put_tensor(nn_gguf_writer *w, const char *name, nn_dtype type, cons
     if (room) nn_dtype_from_f32(room, type, data, n);
 }
 
-/* --- the whole file ---------------------------------------------------------------------------------- */
+/* --- the whole file ----------------------------------------------------------------------- */
 
 static nn_status join(nn_gguf_writer *w, nn_err *err)
 {

@@ -1,9 +1,10 @@
 /* fmt_safetensors.c - reads safetensors files.
  *
  * Reads: safetensors.h, json_scan.h.   Read next: fmt_safetensors_write.c, fmt_gguf.c.
- * Format: u64 header length, a JSON object {"name": {"dtype", "shape", "data_offsets": [begin, end)}, "__metadata__": {..}}, then the
- * data, offsets counted from its first byte. As the format demands, the tensors cover the data exactly: no overlap, no hole,
- * no rest. So a flipped bit in an offset, a cut file and appended bytes are all refused.
+ * Format: u64 header length, a JSON object {"name": {"dtype", "shape", "data_offsets": [begin,
+ * end)}, "__metadata__": {..}}, then the data, offsets counted from its first byte. As the format
+ * demands, the tensors cover the data exactly: no overlap, no hole, no rest. So a flipped bit in
+ * an offset, a cut file and appended bytes are all refused.
  */
 #include "nn/arena.h"
 #include "nn/json_scan.h"
@@ -47,7 +48,7 @@ static const struct {
     {"BOOL", NN_DTYPE_OTHER, 1}, {"F8_E4M3", NN_DTYPE_OTHER, 1}, {"F8_E5M2", NN_DTYPE_OTHER, 1},
 };
 
-/* --- one entry of the header ---------------------------------------------------------------------- */
+/* --- one entry of the header -------------------------------------------------------------- */
 
 /* "dtype": its type, and *width its bytes an element. */
 static nn_dtype read_dtype(nn_cursor *c, nn_json_pool *pool, size_t *width)
@@ -158,7 +159,8 @@ static nn_status read_metadata(nn_safetensors *f, nn_cursor *c, nn_json_pool *po
         m->value = nn_json_string(c, pool);
         if (c->status != NN_OK) return c->status;
         for (size_t i = 0; i < f->n_meta; i++)
-            if (strcmp(f->meta[i].key, m->key) == 0) return nn_cursor_fail(c, "metadata key \"%.40s\" twice", m->key);
+            if (strcmp(f->meta[i].key, m->key) == 0)
+                return nn_cursor_fail(c, "metadata key \"%.40s\" twice", m->key);
         f->n_meta++;
     } while (nn_json_take(c, ','));
     nn_json_expect(c, '}');
@@ -202,7 +204,7 @@ static nn_status read_header(nn_safetensors *f, nn_cursor *c, nn_json_pool *pool
     return c->status;
 }
 
-/* --- the whole file ------------------------------------------------------------------------------- */
+/* --- the whole file ----------------------------------------------------------------------- */
 
 static int by_index(size_t a, size_t b)
 {
@@ -226,7 +228,8 @@ static int compare_name(const void *x, const void *y)
     return order ? order : by_index(a->index, b->index);
 }
 
-/* Tensors in order of their data must follow each other without gap up to the last byte. Then sorts by name. */
+/* Tensors in order of their data must follow each other without gap up to the last byte. Then sorts
+ * by name. */
 static nn_status place_data(nn_safetensors *f, nn_cursor *data)
 {
     uint64_t at = 0;

@@ -1,8 +1,8 @@
 /* fmt_safetensors_write.c - writes safetensors files: the same bytes for the same input.
  *
  * Reads: fmt_safetensors.c (the format), sink.h.
- * Order is the caller's: metadata first, then the tensors, their data back to back; the header is padded with blanks
- * to 8 bytes so that a mapped file holds aligned floats.
+ * Order is the caller's: metadata first, then the tensors, their data back to back; the header is
+ * padded with blanks to 8 bytes so that a mapped file holds aligned floats.
  */
 #include "nn/safetensors.h"
 #include "nn/sink.h"

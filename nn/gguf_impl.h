@@ -1,6 +1,7 @@
 /* gguf_impl.h - inside an opened GGUF file. Private to fmt_gguf*.c.
  *
- * Why apart: the reader works on memory alone, so that it links on a machine without files; fmt_gguf_open.c adds the path.
+ * Why apart: the reader works on memory alone, so that it links on a machine without files;
+ * fmt_gguf_open.c adds the path.
  */
 #ifndef NN_GGUF_IMPL_H
 #define NN_GGUF_IMPL_H

@@ -1,8 +1,9 @@
 /* sink.h - a growing run of bytes with a sticky error, for the writers of file formats.
  *
  * Reads: arena.h.   Read next: fmt_safetensors_write.c, fmt_gguf_write.c (its users).
- * Why: a writer makes hundreds of small additions; only the end can tell somebody that memory ran out. Numbers are written
- * little-endian on every machine. Private to nn/.   Ownership: owns its bytes; nn_sink_free.
+ * Why: a writer makes hundreds of small additions; only the end can tell somebody that memory ran
+ * out. Numbers are written little-endian on every machine. Private to nn/.   Ownership: owns its
+ * bytes; nn_sink_free.
  */
 #ifndef NN_SINK_H
 #define NN_SINK_H

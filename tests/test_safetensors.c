@@ -10,7 +10,7 @@
 #define F32_FILE "fixtures/hf/llama2xs-f32/model.safetensors"
 #define BF16_FILE "fixtures/hf/llama2xs-bf16/model.safetensors"
 
-/* --- conversions ------------------------------------------------------------------------------------ */
+/* --- conversions -------------------------------------------------------------------------- */
 
 Test(dtype, every_half_survives_the_way_to_float_and_back)
 {
@@ -48,7 +48,8 @@ static unsigned nearest_half(float x)
 
 Test(dtype, halves_round_to_nearest_even)
 {
-    const float x[] = {0.0f,      0x1p-26f, 0x1p-25f, 0x1.8p-25f, 0x1.8p-24f, 0x1.004p-14f, 0x1.ffdp-15f, 0.1f, 1.0f / 3.0f,
+    const float x[] = {0.0f,      0x1p-26f, 0x1p-25f, 0x1.8p-25f, 0x1.8p-24f, 0x1.004p-14f, 0x1.ffdp-15f, 0.1f,
+                       1.0f / 3.0f,
                        1.00048828125f, 1.00146484375f, 3.1415927f, 2047.5f, 2048.5f, 4099.0f, 65504.0f, 65519.0f};
 
     for (size_t i = 0; i < sizeof x / sizeof *x; i++) {
@@ -87,7 +88,8 @@ Test(dtype, blocks_hold_the_largest_and_quantise_to_themselves)
     for (int i = 0; i < 64; i++) {
         const float top = i < 32 ? 0.32f : 96.0f;
 
-        cr_assert(fabsf(y[i] - x[i]) <= top / 127.0f * 0.501f + top * 0x1p-11f, "%d: %g for %g", i, (double)y[i], (double)x[i]);
+        cr_assert(fabsf(y[i] - x[i]) <= top / 127.0f * 0.501f + top * 0x1p-11f, "%d: %g for %g", i,
+                  (double)y[i], (double)x[i]);
     }
     nn_dtype_from_f32(b, NN_Q8_0, y, 64);
     cr_expect(memcmp(a, b, sizeof a) == 0);
@@ -110,7 +112,7 @@ Test(dtype, types_without_weights_are_refused)
     cr_expect_eq(nn_dtype_bytes(NN_BF16, 3), 6u);
 }
 
-/* --- files others made ------------------------------------------------------------------------------- */
+/* --- files others made -------------------------------------------------------------------- */
 
 Test(safetensors, hugging_face_folder_reads)
 {
@@ -178,7 +180,7 @@ Test(safetensors, bfloat_file_is_the_rounded_float_file)
     nn_st_close(b);
 }
 
-/* --- our own files ----------------------------------------------------------------------------------- */
+/* --- our own files ------------------------------------------------------------------------ */
 
 static const float six[6] = {1.0f, -2.5f, 0.0f, 3.25f, 1e-30f, -7.0f};
 
@@ -216,9 +218,10 @@ Test(safetensors, written_file_reads_back_and_is_the_same_bytes_again)
     nn_st_close(f);
 }
 
-/* --- hostile files ------------------------------------------------------------------------------------- */
+/* --- hostile files ------------------------------------------------------------------------ */
 
-/* Opens a header with `data_len` bytes behind it; the bytes stand in their own block so that a sanitizer sees the end. */
+/* Opens a header with `data_len` bytes behind it; the bytes stand in their own block so that a
+ * sanitizer sees the end. */
 static nn_status open_header(const char *header, size_t data_len, nn_err *err)
 {
     const size_t n = strlen(header), len = 8 + n + data_len;
@@ -246,9 +249,15 @@ Test(safetensors, headers_that_lie_are_refused_with_their_reason)
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", "after the last tensor", 9},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,8]}}", "want 12", 8},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,0]}}", "end before they begin", 8},
-        {"{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[2,6]}}", "no overlap", 6},
-        {"{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[5,7]}}", "no hole", 7},
-        {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,2]}}", "a twice", 2},
+        {"{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},"
+         "\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[2,6]}}",
+         "no overlap", 6},
+        {"{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},"
+         "\"b\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[5,7]}}",
+         "no hole", 7},
+        {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},"
+         "\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,2]}}",
+         "a twice", 2},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,0]}}", "overflow", 0},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[0,4294967296,4294967296],\"data_offsets\":[0,0]}}", "overflow", 0},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[18446744073709551616],\"data_offsets\":[0,0]}}", "64 bits", 0},
@@ -279,11 +288,13 @@ Test(safetensors, headers_that_lie_are_refused_with_their_reason)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         const nn_status st = open_header(bad[i].header, bad[i].data, &err);
 
-        cr_expect(st == NN_FILE && strstr(err.text, bad[i].part), "%s: status %d, \"%s\" lacks \"%s\"", bad[i].header,
+        cr_expect(st == NN_FILE && strstr(err.text, bad[i].part), "%s: status %d, \"%s\" lacks \"%s\"",
+                  bad[i].header,
                   (int)st, err.text, bad[i].part);
     }
     expect_ok(open_header("{}  ", 0, &err), &err);
-    expect_ok(open_header("{\"\\u00e9\\ud83d\\ude00\":{\"shape\":[],\"dtype\":\"F64\",\"data_offsets\":[0,8]}}", 8, &err), &err);
+    expect_ok(open_header("{\"\\u00e9\\ud83d\\ude00\":{\"shape\":[],\"dtype\":\"F64\",\"data_offsets\":[0,8]}}",
+                          8, &err), &err);
 }
 
 Test(safetensors, a_header_length_of_any_size_is_checked)
