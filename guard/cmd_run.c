@@ -176,12 +176,37 @@ static nn_status real_pass(const host_options *o, size_t stages, uint64_t seed, 
     return st;
 }
 
+/* --resume: what was not given again is what the run was started with; without a script its saved copy runs. */
+static nn_status read_saved(host_options *o, const cmd_line *line, guard_run_saved *saved, char script[1024], nn_err *err)
+{
+    bool found = false;
+    const nn_status st = guard_run_saved_read(saved, &found, o->out, err);
+    if (st != NN_OK) return st;
+    if (!found) {
+        if (line->n_word == 0) return nn_fail(err, NN_USAGE, "%s: no run to resume, want a script to begin one", o->out);
+        return NN_OK;
+    }
+    if (line->n_word == 0) {
+        snprintf(script, 1024, "%s/scripts/%s", o->out, saved->script);
+        o->script = script;
+    }
+    if (line->n_set == 0) {
+        o->set = (const char *const *)saved->set;
+        o->n_set = saved->n_set;
+    }
+    if (!o->seed_given) o->seed = saved->seed;
+    o->seed_given = true;
+    return NN_OK;
+}
+
 static nn_status read_options(host_options *o, const cmd_line *line, char *out, size_t cap, nn_err *err)
 {
     uint64_t threads = 0;
+    const bool resume = line->verb == &cmd_run && cmd_given(line, "--resume") != NULL;
     memset(o, 0, sizeof *o);
-    if (line->n_word != 1) return nn_fail(err, NN_USAGE, "%zu scripts, want one", line->n_word);
-    o->script = line->word[0];
+    if (line->n_word != 1 && !(resume && line->n_word == 0)) return nn_fail(err, NN_USAGE, "%zu scripts, want one", line->n_word);
+    if (line->n_word == 0 && cmd_given(line, "--out") == NULL) return nn_fail(err, NN_USAGE, "--resume: no script and no --out, want one of them");
+    o->script = line->n_word == 1 ? line->word[0] : NULL;
     o->set = line->set;
     o->n_set = line->n_set;
     o->json = cmd_given(line, "--json") != NULL;
@@ -203,15 +228,18 @@ static int run_main(int argc, char **argv)
 {
     cmd_line line;
     host_options o;
-    char out[512];
+    guard_run_saved saved = {0};
+    char out[512], script[1024];
     size_t stages = 0;
     uint64_t seed = 0;
     nn_err err = {0};
     nn_status st = cmd_parse(&line, &cmd_run, argc, argv, &err);
     if (st == NN_OK) st = read_options(&o, &line, out, sizeof out, &err);
+    if (st == NN_OK && o.resume) st = read_saved(&o, &line, &saved, script, &err);
     if (st == NN_OK) st = plan_pass(&o, &stages, &seed, false, &err);
     if (st == NN_OK) st = real_pass(&o, stages, seed, &err);
     if (st == NN_OK && fflush(stdout) != 0) st = nn_fail(&err, NN_LIMIT, "standard output: cannot be written");
+    guard_run_saved_free(&saved);
     return st == NN_OK ? 0 : cmd_fail("run", &err);
 }
 
@@ -228,5 +256,5 @@ static int plan_main(int argc, char **argv)
     return st == NN_OK ? 0 : cmd_fail("plan", &err);
 }
 
-const cmd_verb cmd_run = {"run", "SCRIPT [--out DIR]", "Runs an experiment into a run folder.", run_flags, run_main};
+const cmd_verb cmd_run = {"run", "SCRIPT [--out DIR] | --resume --out DIR", "Runs an experiment into a run folder.", run_flags, run_main};
 const cmd_verb cmd_plan = {"plan", "SCRIPT", "Says what a script will do and cost, before it runs.", plan_flags, plan_main};
