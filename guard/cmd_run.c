@@ -5,6 +5,7 @@
 #include "guard/cmd.h"
 #include "guard/evaluate.h"
 #include "guard/lua/host.h"
+#include "nn/arena.h"
 #include "nn/plat.h"
 #include <stdio.h>
 #include <string.h>
@@ -176,6 +177,29 @@ static nn_status real_pass(const host_options *o, size_t stages, uint64_t seed, 
     return st;
 }
 
+/* The saved copy of the entry script: scripts/NAME or one folder below. */
+static nn_status find_saved(char script[1024], const char *out, const char *name, nn_err *err)
+{
+    char dir[512];
+    char **entry = NULL;
+    size_t n = 0;
+    snprintf(dir, sizeof dir, "%s/scripts", out);
+    snprintf(script, 1024, "%s/%s", dir, name);
+    if (nn_path_exists(script)) return NN_OK;
+    nn_status st = nn_dir_list(&entry, &n, dir, err);
+    bool found = false;
+    for (size_t i = 0; i < n; i++) {
+        if (!found) {
+            snprintf(script, 1024, "%s/%s/%s", dir, entry[i], name);
+            found = nn_path_exists(script);
+        }
+        nn_free(entry[i]);
+    }
+    nn_free(entry);
+    if (st == NN_OK && !found) st = nn_fail(err, NN_FILE, "%s: no %s below it, want the script that began the run", dir, name);
+    return st;
+}
+
 /* --resume: what was not given again is what the run was started with; without a script its saved copy runs. */
 static nn_status read_saved(host_options *o, const cmd_line *line, guard_run_saved *saved, char script[1024], nn_err *err)
 {
@@ -186,10 +210,8 @@ static nn_status read_saved(host_options *o, const cmd_line *line, guard_run_sav
         if (line->n_word == 0) return nn_fail(err, NN_USAGE, "%s: no run to resume, want a script to begin one", o->out);
         return NN_OK;
     }
-    if (line->n_word == 0) {
-        snprintf(script, 1024, "%s/scripts/%s", o->out, saved->script);
-        o->script = script;
-    }
+    if (line->n_word == 0 && find_saved(script, o->out, saved->script, err) != NN_OK) return NN_FILE;
+    if (line->n_word == 0) o->script = script;
     if (line->n_set == 0) {
         o->set = (const char *const *)saved->set;
         o->n_set = saved->n_set;
