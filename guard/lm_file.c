@@ -1,0 +1,258 @@
+/* lm_file.c - the generator as one GGUF file: qwen3's keys, its tokenizer's merges, its taxonomy's names, F32 weights.
+ *
+ * Reads: lm_impl.h, nn/gguf.h.
+ * Opening believes nothing: sizes are compared with the tensors in the file before anything as large as they claim is allocated.
+ */
+#include "guard/lm_impl.h"
+#include "nn/arena.h"
+#include "nn/gguf.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define KIND "generator"
+#define FORMAT_VERSION 1u
+#define LONGEST_TEXT (4096u + GUARD_LM_PREFIX) /* tokens: what a stage may ask for */
+
+/* Keys with one number each; the same table writes and reads. */
+typedef struct {
+    const char *key;
+    size_t offset; /* of a size_t in nn_config */
+    uint64_t most;
+} size_key;
+
+static const size_key size_keys[] = {
+    {"qwen3.vocab_size", offsetof(nn_config, vocab), (uint64_t)1 << 24},
+    {"qwen3.block_count", offsetof(nn_config, layers), 1024},
+    {"qwen3.embedding_length", offsetof(nn_config, width), (uint64_t)1 << 20},
+    {"qwen3.attention.head_count", offsetof(nn_config, heads), 1024},
+    {"qwen3.attention.head_count_kv", offsetof(nn_config, kv_heads), 1024},
+    {"qwen3.attention.key_length", offsetof(nn_config, head_dim), 1024},
+    {"qwen3.feed_forward_length", offsetof(nn_config, ff), (uint64_t)1 << 20},
+    {"qwen3.context_length", offsetof(nn_config, max_t), LONGEST_TEXT},
+};
+enum { SIZE_KEYS = sizeof size_keys / sizeof *size_keys };
+
+static const size_t *const_field(const nn_config *c, size_t offset)
+{
+    return (const size_t *)(const void *)((const char *)c + offset);
+}
+
+static size_t *field(nn_config *c, size_t offset)
+{
+    return (size_t *)(void *)((char *)c + offset);
+}
+
+/* --- save ---------------------------------------------------------------------------------------------- */
+
+static void put_config(nn_gguf_writer *w, const nn_config *c)
+{
+    for (size_t i = 0; i < SIZE_KEYS; i++) nn_gguf_put_u32(w, size_keys[i].key, (uint32_t)*const_field(c, size_keys[i].offset));
+    nn_gguf_put_u32(w, "qwen3.attention.value_length", (uint32_t)c->head_dim);
+    nn_gguf_put_f32(w, "qwen3.rope.freq_base", c->rope_theta);
+    nn_gguf_put_f32(w, "qwen3.attention.layer_norm_rms_epsilon", c->norm_eps);
+    nn_gguf_put_bool(w, "generator.rope_pairs", c->rope == NN_ROPE_PAIRS);
+    nn_gguf_put_bool(w, "generator.qk_norm", c->qk_norm);
+    nn_gguf_put_bool(w, "generator.qkv_bias", c->qkv_bias);
+    nn_gguf_put_bool(w, "generator.tied", c->tied);
+}
+
+static void put_names(nn_gguf_writer *w, const guard_taxonomy *t)
+{
+    const char *name[GUARD_MAX_CATEGORY];
+
+    for (size_t i = 0; i < t->n; i++) name[i] = t->category[i].name;
+    nn_gguf_put_strs(w, "generator.taxonomy", name, NULL, t->n);
+}
+
+nn_status guard_lm_save(const guard_lm *g, const char *path, nn_err *err)
+{
+    nn_gguf_writer *w = NULL;
+    const int32_t *pairs = NULL;
+    char hash[65];
+    nn_status st;
+
+    if ((st = nn_gguf_writer_build(&w, err)) != NN_OK) return st;
+    nn_tok_hash(g->tok, hash);
+    nn_gguf_put_str(w, "general.architecture", "qwen3");
+    nn_gguf_put_str(w, "general.name", KIND);
+    nn_gguf_put_u32(w, "generator.version", FORMAT_VERSION);
+    put_config(w, nn_model_config(g->m));
+    nn_gguf_put_str(w, "generator.tokenizer.sha256", hash);
+    const size_t n_merges = nn_tok_merges(g->tok, &pairs);
+    nn_gguf_put_i32s(w, "generator.tokenizer.merges", pairs, 2 * n_merges);
+    put_names(w, &g->taxonomy);
+    for (size_t i = 0; i < nn_model_tensors(g->m); i++) {
+        const nn_tensor t = nn_model_tensor(g->m, i);
+
+        nn_gguf_put_tensor(w, t.gguf, NN_F32, t.data, t.rows == 1 ? 0 : t.rows, t.cols);
+    }
+    st = nn_gguf_save(w, path, err);
+    nn_gguf_writer_free(w);
+    return st;
+}
+
+/* --- open ---------------------------------------------------------------------------------------------- */
+
+static nn_status get_config(nn_config *c, const nn_gguf *f, const char *path, nn_err *err)
+{
+    double theta = 0.0, eps = 0.0;
+    bool pairs = false;
+    uint64_t value = 0;
+
+    *c = nn_config_default();
+    for (size_t i = 0; i < SIZE_KEYS; i++) {
+        if (!nn_gguf_u64(f, size_keys[i].key, &value) || value > size_keys[i].most)
+            return nn_fail(err, NN_FILE, "%s: key %s is absent or too large, want at most %llu", path, size_keys[i].key,
+                           (unsigned long long)size_keys[i].most);
+        *field(c, size_keys[i].offset) = (size_t)value;
+    }
+    if (!nn_gguf_f64(f, "qwen3.rope.freq_base", &theta) || !nn_gguf_f64(f, "qwen3.attention.layer_norm_rms_epsilon", &eps) ||
+        !nn_gguf_bool(f, "generator.rope_pairs", &pairs) || !nn_gguf_bool(f, "generator.qk_norm", &c->qk_norm) ||
+        !nn_gguf_bool(f, "generator.qkv_bias", &c->qkv_bias) || !nn_gguf_bool(f, "generator.tied", &c->tied))
+        return nn_fail(err, NN_FILE, "%s: a key of the model's shape is absent, want all of a generator's", path);
+    c->rope_theta = (float)theta;
+    c->norm_eps = (float)eps;
+    c->rope = pairs ? NN_ROPE_PAIRS : NN_ROPE_HALF;
+    c->lm_head = true;
+    c->memory_rows = c->n_class = c->n_category = 0;
+    if (nn_config_check(c, err) != NN_OK) {
+        if (err) err->status = NN_FILE;
+        nn_err_prefix(err, path);
+        return NN_FILE;
+    }
+    return c->max_t > GUARD_LM_PREFIX ? NN_OK : nn_fail(err, NN_FILE, "%s: room for %zu tokens, want more than %u", path, c->max_t, GUARD_LM_PREFIX);
+}
+
+static nn_status check_hash(const nn_tok *tok, const nn_gguf *f, const char *path, nn_err *err)
+{
+    const char *said = NULL;
+    char hash[65];
+    size_t len = 0;
+
+    nn_tok_hash(tok, hash);
+    if (!nn_gguf_str(f, "generator.tokenizer.sha256", &said, &len) || len != strlen(hash) || memcmp(said, hash, len) != 0)
+        return nn_fail(err, NN_FILE, "%s: the tokenizer is not the one whose hash the file names, want %s", path, hash);
+    return NN_OK;
+}
+
+/* On failure *out may already hold a tokenizer: the caller frees it in any case. */
+static nn_status get_tok(nn_tok **out, const nn_gguf *f, const char *path, nn_err *err)
+{
+    static const char key[] = "generator.tokenizer.merges";
+    nn_gg_type type = NN_GG_ARRAY;
+    size_t n = 0;
+    void *block = NULL;
+    nn_status st;
+
+    *out = NULL;
+    if (!nn_gguf_array(f, key, &type, &n) || type != NN_GG_I32 || n % 2 != 0)
+        return nn_fail(err, NN_FILE, "%s: key %s is not an array of pairs of ids", path, key);
+    if ((st = nn_alloc(&block, n, sizeof(int32_t), err)) != NN_OK) return st;
+    int32_t *const pairs = block;
+    for (size_t i = 0; i < n; i++) {
+        double v = -1.0;
+
+        (void)nn_gguf_array_f64(f, key, i, &v); /* the type was checked: it is there */
+        pairs[i] = (int32_t)v;
+    }
+    if ((st = nn_tok_from_merges(out, pairs, n / 2, err)) != NN_OK) {
+        nn_err_prefix(err, path);
+        if (st != NN_LIMIT) st = NN_FILE;
+    }
+    nn_free(block);
+    return st == NN_OK ? check_hash(*out, f, path, err) : st;
+}
+
+static nn_status get_names(guard_taxonomy *t, const nn_gguf *f, const char *path, nn_err *err)
+{
+    static const char key[] = "generator.taxonomy";
+    nn_gg_type type = NN_GG_ARRAY;
+    size_t n = 0;
+
+    memset(t, 0, sizeof *t);
+    if (!nn_gguf_array(f, key, &type, &n) || (n > 0 && type != NN_GG_STRING) || n > GUARD_MAX_CATEGORY)
+        return nn_fail(err, NN_FILE, "%s: key %s is not an array of at most %u names", path, key, GUARD_MAX_CATEGORY);
+    for (size_t i = 0; i < n; i++) {
+        const char *name = NULL;
+        size_t len = 0;
+
+        if (!nn_gguf_array_str(f, key, i, &name, &len) || len == 0 || len >= sizeof t->category[i].name || memchr(name, '\0', len))
+            return nn_fail(err, NN_FILE, "%s: category %zu has a name of %zu bytes, want 1 to %zu", path, i, len, sizeof t->category[i].name - 1);
+        memcpy(t->category[i].name, name, len);
+    }
+    t->n = n;
+    return NN_OK;
+}
+
+/* What the shape claims must be what the tensors hold, before memory is taken for it. */
+static nn_status check_size(const nn_config *c, const nn_gguf *f, const char *path, nn_err *err)
+{
+    size_t held = 0;
+
+    for (size_t i = 0; i < nn_gguf_tensors(f); i++) held += nn_gguf_tensor(f, i)->count; /* each lies in the file */
+    if (held != nn_config_params(c))
+        return nn_fail(err, NN_FILE, "%s: tensors hold %zu weights, want the %zu of the model's shape", path, held, nn_config_params(c));
+    return NN_OK;
+}
+
+static nn_status get_tensor(const nn_tensor *w, const nn_gguf *f, const char *path, nn_err *err)
+{
+    const nn_st_tensor *t = nn_gguf_find(f, w->gguf);
+    const bool vector = w->rows == 1;
+    nn_status st;
+
+    if (!t || t->type != NN_F32 || t->n_dim != (vector ? 1u : 2u) || t->dim[0] != (vector ? w->cols : w->rows) ||
+        (!vector && t->dim[1] != w->cols))
+        return nn_fail(err, NN_FILE, "%s: tensor %s is absent or of another shape, want F32 [%zu, %zu]", path, w->gguf, w->rows, w->cols);
+    if ((st = nn_dtype_to_f32(w->data, t->type, t->data, t->count, err)) != NN_OK) return st;
+    for (size_t i = 0; i < t->count; i++)
+        if (!isfinite(w->data[i])) return nn_fail(err, NN_FILE, "%s: tensor %s: weight %zu is not finite", path, w->gguf, i);
+    return NN_OK;
+}
+
+static nn_status get_model(nn_model **out, const nn_config *c, const nn_gguf *f, const char *path, nn_err *err)
+{
+    nn_status st;
+
+    if ((st = check_size(c, f, path, err)) != NN_OK) return st;
+    if ((st = nn_model_build(out, c, err)) != NN_OK) return st;
+    for (size_t i = 0; i < nn_model_tensors(*out) && st == NN_OK; i++) {
+        const nn_tensor w = nn_model_tensor(*out, i);
+
+        st = get_tensor(&w, f, path, err);
+    }
+    return st;
+}
+
+nn_status guard_lm_open(guard_lm **out, const char *path, nn_err *err)
+{
+    nn_gguf *f = NULL;
+    nn_model *m = NULL;
+    nn_tok *tok = NULL;
+    guard_taxonomy taxonomy;
+    nn_config c;
+    uint64_t version = 0;
+    nn_status st;
+
+    *out = NULL;
+    if ((st = nn_gguf_open(&f, path, err)) != NN_OK) return st;
+    if (!nn_gguf_u64(f, "generator.version", &version) || version != FORMAT_VERSION) {
+        st = nn_fail(err, NN_FILE, "%s: not a generator of version %u", path, FORMAT_VERSION);
+        goto done;
+    }
+    if ((st = get_config(&c, f, path, err)) != NN_OK) goto done;
+    if ((st = get_tok(&tok, f, path, err)) != NN_OK) goto done;
+    if (nn_tok_vocab(tok) != c.vocab) {
+        st = nn_fail(err, NN_FILE, "%s: %zu ids in the tokenizer, %zu in the model, want one vocabulary", path, nn_tok_vocab(tok), c.vocab);
+        goto done;
+    }
+    if ((st = get_names(&taxonomy, f, path, err)) != NN_OK) goto done;
+    if ((st = get_model(&m, &c, f, path, err)) != NN_OK) goto done;
+    if ((st = guard_lm_build(out, m, tok, &taxonomy, err)) == NN_OK) m = NULL;
+done:
+    nn_model_free(m);
+    nn_tok_free(tok);
+    nn_gguf_close(f);
+    return st;
+}
