@@ -1,5 +1,6 @@
 /* adversary.h - the generator turned against the guard by policy gradient.
  *
+ * Reads: curate.h, lm.h.   Read next: adversary.c, measure.c, policy.h (the formulas); scripts/adversary.lua.
  * One round: roll out requests for drawn (label, category); measure them (guard's p, reward judge's p, novelty, repetition, length, log-ratio to the frozen
  * reference); the reward is a function in Lua over these columns; advantages are rewards standardised within the rollouts of one control prefix (Shao et al. 2024,
  * arXiv:2402.03300, group-relative baseline); REINFORCE with PPO's clipped ratio (Schulman et al. 2017, arXiv:1707.06347, eq. 7) and a penalty on KL to the reference
@@ -26,14 +27,24 @@ guard_adversary_options guard_adversary_default(void);
 /* Reward of every row of c, written into reward[c->n]; called between steps, never inside a parallel part (Lua sits behind it). */
 typedef nn_status (*guard_reward_fn)(void *ctx, const guard_corpus *c, double *reward, nn_err *err);
 
-/* What the watch sees each step; also written as metrics. */
+/* What the watch sees each step, means over the rollouts; also written as metrics. */
 typedef struct {
-    double reward, kl, fooled, reward_judge, held_judges, distinct2, repetition, length, empty;
+    double reward;
+    double kl;           /* nats a rollout to the reference, k3 */
+    double fooled;       /* share that the guard gets wrong */
+    double reward_judge; /* its p of the label that was asked for */
+    double held_judges;  /* share whose label a majority of the held judges confirms */
+    double distinct2;    /* distinct word bigrams of the batch over all of them */
+    double repetition;
+    double length;       /* tokens */
+    double empty;        /* share without a word */
 } guard_watch;
-/* false ends the round early, keeping the generator of the last good step; reason for the ledger. */
+/* Step s has seen s updates; after the last update the watch is asked once more. false ends the round, keeping the generator of the last good
+ * step; reason for the ledger. After a resume it is first told all earlier steps again. */
 typedef bool (*guard_watch_fn)(void *ctx, size_t step, const guard_watch *w, char reason[128]);
 
-/* Updates gen in place. reference: frozen copy taken by the caller. reward_judge: an independent wide model. On return `last` (may be NULL) gets the measured rollouts of the last step. */
+/* Updates gen in place. reference: frozen copy taken by the caller. reward_judge: an independent wide model. On return `last` (may be NULL) gets the
+ * measured rollouts of the last step, with the columns reward and guard_judges_vote's. stopped: why the round ended early, or "". */
 NN_CHECKED nn_status guard_adversary_round(guard_lm *gen, const guard_lm *reference, const guard_classifier *guard, const guard_wide *reward_judge,
                                            const guard_judges *held, const guard_corpus *seeds, const guard_adversary_options *o,
                                            guard_reward_fn reward, guard_watch_fn watch, void *ctx, guard_corpus **last, char stopped[128],
