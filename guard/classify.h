@@ -28,6 +28,7 @@ typedef struct {
     float threshold[GUARD_RATES];
     double calibrate_a, calibrate_b; /* p = sigmoid(a z + b) */
     char ledger[65], corpus[65];
+    char licence[64];      /* of the weights, "" unstated */
 } guard_parts;
 
 NN_CHECKED nn_status guard_classifier_build(guard_classifier **out, const guard_parts *p, nn_err *err);
@@ -36,6 +37,7 @@ const guard_parts *guard_classifier_parts(const guard_classifier *g);
 NN_CHECKED nn_status guard_classifier_only(guard_classifier **out, const guard_classifier *g, const char *part, nn_err *err);
 /* Weights rounded to the storage type, as the file will hold them (dtype NN_F32, NN_BF16, NN_Q8_0), so that thresholds are chosen on what ships. */
 NN_CHECKED nn_status guard_classifier_round(guard_classifier *g, nn_dtype type, nn_err *err);
+/* Rounds to `type` first, so that what is in memory is what the file holds. */
 NN_CHECKED nn_status guard_classifier_save(guard_classifier *g, const char *path, nn_dtype type, nn_err *err);
 
 /* Names written into the file: NULL leaves one as it is. ledger and corpus are hex hashes. */
@@ -52,13 +54,13 @@ NN_CHECKED nn_status guard_score_columns(const guard_classifier *g, guard_corpus
 size_t guard_embed_width(const guard_classifier *g);
 NN_CHECKED nn_status guard_embed(const guard_classifier *g, const guard_corpus *c, float *e, guard_job *job, nn_err *err);
 
-/* The ids (and memory slots) of one row's windows, as the model sees them; shared with training. */
+/* The ids of one row's windows, as the model sees them; shared with training. What the wide part and the memory see of a window is a
+ * function of its ids alone (windows.h). */
 typedef struct guard_windows guard_windows;
 NN_CHECKED nn_status guard_windows_build(guard_windows **out, nn_err *err);
 void guard_windows_free(guard_windows *w);
 NN_CHECKED nn_status guard_windows_of(guard_windows *w, const guard_parts *p, const guard_row *row, nn_err *err);
 size_t guard_windows_count(const guard_windows *w);
-/* Window i: ids, length, memory slots relative to its own first position (NULL without memory), byte range of the judged text. */
-void guard_windows_at(const guard_windows *w, size_t i, const int32_t **ids, size_t *n, const uint32_t **slot, const size_t **start,
-                      size_t *first_byte, size_t *last_byte);
+/* Window i: ids (valid until the next call on w), length, byte range of the judged text. */
+void guard_windows_at(guard_windows *w, size_t i, const int32_t **ids, size_t *n, size_t *first_byte, size_t *last_byte);
 #endif

@@ -1,0 +1,252 @@
+/* classify.c - a classifier from its parts, and from another with one part switched off.
+ *
+ * Reads: classify_impl.h.   Read next: windows.c, window_batch.c, gguard.c.
+ */
+#include "guard/classify_impl.h"
+#include "guard/windows.h"
+#include "nn/arena.h"
+#include "nn/mathf.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+const double guard_target_rates[GUARD_RATES] = {0.01, 0.02, 0.05, 0.10};
+
+#define Q8_BLOCK 32u
+#define WIDE_COLS 256u
+#define SETTLE_MAX 16 /* see settle() */
+
+/* --- build --------------------------------------------------------------------------------------------- */
+
+static nn_status check_decoder(const guard_parts *p, nn_err *err)
+{
+    const nn_config *c = nn_model_config(p->m);
+
+    if (c->vocab != nn_tok_vocab(p->tok))
+        return nn_fail(err, NN_USAGE, "guard %s: decoder has %zu ids, tokenizer %zu, want one vocabulary", p->name, c->vocab,
+                       nn_tok_vocab(p->tok));
+    if (c->n_class != 2) return nn_fail(err, NN_USAGE, "guard %s: decoder without verdict head, want 2 rows", p->name);
+    if (c->n_category != 0 && c->n_category != p->taxonomy.n)
+        return nn_fail(err, NN_USAGE, "guard %s: category head of %zu rows, want 0 or the taxonomy's %zu", p->name, c->n_category,
+                       p->taxonomy.n);
+    if (c->max_t < p->window)
+        return nn_fail(err, NN_USAGE, "guard %s: decoder of %zu positions, want the window's %zu", p->name, c->max_t, p->window);
+    return NN_OK;
+}
+
+static nn_status check_parts(const guard_parts *p, nn_err *err)
+{
+    if (!p->tok) return nn_fail(err, NN_USAGE, "guard %s: no tokenizer", p->name);
+    if (!p->m && !p->wide) return nn_fail(err, NN_USAGE, "guard %s: neither wide part nor decoder, want one of them", p->name);
+    if (p->window < GUARD_WINDOW_MIN || p->window > GUARD_WINDOW_MAX)
+        return nn_fail(err, NN_USAGE, "guard %s: window of %zu tokens, want %d to %d", p->name, p->window, GUARD_WINDOW_MIN, GUARD_WINDOW_MAX);
+    if (p->stride < 1 || p->stride > p->window)
+        return nn_fail(err, NN_USAGE, "guard %s: stride of %zu tokens, want 1 to the window's %zu", p->name, p->stride, p->window);
+    if (p->taxonomy.n > GUARD_MAX_CATEGORY)
+        return nn_fail(err, NN_USAGE, "guard %s: %zu categories, want at most %d", p->name, p->taxonomy.n, GUARD_MAX_CATEGORY);
+    if (!(p->calibrate_a > 0.0) || !isfinite(p->calibrate_a) || !isfinite(p->calibrate_b))
+        return nn_fail(err, NN_USAGE, "guard %s: calibration %g z + %g, want finite numbers, the first above 0", p->name, p->calibrate_a,
+                       p->calibrate_b);
+    for (size_t i = 0; i < GUARD_RATES; i++)
+        if (!(p->threshold[i] >= 0.0f && p->threshold[i] <= 1.001f))
+            return nn_fail(err, NN_USAGE, "guard %s: threshold %g, want 0 to 1", p->name, (double)p->threshold[i]);
+    return p->m ? check_decoder(p, err) : NN_OK;
+}
+
+nn_status guard_classifier_build(guard_classifier **out, const guard_parts *p, nn_err *err)
+{
+    nn_status st;
+
+    *out = NULL;
+    if ((st = check_parts(p, err)) != NN_OK) return st;
+    if ((st = nn_alloc((void **)out, 1, sizeof **out, err)) != NN_OK) return st;
+    (*out)->parts = *p;
+    return NN_OK;
+}
+
+void guard_classifier_close(guard_classifier *g)
+{
+    if (!g) return;
+    nn_tok_free(g->parts.tok);
+    nn_model_free(g->parts.m);
+    guard_wide_free(g->parts.wide);
+    nn_free(g);
+}
+
+/* --- looking -------------------------------------------------------------------------------------------- */
+
+const guard_parts *guard_classifier_parts(const guard_classifier *g)
+{
+    return &g->parts;
+}
+
+const guard_taxonomy *guard_classifier_taxonomy(const guard_classifier *g)
+{
+    return &g->parts.taxonomy;
+}
+
+const char *guard_classifier_name(const guard_classifier *g)
+{
+    return g->parts.name;
+}
+
+const char *guard_classifier_sha256(const guard_classifier *g)
+{
+    return g->sha256;
+}
+
+const char *guard_classifier_ledger(const guard_classifier *g)
+{
+    return g->parts.ledger;
+}
+
+float guard_classifier_threshold(const guard_classifier *g, double target_fpr)
+{
+    size_t best = GUARD_DEFAULT_RATE;
+
+    for (size_t i = 0; i < GUARD_RATES && target_fpr > 0.0; i++)
+        if (fabs(guard_target_rates[i] - target_fpr) < fabs(guard_target_rates[best] - target_fpr)) best = i;
+    return g->parts.threshold[best];
+}
+
+float guard_calibrated(const guard_parts *p, float logit)
+{
+    return (float)nn_sigmoid(p->calibrate_a * (double)logit + p->calibrate_b);
+}
+
+void guard_parts_uncalibrated(guard_parts *p)
+{
+    for (size_t i = 0; i < GUARD_RATES; i++) p->threshold[i] = 0.5f;
+    p->calibrate_a = 1.0;
+    p->calibrate_b = 0.0;
+}
+
+static void set_text(char *out, size_t cap, const char *text)
+{
+    if (text) snprintf(out, cap, "%s", text);
+}
+
+void guard_classifier_stamp(guard_classifier *g, const char *name, const char *ledger, const char *corpus)
+{
+    set_text(g->parts.name, sizeof g->parts.name, name);
+    set_text(g->parts.ledger, sizeof g->parts.ledger, ledger);
+    set_text(g->parts.corpus, sizeof g->parts.corpus, corpus);
+}
+
+/* --- one part alone --------------------------------------------------------------------------------------- */
+
+static nn_status clone_wide(guard_wide **out, const guard_wide *w, nn_err *err)
+{
+    const size_t n = (size_t)1 << w->bits;
+    guard_wide *copy = NULL;
+    nn_status st;
+
+    *out = NULL;
+    if ((st = nn_alloc((void **)&copy, 1, sizeof *copy, err)) != NN_OK) return st;
+    if ((st = nn_alloc((void **)&copy->weight, n, sizeof *copy->weight, err)) != NN_OK ||
+        (st = nn_alloc((void **)&copy->idf, n, sizeof *copy->idf, err)) != NN_OK) {
+        guard_wide_free(copy);
+        return st;
+    }
+    copy->bits = w->bits;
+    copy->bias = w->bias;
+    memcpy(copy->weight, w->weight, n * sizeof *copy->weight);
+    memcpy(copy->idf, w->idf, n * sizeof *copy->idf);
+    *out = copy;
+    return NN_OK;
+}
+
+nn_status guard_classifier_only(guard_classifier **out, const guard_classifier *g, const char *part, nn_err *err)
+{
+    const bool wide = strcmp(part, "wide") == 0;
+    guard_parts p = g->parts;
+    const int32_t *pairs = NULL;
+    const size_t n_merges = nn_tok_merges(g->parts.tok, &pairs);
+    nn_status st = NN_OK;
+
+    *out = NULL;
+    p.tok = NULL;
+    p.m = NULL;
+    p.wide = NULL;
+    guard_parts_uncalibrated(&p);
+    if (!wide && strcmp(part, "decoder") != 0) return nn_fail(err, NN_USAGE, "part \"%s\": want wide or decoder", part);
+    if (wide ? !g->parts.wide : !g->parts.m) return nn_fail(err, NN_USAGE, "guard %s: has no %s, want a guard with that part", p.name, part);
+    if (wide && (st = clone_wide(&p.wide, g->parts.wide, err)) != NN_OK) goto done;
+    if (!wide && (st = nn_model_clone(&p.m, g->parts.m, err)) != NN_OK) goto done;
+    if ((st = nn_tok_from_merges(&p.tok, pairs, n_merges, err)) != NN_OK) goto done;
+    st = guard_classifier_build(out, &p, err);
+done:
+    if (st != NN_OK) {
+        nn_tok_free(p.tok);
+        nn_model_free(p.m);
+        guard_wide_free(p.wide);
+    }
+    return st;
+}
+
+/* --- rounding to what a file holds -------------------------------------------------------------------------- */
+
+nn_dtype guard_stored_type(nn_dtype type, size_t rows, size_t cols)
+{
+    return rows <= 1 || (type == NN_Q8_0 && cols % Q8_BLOCK != 0) ? NN_F32 : type;
+}
+
+void guard_wide_shape(unsigned bits, size_t *rows, size_t *cols)
+{
+    const size_t n = (size_t)1 << bits;
+
+    *cols = n < WIDE_COLS ? n : WIDE_COLS;
+    *rows = n / *cols;
+}
+
+/* data becomes what `type` keeps of it. WHY the loop: where a block's scale is a subnormal f16, rounding what was rounded may move once
+ * more (nn/dtype.c); a file must hold exactly what thresholds were chosen on, so it is repeated until nothing moves. */
+static nn_status settle(float *data, size_t n, nn_dtype type, unsigned char *bytes, float *back, nn_err *err)
+{
+    for (int i = 0; i < SETTLE_MAX; i++) {
+        nn_dtype_from_f32(bytes, type, data, n);
+        const nn_status st = nn_dtype_to_f32(back, type, bytes, n, err);
+
+        if (st != NN_OK) return st;
+        if (memcmp(back, data, n * sizeof *data) == 0) return NN_OK;
+        memcpy(data, back, n * sizeof *data);
+    }
+    return nn_fail(err, NN_CONTENT, "rounding: weights that the storage type cannot hold, want finite numbers within its range");
+}
+
+static nn_status round_tensor(float *data, size_t rows, size_t cols, nn_dtype type, nn_err *err)
+{
+    const nn_dtype stored = guard_stored_type(type, rows, cols);
+    const size_t n = rows * cols;
+    unsigned char *bytes = NULL;
+    float *back = NULL;
+    nn_status st;
+
+    if (stored == NN_F32) return NN_OK;
+    if ((st = nn_alloc((void **)&bytes, nn_dtype_bytes(stored, n), 1, err)) != NN_OK) goto done;
+    if ((st = nn_alloc((void **)&back, n, sizeof *back, err)) != NN_OK) goto done;
+    st = settle(data, n, stored, bytes, back, err);
+done:
+    nn_free(back);
+    nn_free(bytes);
+    return st;
+}
+
+nn_status guard_classifier_round(guard_classifier *g, nn_dtype type, nn_err *err)
+{
+    const guard_parts *p = &g->parts;
+    nn_status st = NN_OK;
+
+    if (type != NN_F32 && type != NN_F16 && type != NN_BF16 && type != NN_Q8_0)
+        return nn_fail(err, NN_USAGE, "rounding: a storage type for reading only, want F32, F16, BF16 or Q8_0");
+    for (size_t i = 0; p->m && i < nn_model_tensors(p->m) && st == NN_OK; i++) {
+        const nn_tensor t = nn_model_tensor(p->m, i);
+
+        st = round_tensor(t.data, t.rows, t.cols, type, err);
+    }
+    if (st != NN_OK || !p->wide) return st;
+    size_t rows, cols;
+    guard_wide_shape(p->wide->bits, &rows, &cols);
+    if ((st = round_tensor(p->wide->weight, rows, cols, type, err)) != NN_OK) return st;
+    return round_tensor(p->wide->idf, rows, cols, type, err);
+}

@@ -1,0 +1,26 @@
+/* classify_impl.h - the inside of a classifier; for guard/ and its tests only.
+ *
+ * Reads: classify.h.   Read next: classify.c, window_batch.h, gguard.c.
+ */
+#ifndef GUARD_CLASSIFY_IMPL_H
+#define GUARD_CLASSIFY_IMPL_H
+#include "guard/classify.h"
+
+#define GUARD_DEFAULT_RATE 2u /* index into guard_target_rates */
+
+struct guard_classifier {
+    guard_parts parts;
+    char sha256[65]; /* of the file it was read from or saved to */
+};
+
+/* p = sigmoid(a z + b), the same bits wherever it is computed. */
+float guard_calibrated(const guard_parts *p, float logit);
+void guard_parts_uncalibrated(guard_parts *p); /* thresholds 0.5, a = 1, b = 0 */
+/* The type a tensor of this shape has in a file of type `type`: vectors and rows that Q8_0's blocks do not divide stay F32. */
+nn_dtype guard_stored_type(nn_dtype type, size_t rows, size_t cols);
+/* The wide part's 2^bits numbers as a matrix, for files. */
+void guard_wide_shape(unsigned bits, size_t *rows, size_t *cols);
+
+/* The whole file from memory; name is for messages. */
+NN_CHECKED nn_status guard_gguf_read(guard_classifier **out, const void *bytes, size_t len, const char *name, nn_err *err);
+#endif

@@ -1,0 +1,54 @@
+/* gguard.h - the keys of guard.gguf, written once for reader and writer.
+ *
+ * Reads: classify_impl.h, nn/gguf.h.   Read next: gguard.c (reads), gguard_write.c (writes).
+ * The decoder stands there as qwen3 does (its keys, llama.cpp's tensor names), the vocabulary as gpt2's in its printable spelling, so that other programs
+ * can load both. What they do not know stands under guard.*: taxonomy, prompt format, window, thresholds, calibration, hashes,
+ * the wide part, the n-gram memory and the heads. Merges stand twice: spelled for others, as pairs of ids for us, because two ids may have the
+ * same bytes; the reader compares the spelled vocabulary with the pairs. Private to guard/.
+ */
+#ifndef GUARD_GGUARD_H
+#define GUARD_GGUARD_H
+#include "guard/classify_impl.h"
+#include "nn/gguf.h"
+
+#define GUARD_FILE_VERSION 1u
+#define GUARD_ARCH_DECODER "qwen3"
+#define GUARD_ARCH_OTHER "parapet" /* wide part alone, or a decoder that is not qwen3's */
+#define GUARD_PROMPT_FORMAT "BOS TASK_PROMPT text LABEL; BOS TASK_RESPONSE prompt-tail RESPONSE response LABEL"
+#define GUARD_SPELLING_MAX 1024u /* bytes: 256 bytes of a token, two each, and room for a special's name */
+
+#define GUARD_KEY_VERSION "guard.version"
+#define GUARD_KEY_PROMPT "guard.prompt_format"
+#define GUARD_KEY_WINDOW "guard.window"
+#define GUARD_KEY_STRIDE "guard.stride"
+#define GUARD_KEY_RATES "guard.threshold.rates"
+#define GUARD_KEY_THRESHOLDS "guard.threshold.values"
+#define GUARD_KEY_CALIBRATION "guard.calibration" /* a, b */
+#define GUARD_KEY_LEDGER "guard.ledger"
+#define GUARD_KEY_CORPUS "guard.corpus.sha256"
+#define GUARD_KEY_TOK_HASH "guard.tokenizer.sha256"
+#define GUARD_KEY_TOK_MERGES "guard.tokenizer.merges"
+#define GUARD_KEY_TOKENS "tokenizer.ggml.tokens"
+#define GUARD_KEY_DECODER "guard.decoder" /* whether there is one */
+#define GUARD_KEY_WIDE_BITS "guard.wide.bits" /* absent: no wide part */
+#define GUARD_KEY_WIDE_BIAS "guard.wide.bias"
+#define GUARD_WIDE_WEIGHT "guard.wide.weight"
+#define GUARD_WIDE_IDF "guard.wide.idf"
+
+/* One row a text of the taxonomy's categories: key and where it stands in a guard_category. */
+typedef struct {
+    const char *key;
+    size_t at, cap;
+} guard_taxonomy_text;
+#define GUARD_TAXONOMY_TEXTS 5
+extern const guard_taxonomy_text guard_taxonomy_texts[GUARD_TAXONOMY_TEXTS];
+#define GUARD_KEY_SEVERITY "guard.taxonomy.severity"
+
+/* The decoder's numbers: key without the architecture's prefix, and the field. */
+typedef struct {
+    const char *key;
+    size_t at; /* of a size_t in nn_config */
+} guard_config_size;
+#define GUARD_CONFIG_SIZES 10
+extern const guard_config_size guard_config_sizes[GUARD_CONFIG_SIZES];
+#endif

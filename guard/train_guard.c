@@ -1,0 +1,202 @@
+/* train_guard.c - the stage: wide part, out-of-fold logits, decoder, rounding, calibration.
+ *
+ * Reads: train_guard.h, train_impl.h.   Read next: train_units.c, train_loop.c.
+ */
+#include "guard/classify_impl.h"
+#include "guard/train_impl.h"
+#include "nn/arena.h"
+#include "nn/rng.h"
+#include <stdio.h>
+#include <string.h>
+
+guard_train_options guard_train_default(void)
+{
+    guard_train_options o = {.wide = true, .decoder = true, .wide_options = guard_wide_default(), .folds = 5, .model = nn_config_default(),
+                             .epochs = 4.0, .batch_tokens = 2048, .adam = nn_adamw_default(), .warmup = 0.1, .category_weight = 0.2f,
+                             .next_weight = 0.0f, .label_smoothing = 0.02f, .evaluate_every = 0, .patience = 3, .window = 256,
+                             .stride = 128, .store = NN_Q8_0, .replay = 4.0};
+
+    o.model.layers = 2;
+    o.model.width = 96;
+    o.model.head_dim = 24;
+    o.model.ff = 256;
+    o.model.pool = NN_POOL_MEAN_MAX;
+    o.model.lm_head = o.model.tied = false;
+    return o;
+}
+
+/* --- options ------------------------------------------------------------------------------------------ */
+
+/* The decoder's configuration with what the stage knows: vocabulary, heads, length. */
+static nn_config stage_config(const guard_train_options *o, size_t vocab, size_t n_category)
+{
+    nn_config c = o->model;
+
+    c.vocab = vocab;
+    c.n_class = 2;
+    c.n_category = n_category;
+    c.max_t = o->window;
+    if (o->next_weight > 0.0f) c.lm_head = true;
+    else c.lm_head = c.tied = false;
+    return c;
+}
+
+static nn_status check_options(const guard_train_options *o, nn_err *err)
+{
+    if (!o->wide && !o->decoder) return nn_fail(err, NN_USAGE, "training: neither wide part nor decoder, want one of them");
+    if (o->window < GUARD_WINDOW_MIN || o->window > GUARD_WINDOW_MAX)
+        return nn_fail(err, NN_USAGE, "training: window of %zu tokens, want %d to %d", o->window, GUARD_WINDOW_MIN, GUARD_WINDOW_MAX);
+    if (o->stride < 1 || o->stride > o->window)
+        return nn_fail(err, NN_USAGE, "training: stride of %zu tokens, want 1 to the window's %zu", o->stride, o->window);
+    if (!(o->epochs > 0.0 && o->epochs <= 1e6)) return nn_fail(err, NN_USAGE, "training: %g epochs, want above 0", o->epochs);
+    if (!(o->warmup >= 0.0 && o->warmup <= 1.0)) return nn_fail(err, NN_USAGE, "training: warm-up %g, want 0 to 1", o->warmup);
+    if (!(o->label_smoothing >= 0.0f && o->label_smoothing < 1.0f))
+        return nn_fail(err, NN_USAGE, "training: label smoothing %g, want 0 to below 1", (double)o->label_smoothing);
+    if (!(o->replay >= 0.0)) return nn_fail(err, NN_USAGE, "training: replay %g, want 0 or more", o->replay);
+    return NN_OK;
+}
+
+static nn_status check_rows(const guard_units *u, nn_err *err)
+{
+    size_t n[2] = {0, 0};
+
+    for (size_t g = 0; g < u->n_group; g++) n[u->rows->row[u->row[u->group[g]]].label == GUARD_UNSAFE]++;
+    if (n[0] > 0 && n[1] > 0) return NN_OK;
+    return nn_fail(err, NN_CONTENT, "training: %zu safe and %zu unsafe rows, want some of both", n[0], n[1]);
+}
+
+/* --- the wide part --------------------------------------------------------------------------------------- */
+
+/* Held-out logits beside the validation windows. */
+static nn_status wide_offsets(guard_units *u, const guard_wide *w, nn_err *err)
+{
+    guard_features f = {0};
+    nn_status st = nn_alloc((void **)&u->offset, u->n + 1, sizeof *u->offset, err);
+
+    for (size_t i = 0; i < u->n && st == NN_OK; i++) st = guard_wide_logit(w, &f, &u->texts->row[i], &u->offset[i], err);
+    guard_features_free(&f);
+    return st;
+}
+
+static nn_status train_wide(guard_parts *p, guard_units *units, guard_units *valid, const guard_train_options *o, const guard_job *job,
+                            nn_err *err)
+{
+    const nn_par *par = &job->exec->par;
+    nn_status st;
+
+    if ((st = guard_wide_train(&p->wide, units->texts, units->weight, &o->wide_options, par, err)) != NN_OK || !o->decoder) return st;
+    if ((st = nn_alloc((void **)&units->offset, units->n + 1, sizeof *units->offset, err)) != NN_OK) return st;
+    if ((st = guard_wide_out_of_fold(units->offset, units->texts, units->weight, o->folds, &o->wide_options, par, err)) != NN_OK) return st;
+    return wide_offsets(valid, p->wide, err);
+}
+
+/* --- the decoder -------------------------------------------------------------------------------------------- */
+
+static bool same_shape(const nn_config *a, const nn_config *b)
+{
+    return a->vocab == b->vocab && a->layers == b->layers && a->width == b->width && a->heads == b->heads && a->kv_heads == b->kv_heads &&
+           a->head_dim == b->head_dim && a->ff == b->ff && a->max_t == b->max_t && a->rope == b->rope && a->qk_norm == b->qk_norm &&
+           a->qkv_bias == b->qkv_bias && a->memory_rows == b->memory_rows && a->n_category == b->n_category && a->pool == b->pool;
+}
+
+static nn_status continue_decoder(nn_model **m, const nn_config *c, const guard_parts *init, const nn_tok *tok, nn_err *err)
+{
+    char ours[65], theirs[65];
+
+    if (!init->m) return nn_fail(err, NN_USAGE, "training: guard %s to begin with has no decoder", init->name);
+    nn_tok_hash(tok, ours);
+    nn_tok_hash(init->tok, theirs);
+    if (strcmp(ours, theirs) != 0)
+        return nn_fail(err, NN_USAGE, "training: guard %s to begin with has tokenizer %.16s, want this run's %.16s", init->name, theirs, ours);
+    if (!same_shape(c, nn_model_config(init->m)) || (c->lm_head && !nn_model_config(init->m)->lm_head))
+        return nn_fail(err, NN_USAGE, "training: guard %s to begin with has a decoder of another shape", init->name);
+    return nn_model_clone(m, init->m, err);
+}
+
+static nn_status make_decoder(nn_model **m, const guard_parts *p, const guard_classifier *init, const guard_train_options *o,
+                              const guard_job *job, nn_err *err)
+{
+    const nn_config c = stage_config(o, nn_tok_vocab(p->tok), p->taxonomy.n);
+    nn_rng rng = guard_job_rng(job, "model", 0);
+    nn_status st;
+
+    if (init) return continue_decoder(m, &c, &init->parts, p->tok, err);
+    if ((st = nn_model_build(m, &c, err)) != NN_OK) return st;
+    nn_model_init(*m, o->model_seed ? o->model_seed : nn_rng_u64(&rng));
+    return NN_OK;
+}
+
+/* --- the stage -------------------------------------------------------------------------------------------------- */
+
+static nn_status start_parts(guard_parts *p, const guard_corpus *train, const nn_tok *tok, const guard_taxonomy *taxonomy,
+                             const guard_train_options *o, nn_err *err)
+{
+    const int32_t *pairs = NULL;
+    const size_t n = nn_tok_merges(tok, &pairs);
+
+    memset(p, 0, sizeof *p);
+    snprintf(p->name, sizeof p->name, "guard");
+    p->taxonomy = *taxonomy;
+    p->window = o->window;
+    p->stride = o->stride;
+    guard_parts_uncalibrated(p);
+    guard_corpus_hash(train, p->corpus);
+    return nn_tok_from_merges(&p->tok, pairs, n, err);
+}
+
+static nn_status train_parts(guard_parts *p, guard_units *units, guard_units *valid, const guard_classifier *init,
+                             const guard_train_options *o, guard_job *job, nn_err *err)
+{
+    nn_status st;
+
+    if ((st = check_rows(units, err)) != NN_OK) return st;
+    if (o->wide && (st = train_wide(p, units, valid, o, job, err)) != NN_OK) return st;
+    if (!o->decoder) return NN_OK;
+    if ((st = make_decoder(&p->m, p, init, o, job, err)) != NN_OK) return st;
+    return guard_train_decoder(p->m, p, units, valid, o, job, err);
+}
+
+nn_status guard_train(guard_classifier **out, const guard_corpus *train, const guard_corpus *valid, const char *weight_column,
+                      const nn_tok *tok, const guard_taxonomy *taxonomy, const guard_classifier *init, const guard_train_options *o,
+                      guard_job *job, nn_err *err)
+{
+    guard_units units = {0}, held = {0};
+    guard_classifier *g = NULL;
+    guard_parts p = {.tok = NULL};
+    nn_status st;
+
+    *out = NULL;
+    if ((st = check_options(o, err)) != NN_OK) goto done;
+    if ((st = start_parts(&p, train, tok, taxonomy, o, err)) != NN_OK) goto done;
+    if ((st = guard_units_build(&units, train, &p, weight_column, true, job, err)) != NN_OK) goto done;
+    if ((st = guard_units_build(&held, valid, &p, NULL, false, job, err)) != NN_OK) goto done;
+    if ((st = train_parts(&p, &units, &held, init, o, job, err)) != NN_OK) goto done;
+    if ((st = guard_classifier_build(&g, &p, err)) != NN_OK) goto done;
+    memset(&p, 0, sizeof p); /* the classifier owns them now */
+    if ((st = guard_classifier_round(g, o->store, err)) != NN_OK) goto done;
+    if ((st = guard_classifier_calibrate(g, valid, job, err)) != NN_OK) goto done;
+    *out = g;
+    g = NULL;
+done:
+    guard_classifier_close(g);
+    guard_units_free(&units);
+    guard_units_free(&held);
+    nn_tok_free(p.tok);
+    nn_model_free(p.m);
+    guard_wide_free(p.wide);
+    return st;
+}
+
+guard_train_cost guard_train_plan(const guard_train_options *o)
+{
+    const nn_config c = stage_config(o, o->model.vocab, o->model.n_category);
+    const size_t wide = o->wide ? (size_t)1 << o->wide_options.bits : 0;
+    guard_train_cost cost = {wide, 0, 4 * wide * sizeof(float), 0};
+
+    if (!o->decoder) return cost;
+    cost.params += nn_config_params(&c);
+    cost.active_params = nn_config_active_params(&c);
+    cost.train_bytes += nn_trainer_bytes(&c, guard_train_room(o)) + 2 * nn_config_params(&c) * sizeof(float);
+    cost.tokens = o->token_budget;
+    return cost;
+}
