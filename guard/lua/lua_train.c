@@ -155,8 +155,8 @@ static nn_status train_stage(lua_host *h, guard_box *out, const corpus_box *trai
                              const char *weight, const char *budget, const guard_train_options *o, nn_err *err)
 {
     lua_stage s;
-    const char *hash[] = {train->hash, valid->hash, h->tok_hash, init != NULL ? init->hash : ""};
-    nn_status st = lua_stage_begin(&s, h, "train_guard", hash, 4, err);
+    const char *hash[] = {train->hash, valid->hash, h->tok_hash, init != NULL ? init->hash : NULL};
+    nn_status st = lua_stage_begin(&s, h, "train_guard", hash, init != NULL ? 4 : 3, err);
     if (st != NN_OK) return st;
     s.budget = budget;
     if (!s.s.finished) {
@@ -301,8 +301,8 @@ static nn_status generator_stage(lua_host *h, generator_box *out, const corpus_b
                                  const guard_lm_options *o, nn_err *err)
 {
     lua_stage s;
-    const char *hash[] = {c->hash, h->tok_hash, init != NULL ? init->hash : ""};
-    nn_status st = lua_stage_begin(&s, h, init == NULL ? "train_generator" : "tune_generator", hash, 3, err);
+    const char *hash[] = {c->hash, h->tok_hash, init != NULL ? init->hash : NULL};
+    nn_status st = lua_stage_begin(&s, h, init == NULL ? "train_generator" : "tune_generator", hash, init != NULL ? 3 : 2, err);
     if (st != NN_OK) return st;
     s.budget = budget;
     if (!s.s.finished) st = guard_lm_train(&out->g, c->c, NULL, h->tok, &h->taxonomy, init != NULL ? init->g : NULL, o, &s.job, err);
