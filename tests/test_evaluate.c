@@ -3,9 +3,8 @@
 #include "guard/evaluate.h"
 #include "guard/pairs.h"
 #include "nn/arena.h"
-#include "nn/kern.h"
-#include "nn/par.h"
 #include "tests/support.h"
+#include "tests/test_guard_toy.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -181,4 +180,142 @@ Test(evaluate, a_note_of_another_shape_is_refused)
         expect_fails(guard_results_print(&out, bad[i].notes, &err), NN_CONTENT, &err, bad[i].part);
         guard_buf_free(&out);
     }
+}
+
+/* --- a guard on a set ------------------------------------------------------------------------------- */
+
+static const char *const set_lines[] = {
+    "{\"id\":\"aaaa000000000001\",\"text\":\"steal the blue bicycle\",\"label\":1}",
+    "{\"id\":\"aaaa000000000002\",\"text\":\"lock the blue bicycle\",\"label\":0,\"parent\":[\"aaaa000000000001\"]}",
+    "{\"id\":\"aaaa000000000003\",\"text\":\"water the green fern\",\"label\":0}",
+    "{\"id\":\"aaaa000000000004\",\"text\":\"steal a loaf of bread\",\"label\":1}",
+    "{\"id\":\"aaaa000000000005\",\"text\":\"slice a loaf of bread\",\"label\":0,\"kind\":\"twin\"}",
+    "{\"id\":\"aaaa000000000006\",\"text\":\"sing a song of rain\",\"label\":0}",
+    "{\"id\":\"aaaa000000000007\",\"text\":\"nobody judged this\",\"label\":null}",
+    "{\"id\":\"aaaa000000000008\",\"text\":\"steal a look at the moon\",\"label\":0}",
+};
+
+typedef struct {
+    guard_corpus *c;
+    nn_tok *tok;
+    guard_classifier *g;
+    nn_exec exec;
+    guard_job job;
+} bench;
+
+static bench open_bench(void)
+{
+    bench b = {.c = rows_of(set_lines, 8)};
+    nn_err err = {NN_OK, ""};
+
+    b.tok = toy_tok(b.c);
+    b.g = toy_guard(b.c, b.tok, false);
+    expect_ok(nn_exec_open(&b.exec, NULL, 1, 64, &err), &err);
+    b.job = (guard_job){.seed = 3, .stream = "09.evaluate"};
+    return b;
+}
+
+static void close_bench(bench *b)
+{
+    guard_classifier_close(b->g);
+    nn_tok_free(b->tok);
+    nn_exec_free(&b->exec);
+    guard_corpus_free(b->c);
+}
+
+static guard_result evaluated(bench *b, const guard_corpus *c, size_t bootstrap)
+{
+    guard_result r;
+    nn_err err = {NN_OK, ""};
+
+    b->job.exec = &b->exec;
+    expect_ok(guard_evaluate(&r, b->g, "toy", c, "set", 0.05, bootstrap, &b->job, &err), &err);
+    return r;
+}
+
+Test(evaluate, parts_of_the_safe_rows_are_counted_apart)
+{
+    bench b = open_bench();
+    guard_verdict v[8];
+    nn_err err = {NN_OK, ""};
+    const guard_result r = evaluated(&b, b.c, 200);
+    size_t flagged = 0, twins = 0, ordinary = 0;
+
+    expect_ok(guard_score(b.g, b.c, v, &b.job, &err), &err);
+    for (size_t i = 0; i < 8; i++) {
+        const bool over = v[i].p_unsafe >= 0.5f; /* the toy's threshold */
+
+        flagged += over && i != 6;
+        twins += over && (i == 1 || i == 4);
+        ordinary += over && (i == 2 || i == 5 || i == 7);
+    }
+    cr_expect_eq(r.all.n, 7u);
+    cr_expect_eq(r.all.positive, 2u);
+    cr_expect_eq(r.all.flagged, flagged);
+    cr_expect_eq(r.n_twins, 2u);
+    cr_expect_eq(r.n_ordinary, 3u);
+    cr_expect_eq(r.fpr_twins, (double)twins / 2.0);
+    cr_expect_eq(r.fpr_ordinary, (double)ordinary / 3.0);
+    cr_expect_eq(r.all.threshold, 0.5);
+    cr_expect_eq(r.target_fpr, 0.05);
+    cr_expect(r.ci.roc_auc.low <= r.all.roc_auc && r.all.roc_auc <= r.ci.roc_auc.high);
+    cr_expect(r.ci_ordinary.low <= r.fpr_ordinary && r.fpr_ordinary <= r.ci_ordinary.high);
+    close_bench(&b);
+}
+
+Test(evaluate, the_run_seed_decides_the_intervals)
+{
+    bench b = open_bench();
+    const guard_result x = evaluated(&b, b.c, 50), y = evaluated(&b, b.c, 50);
+    const guard_result bare = evaluated(&b, b.c, 0);
+
+    cr_expect_eq(memcmp(&x.ci, &y.ci, sizeof x.ci), 0);
+    cr_expect(isnan(bare.ci.recall.low) && isnan(bare.ci_ordinary.high) && !isnan(bare.all.recall));
+    close_bench(&b);
+}
+
+Test(evaluate, one_class_sets_leave_the_rest_undefined)
+{
+    static const size_t unsafe[] = {0, 3}, safe[] = {2, 5, 6}, nobody[] = {6};
+    bench b = open_bench();
+    guard_corpus *u = NULL, *s = NULL, *n = NULL;
+    guard_result r;
+    nn_err err = {NN_OK, ""};
+
+    expect_ok(guard_corpus_pick(&u, b.c, unsafe, 2, &err), &err);
+    expect_ok(guard_corpus_pick(&s, b.c, safe, 3, &err), &err);
+    expect_ok(guard_corpus_pick(&n, b.c, nobody, 1, &err), &err);
+    r = evaluated(&b, u, 20);
+    cr_expect(!isnan(r.all.recall) && !isnan(r.ci.recall.low));
+    cr_expect(isnan(r.all.precision) && isnan(r.all.f1) && isnan(r.all.fpr) && isnan(r.all.roc_auc) && isnan(r.ci.f1.low));
+    cr_expect(isnan(r.fpr_twins) && isnan(r.fpr_ordinary));
+    r = evaluated(&b, s, 20);
+    cr_expect(!isnan(r.all.fpr) && !isnan(r.fpr_ordinary) && r.n_ordinary == 2);
+    cr_expect(isnan(r.all.precision) && isnan(r.all.recall) && isnan(r.all.average_precision) && isnan(r.fpr_twins));
+    expect_fails(guard_evaluate(&r, b.g, "toy", n, "empty set", 0.05, 20, &b.job, &err), NN_CONTENT, &err, "empty set: no labelled row");
+    guard_corpus_free(u);
+    guard_corpus_free(s);
+    guard_corpus_free(n);
+    close_bench(&b);
+}
+
+Test(evaluate, every_allocation_may_fail)
+{
+    bench b = open_bench();
+    nn_status st = NN_LIMIT;
+    long n = 0;
+
+    b.job.exec = &b.exec;
+    for (; st != NN_OK; n++) {
+        guard_result r;
+        nn_err err = {NN_OK, ""};
+
+        nn_alloc_fail_at(n);
+        st = guard_evaluate(&r, b.g, "toy", b.c, "set", 0.05, 5, &b.job, &err);
+        nn_alloc_fail_at(-1);
+        cr_assert(st == NN_OK || st == NN_LIMIT, "allocation %ld: %s", n, err.text);
+        cr_assert_lt(n, 2000);
+    }
+    cr_expect_gt(n, 10);
+    close_bench(&b);
 }
