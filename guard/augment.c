@@ -181,6 +181,11 @@ static guard_text category_of(const augmenter *a, const guard_group *g, size_t m
     return !own.s && member == GUARD_MEMBER_TWIN && unsafe != GUARD_NO_ROW ? a->seeds->row[unsafe].category : own;
 }
 
+static nn_status set_name(augmenter *a, guard_column *col, size_t row, const char *name, nn_err *err)
+{
+    return guard_corpus_set_str(a->made, col, row, name, strlen(name), err);
+}
+
 static nn_status add_row(augmenter *a, const guard_unit *u, size_t member, const char *partner, char id[GUARD_ID_LEN],
                          nn_err *err)
 {
@@ -212,9 +217,9 @@ static nn_status add_row(augmenter *a, const guard_unit *u, size_t member, const
     const size_t at = a->made->n;
     a->place[at] = u->place;
     if ((st = guard_corpus_add(a->made, &row, err)) != NN_OK) return st;
-    st = guard_corpus_set_str(a->made, a->tier, at, tier_names[u->tier], strlen(tier_names[u->tier]), err);
-    if (st == NN_OK && m->frame) st = guard_corpus_set_str(a->made, a->frame, at, m->frame->name, strlen(m->frame->name), err);
-    if (st == NN_OK && m->style) st = guard_corpus_set_str(a->made, a->style, at, m->style->name, strlen(m->style->name), err);
+    st = set_name(a, a->tier, at, tier_names[u->tier], err);
+    if (st == NN_OK && m->frame) st = set_name(a, a->frame, at, m->frame->name, err);
+    if (st == NN_OK && m->style) st = set_name(a, a->style, at, m->style->name, err);
     return st;
 }
 

@@ -45,7 +45,9 @@ typedef struct {
     size_t max_bytes;             /* longer results are not made; 0: 2000 */
 } guard_augment_plan;
 
-/* out: the seeds followed by the new rows (columns: tier, frame, style). Phrases are used only for concepts present in `seeds` (so that valid and test concepts stay unseen); category "" always. */
+/* out: the seeds followed by the new rows (columns: tier, frame, style). Phrases are used only for concepts present in `seeds` (so that valid and test concepts stay unseen); category "" always.
+ * The rows of one draw (an unsafe text, its twin, an ordinary one) are made together or not at all: none repeats a text or is too long. max_rows keeps
+ * a seeded uniform sample of draws. Metrics of step 0: new_rows, seeds_without_phrases, draws_given_up. */
 NN_CHECKED nn_status guard_augment(guard_corpus **out, const guard_corpus *seeds, const guard_augment_plan *plan, guard_job *job, nn_err *err);
 /* JSONL lexicon: {"category","concept","acts":[..],"twins":[..]}. Strings owned by the lexicon. */
 typedef struct guard_lexicon guard_lexicon;

@@ -16,8 +16,8 @@ typedef struct {
     size_t leader;             /* the first that is there: its id names the group's draws */
 } guard_group;
 
-/* All labelled prompts of c, each in one group; who is with whom depends on ids, not on the order of rows. Rows whose label is
- * of a response are left out: a wrapped prompt would no longer be what the response answers. *out by nn_alloc. */
+/* All labelled prompts of c, each in one group; who is with whom depends on ids, not on the order of rows. Rows whose
+ * label is of a response are left out: a response does not answer a wrapped prompt. *out by nn_alloc. */
 NN_CHECKED nn_status guard_groups_find(guard_group **out, size_t *n, const guard_corpus *c, nn_err *err);
 bool guard_row_is_english(const guard_row *r); /* lang "en", "en-..." or absent */
 
@@ -32,7 +32,7 @@ typedef struct {
 
 void guard_style_room_free(guard_style_room *room);
 bool guard_style_any_language(guard_style_kind kind); /* harmless in languages other than English */
-/* out: the mutated text. Positions are drawn from rng; `piece` (PREFIX, SUFFIX) is the pair's, so the caller draws it. */
+/* out: the mutated text. Positions are drawn from rng; `piece` (PREFIX, SUFFIX) is the pair's: the caller draws it. */
 NN_CHECKED nn_status guard_style_apply(guard_buf *out, const guard_style *s, size_t piece, const char *text, size_t n,
                                        nn_rng *rng, guard_style_room *room, nn_err *err);
 /* The case of one letter, for Latin, Greek and Cyrillic; other letters stay, so does what has no single counterpart. */
@@ -56,8 +56,8 @@ typedef struct {
 
 NN_CHECKED nn_status guard_phrasebook_build(guard_phrasebook *b, const guard_concept *concept, size_t n, nn_err *err);
 void guard_phrasebook_free(guard_phrasebook *b);
-/* How many acts (or twins) there are for the concept and categories of a row; row NULL: ordinary acts. When `pick` is below
- * that, *out is phrase number `pick`. */
+/* How many acts (or twins) there are for the concept and categories of a row; row NULL: ordinary acts. When `pick` is
+ * below that, *out is phrase number `pick`. */
 size_t guard_phrases_of(const guard_phrasebook *b, const guard_row *row, bool twin, size_t pick, guard_phrase *out);
 
 /* --- units: what draws together --------------------------------------------------------------------- */

@@ -1,6 +1,6 @@
 /* augment_style.c - style mutations (tier 3): the surface of a text, never what it asks for.
  *
- * All work is on code points, so no character is ever broken, and a letter that carries combining marks is left alone. A
+ * All work is on code points, so no character is ever broken; a letter with combining marks is left alone. A
  * mutation with a rate first draws which of the letters it could change are touched, at least one, then changes those.
  */
 #include "guard/augment_impl.h"
@@ -23,7 +23,8 @@ bool guard_style_any_language(guard_style_kind kind)
 
 /* --- case --------------------------------------------------------------------------------- */
 
-/* Runs of code points whose upper and lower case stand `step` apart; step 1: pairs that begin at `first`, upper before lower. */
+/* Runs of code points whose upper and lower case stand `step` apart; step 1: pairs that begin at `first`, upper before
+ * lower. */
 static const struct {
     uint32_t first, last, step;
 } case_runs[] = {
@@ -143,8 +144,8 @@ static uint32_t neighbour_key(uint32_t cp, bool right)
     return 0;
 }
 
-/* A slip at letter i; returns how many code points it consumed. A slip that is not possible here doubles the letter; a word
- * of one letter is never dropped. */
+/* A slip at letter i; returns how many code points it consumed. A slip that is not possible here doubles the letter; a
+ * word of one letter is never dropped. */
 static size_t slip(const mutation *m, size_t i)
 {
     enum { SWAP, DROP, NEIGHBOUR, DOUBLE, SLIPS };
@@ -231,8 +232,9 @@ static void spaces(const mutation *m)
 
 static bool vowel(const mutation *m, size_t i)
 {
-    static const uint32_t vowels[] = {'a',  'e',  'i',  'o',  'u',  0xE0, 0xE1, 0xE2, 0xE3, 0xE4, 0xE8, 0xE9, 0xEA, 0xEB,
-                                      0xEC, 0xED, 0xEE, 0xEF, 0xF2, 0xF3, 0xF4, 0xF5, 0xF6, 0xF9, 0xFA, 0xFB, 0xFC};
+    static const uint32_t vowels[] = {'a',  'e',  'i',  'o',  'u',  0xE0, 0xE1, 0xE2, 0xE3, 0xE4, 0xE8, 0xE9, 0xEA,
+                                      0xEB, 0xEC, 0xED, 0xEE, 0xEF, 0xF2, 0xF3, 0xF4, 0xF5, 0xF6, 0xF9, 0xFA, 0xFB,
+                                      0xFC};
     const uint32_t low = guard_letter_lower(m->cp[i]);
 
     for (size_t k = 0; k < sizeof vowels / sizeof *vowels; k++) {

@@ -1,7 +1,7 @@
 /* augment_text.c - the texts of one unit: phrases poured into a frame, a text wrapped, a surface mutated.
  *
- * The members of a unit share the frame, the style and, for openings and closings, the piece; each has its own phrase and its
- * own places where the style touches it.
+ * The members of a unit share the frame, the style and, for openings and closings, the piece; each has its own phrase
+ * and its own places where the style touches it.
  */
 #include "guard/augment_impl.h"
 #include "nn/arena.h"
@@ -278,7 +278,8 @@ static void pour(guard_buf *out, const char *pattern, const char *slot, const ch
     guard_buf_str(out, at + strlen(slot));
 }
 
-static nn_status write_member(guard_maker *m, const guard_unit *u, size_t member, size_t piece, nn_rng *rng, nn_err *err)
+static nn_status write_member(guard_maker *m, const guard_unit *u, size_t member, size_t piece, nn_rng *rng,
+                              nn_err *err)
 {
     const guard_row *seed = u->group->row[member] != GUARD_NO_ROW ? &m->seeds->row[u->group->row[member]] : NULL;
     guard_buf *poured = m->style ? &m->poured : &m->text[member];

@@ -37,8 +37,8 @@ static void judged_add(judged *j, int label, float p)
 
 static const guard_interval no_interval = {(double)NAN, (double)NAN};
 
-/* Of a set with one class only recall (unsafe rows) or the false-positive rate (safe rows) says something about the guard:
- * precision and F1 would be facts about the set's make-up. */
+/* Of a set with one class only recall (unsafe rows) or the false-positive rate (safe rows) says something about the
+ * guard: precision and F1 would be facts about the set's make-up. */
 static void clear_undefined(guard_metrics *m, guard_intervals *ci)
 {
     const double recall = m->recall, fpr = m->fpr;

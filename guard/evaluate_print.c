@@ -238,12 +238,13 @@ static void put_caption(guard_buf *b, const guard_result *r, const layout *l)
 
     guard_fmt_fixed(rate, 100.0 * r->target_fpr, r->target_fpr < 0.01 ? 2 : 0);
     if (!l->sets) {
-        guard_buf_fmt(b, "%s: %zu rows (%zu unsafe, %zu safe twins, %zu ordinary)\n", r->set, r->all.n, r->all.positive, r->n_twins,
-                      r->n_ordinary);
+        guard_buf_fmt(b, "%s: %zu rows (%zu unsafe, %zu safe twins, %zu ordinary)\n", r->set, r->all.n, r->all.positive,
+                      r->n_twins, r->n_ordinary);
     } else if (!l->guards) {
         guard_buf_fmt(b, "%s\n", r->guard);
     }
-    guard_buf_fmt(b, "Threshold: %s%% false positives (FPR) on validation rows. Values in percent, 95%% intervals in brackets.\n", rate);
+    guard_buf_fmt(b, "Threshold: %s%% false positives (FPR) on validation rows. ", rate);
+    guard_buf_str(b, "Values in percent, 95% intervals in brackets.\n");
 }
 
 static void put_header(guard_buf *b, const layout *l)
@@ -304,7 +305,8 @@ static nn_status print_note(guard_buf *out, const char *line, size_t len, const 
     guard_result *r = block;
     for (size_t i = 0; i < n && st == NN_OK; i++) {
         if ((wrong = read_result(&r[i], json_array_get(list, i))) == NULL) continue;
-        st = nn_fail(err, NN_CONTENT, "%s: results[%zu].%s: missing or of another kind, want what evaluate wrote", where, i, wrong);
+        st = nn_fail(err, NN_CONTENT, "%s: results[%zu].%s: missing or of another kind, want what evaluate wrote",
+                     where, i, wrong);
     }
     if (st == NN_OK) guard_result_table(out, r, n);
     nn_free(block);

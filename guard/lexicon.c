@@ -72,7 +72,8 @@ static nn_status check_keys(json_t *root, const char *where, nn_err *err)
 
         for (size_t i = 0; i < sizeof known / sizeof *known; i++) found = found || strcmp(key, known[i]) == 0;
         if (!found)
-            return nn_fail(err, NN_CONTENT, "%s: field '%.40s': not known, want category, concept, acts and twins", where, key);
+            return nn_fail(err, NN_CONTENT, "%s: field '%.40s': not known, want category, concept, acts and twins",
+                           where, key);
     }
     return NN_OK;
 }
@@ -85,8 +86,8 @@ static nn_status check_line(line_fields *f, json_t *root, const char *where, nn_
     if (!json_is_object(root))
         return nn_fail(err, NN_CONTENT, "%s: line: not an object, want one JSON object a line", where);
     if ((st = check_keys(root, where, err)) != NN_OK) return st;
-    *f = (line_fields){json_object_get(root, "category"), json_object_get(root, "concept"), json_object_get(root, "acts"),
-                       json_object_get(root, "twins")};
+    *f = (line_fields){json_object_get(root, "category"), json_object_get(root, "concept"),
+                       json_object_get(root, "acts"), json_object_get(root, "twins")};
     if ((st = check_name(f->category, where, "category", true, err)) != NN_OK) return st;
     const bool ordinary = json_string_length(f->category) == 0;
     if (f->concept || !ordinary) st = check_name(f->concept, where, "concept", ordinary, err);
@@ -121,9 +122,11 @@ static void put_all(const char **ptr, char **to, const json_t *list)
 
 static nn_status add_concept(guard_lexicon *l, const line_fields *f, nn_err *err)
 {
-    const char *category = json_string_value(f->category), *concept = f->concept ? json_string_value(f->concept) : "";
+    const char *category = json_string_value(f->category);
+    const char *concept = f->concept ? json_string_value(f->concept) : "";
     const size_t n_act = json_array_size(f->acts), n_twin = f->twins ? json_array_size(f->twins) : 0;
-    const size_t bytes = bytes_of(f->acts) + (f->twins ? bytes_of(f->twins) : 0) + strlen(category) + strlen(concept) + 2;
+    const size_t names = strlen(category) + strlen(concept) + 2;
+    const size_t bytes = names + bytes_of(f->acts) + (f->twins ? bytes_of(f->twins) : 0);
     void *concepts = l->concept, *blocks = l->block, *block = NULL;
     nn_status st = nn_grow(&concepts, &l->concept_cap, l->n + 1, sizeof *l->concept, err);
 

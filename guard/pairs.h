@@ -1,9 +1,9 @@
 /* pairs.h - which safe rows are twins of an unsafe one, and of which.
  *
  * Reads: corpus.h.   Read next: augment_group.c and evaluate.c, its two users.
- * Why: augmentation must give a pair the same frame and style, and evaluation must count false positives on twins apart; both
- * must mean the same rows. A safe row is a twin when a parent of its is an unsafe row of the corpus, or when a column or an
- * extra field "kind" says "twin" (its partner may be in another file). Private to guard/.
+ * Why: augmentation must give a pair the same frame and style, and evaluation must count false positives on twins
+ * apart; both must mean the same rows. A safe row is a twin when a parent of its is an unsafe row of the corpus, or
+ * when a column or an extra field "kind" says "twin" (its partner may be in another file). Private to guard/.
  * Ownership: borrows the corpus, owns its index.
  */
 #ifndef GUARD_PAIRS_H
