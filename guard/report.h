@@ -1,12 +1,18 @@
-/* report.h - report.html, report.json and the model card from a finished run folder.
+/* report.h - report.html, report.json and model_card.md: what a run did, for people, programs and users of the guard.
  *
- * Reads only the run folder, so the report of a run can be made again by anybody. Self-contained HTML: inline SVG and CSS, no network. Unsafe text is hidden until
- * clicked. Same folder, same bytes.
+ * Reads: run.h, ledger.h, manifest.h.   Read next: report.c, report_impl.h.
+ * Why: who gets a run folder must be able to read it without this program. The report is made from the folder alone
+ * (run.json, ledger.jsonl, metrics.jsonl, corpus/, guard.gguf), never from machine.json or timing.jsonl, so anybody can
+ * make it again. It speaks of the ledger up to the first stage named "report", which is its own: the same folder
+ * gives the same bytes before and after that stage is committed. One self-contained page: inline CSS and SVG, no
+ * script, no network. Texts are hostile and are escaped; unsafe ones are hidden until clicked.
+ * Threads: none; corpora and metrics are streamed, so memory grows with the number of stages, not of rows.
  */
 #ifndef GUARD_REPORT_H
 #define GUARD_REPORT_H
-#include "guard/buf.h"
+#include "nn/err.h"
 
-/* results: JSON array of guard_result_json, curves: JSON (precision-recall points by guard), from the evaluate stages. Writes report.html, report.json, model_card.md into dir. */
+/* Writes report.html, report.json and model_card.md into dir. NN_FILE "object: problem, want ..." when the folder is
+ * not what its ledger says. */
 NN_CHECKED nn_status guard_report_write(const char *dir, nn_err *err);
 #endif
