@@ -1,7 +1,8 @@
 /* cmd.h - flags of the command line, and one function a verb.
  *
- * Read next: main.c, cmd_check.c (the smallest).   Exit statuses are nn_status's: 0 done or safe, 1 flagged or a failed gate, 2 usage, 3 content, 4 file, 5 limit,
- * 130 and 143 after signals. Results go to stdout, everything else to stderr.
+ * Read next: main.c, cmd_check.c (the smallest).   Exit statuses are nn_status's: 0 done or safe, 1 flagged or a failed
+ * gate, 2 usage, 3 content, 4 file, 5 limit, 130 and 143 after signals. Results go to stdout, everything else to
+ * stderr.
  */
 #ifndef GUARD_CMD_H
 #define GUARD_CMD_H
@@ -29,10 +30,10 @@ typedef struct {
 
 typedef struct {
     const cmd_verb *verb;
-    const char *given[32];               /* by position in flags; "" for a switch */
-    const char *word[CMD_MAX_WORDS];     /* what is not a flag */
+    const char *given[32];           /* by position in flags; "" for a switch */
+    const char *word[CMD_MAX_WORDS]; /* what is not a flag */
     size_t n_word;
-    const char *set[CMD_MAX_SET];        /* every --set */
+    const char *set[CMD_MAX_SET]; /* every --set */
     size_t n_set;
 } cmd_line;
 
@@ -40,16 +41,20 @@ typedef struct {
 NN_CHECKED nn_status cmd_parse(cmd_line *c, const cmd_verb *verb, int argc, char **argv, nn_err *err);
 const char *cmd_given(const cmd_line *c, const char *flag); /* value, "" for a switch, NULL when absent */
 /* A whole number of a flag, or def; NN_USAGE when it is none or outside. */
-NN_CHECKED nn_status cmd_number(const cmd_line *c, const char *flag, uint64_t min, uint64_t max, uint64_t def, uint64_t *out, nn_err *err);
-NN_CHECKED nn_status cmd_real(const cmd_line *c, const char *flag, double min, double max, double def, double *out, nn_err *err);
-/* Prints "parapet verb: text" and returns the exit status. */
-int cmd_fail(const char *verb, const nn_err *err);
+NN_CHECKED nn_status cmd_number(const cmd_line *c, const char *flag, uint64_t min, uint64_t max, uint64_t def,
+                                uint64_t *out, nn_err *err);
+NN_CHECKED nn_status cmd_real(const cmd_line *c, const char *flag, double min, double max, double def, double *out,
+                              nn_err *err);
+/* How a verb ends: standard output flushed (a full disk is NN_LIMIT), "parapet verb: text" on stderr when st or that
+ * failed. Returns the exit status: `done` when all went well. */
+int cmd_end(const char *verb, nn_status st, int done, nn_err *err);
 void cmd_help(const cmd_verb *verb); /* on stdout */
 /* The model to use: --model, $PARAPET_MODEL, ../share/parapet/guard.gguf beside the executable, data/guard.gguf. */
 NN_CHECKED nn_status cmd_model_path(const char *given, char *out, size_t cap, nn_err *err);
 
 #define PARAPET_VERSION "0.1.0"
 
-extern const cmd_verb cmd_run, cmd_plan, cmd_check, cmd_eval, cmd_generate, cmd_audit, cmd_lineage, cmd_inspect, cmd_help_verb;
+extern const cmd_verb cmd_run, cmd_plan, cmd_check, cmd_eval, cmd_generate, cmd_audit, cmd_lineage, cmd_inspect,
+    cmd_help_verb;
 extern const cmd_verb *const cmd_verbs[]; /* ended by NULL */
 #endif

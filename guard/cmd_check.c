@@ -79,7 +79,7 @@ static void verdict_json(guard_buf *b, const checker *c, const guard_verdict *v)
     guard_json_str(b, guard_classifier_name(c->g), strlen(guard_classifier_name(c->g)));
     guard_json_key(b, "sha256");
     guard_json_str(b, guard_classifier_sha256(c->g), strlen(guard_classifier_sha256(c->g)));
-    guard_buf_str(b, "}}\n");
+    guard_buf_str(b, "}}");
 }
 
 /* The most probable category, or the taxonomy's size without any. */
@@ -104,8 +104,8 @@ static void verdict_text(guard_buf *b, const checker *c, const guard_verdict *v)
     if (!c->explain) return;
     guard_fmt_fixed(w, (double)v->wide_logit, 3);
     guard_fmt_fixed(d, (double)v->decoder_logit, 3);
-    guard_buf_fmt(b, "  logit: wide part %s + decoder %s\n  window %zu of %zu, bytes %zu to %zu; %zu tokens\n", w, d, v->window_index + 1, v->window_count,
-                  v->window_start, v->window_end, v->tokens);
+    guard_buf_fmt(b, "  logit: wide part %s + decoder %s\n  window %zu of %zu, bytes %zu to %zu; %zu tokens\n", w, d,
+                  v->window_index + 1, v->window_count, v->window_start, v->window_end, v->tokens);
     for (size_t i = 0; i < v->n_category; i++) {
         if (v->category[i] < 0.1f) continue;
         guard_fmt_fixed(p, (double)v->category[i], 3);
@@ -113,7 +113,8 @@ static void verdict_text(guard_buf *b, const checker *c, const guard_verdict *v)
     }
 }
 
-static nn_status check_one(const checker *c, const char *text, size_t len, const char *response, size_t response_len, guard_verdict *v, nn_err *err)
+static nn_status check_one(const checker *c, const char *text, size_t len, const char *response, size_t response_len,
+                           guard_verdict *v, nn_err *err)
 {
     const nn_status st = guard_check(c->s, text, len, response, response_len, v, err);
     if (st != NN_OK) return st;
@@ -138,11 +139,12 @@ static nn_status check_rows(const checker *c, const char *path, bool *flagged, n
         if (st != NN_OK) break;
         guard_buf_clear(&b);
         guard_corpus_json(&b, rows, i);
-        while (b.len > 0 && (b.bytes[b.len - 1] == '\n' || b.bytes[b.len - 1] == '}')) b.bytes[--b.len] = '\0';
+        if ((st = guard_buf_status(&b, err)) != NN_OK) break;
+        while (b.bytes[b.len - 1] == '\n') b.len--;
+        b.bytes[--b.len] = '\0'; /* the object's last brace: one more field comes before it */
         guard_json_key(&b, "verdict");
         verdict_json(&b, c, &v);
-        b.bytes[b.len - 1] = '}';
-        guard_buf_str(&b, "\n");
+        guard_buf_str(&b, "}\n");
         if ((st = guard_buf_status(&b, err)) != NN_OK) break;
         fwrite(b.bytes, 1, b.len, stdout);
         *flagged |= v.flagged;
@@ -161,7 +163,7 @@ static nn_status check_text(const checker *c, const cmd_line *line, bool *flagge
     size_t len = strlen(text);
     nn_status st = NN_OK;
     if (strcmp(text, "-") == 0) {
-        if ((st = nn_file_read(&in, "-", c->max_bytes, err)) != NN_OK) return st;
+        if ((st = nn_file_read(&in, "-", c->max_bytes + 1, err)) != NN_OK) return st; /* a newline may end it */
         text = in.bytes != NULL ? (const char *)in.bytes : "";
         len = in.len;
         if (len > 0 && text[len - 1] == '\n') len--; /* what echo adds */
@@ -169,6 +171,7 @@ static nn_status check_text(const checker *c, const cmd_line *line, bool *flagge
     st = check_one(c, text, len, response, response != NULL ? strlen(response) : 0, &v, err);
     if (st == NN_OK) {
         if (c->json) verdict_json(&b, c, &v);
+        if (c->json) guard_buf_str(&b, "\n");
         else verdict_text(&b, c, &v);
         st = guard_buf_status(&b, err);
         *flagged = v.flagged;
@@ -203,7 +206,8 @@ static nn_status check_all(const cmd_line *line, bool *flagged, nn_err *err)
 {
     checker c = {0};
     const bool rows = cmd_given(line, "--jsonl") != NULL;
-    if (!rows && line->n_word != 1) return nn_fail(err, NN_USAGE, "%zu texts, want one (quote it), or - for standard input", line->n_word);
+    if (!rows && line->n_word != 1)
+        return nn_fail(err, NN_USAGE, "%zu texts, want one (quote it), or - for standard input", line->n_word);
     nn_status st = open_checker(&c, line, err);
     if (st == NN_OK && !rows) st = check_text(&c, line, flagged, err);
     if (st == NN_OK && rows && line->n_word == 0) st = check_rows(&c, "-", flagged, err);
@@ -220,8 +224,8 @@ static int check_main(int argc, char **argv)
     bool flagged = false;
     nn_status st = cmd_parse(&line, &cmd_check, argc, argv, &err);
     if (st == NN_OK) st = check_all(&line, &flagged, &err);
-    if (st == NN_OK && (fflush(stdout) != 0 || ferror(stdout) != 0)) st = nn_fail(&err, NN_LIMIT, "standard output: cannot be written");
-    return st != NN_OK ? cmd_fail("check", &err) : flagged ? 1 : 0;
+    return cmd_end("check", st, flagged ? 1 : 0, &err);
 }
 
-const cmd_verb cmd_check = {"check", "TEXT | - | --jsonl [FILE...]", "Says whether a text is safe. Exit status 0 safe, 1 flagged.", check_flags, check_main};
+const cmd_verb cmd_check = {"check", "TEXT | - | --jsonl [FILE...]",
+                            "Says whether a text is safe. Exit status 0 safe, 1 flagged.", check_flags, check_main};

@@ -68,10 +68,11 @@ static nn_status eval_file(evaluator *e, const char *path, guard_result *r, nn_e
     job.stream = "eval";
     nn_status st = guard_dataset_read(&c, &report, path, &e->import, err);
     if (st == NN_OK)
-        st = guard_evaluate(r, e->g, guard_classifier_name(e->g), c, slash != NULL ? slash + 1 : path, e->fpr, e->bootstrap, &job, err);
+        st = guard_evaluate(r, e->g, guard_classifier_name(e->g), c, slash != NULL ? slash + 1 : path, e->fpr,
+                            e->bootstrap, &job, err);
     if (st == NN_OK)
-        fprintf(stderr, "%s: %s, %zu rows (%zu unsafe, %zu safe), %zu skipped; %s\n", path, report.format, report.rows, report.unsafe, report.safe,
-                report.skipped, report.rule);
+        fprintf(stderr, "%s: %s, %zu rows (%zu unsafe, %zu safe), %zu skipped; %s\n", path, report.format, report.rows,
+                report.unsafe, report.safe, report.skipped, report.rule);
     if (st == NN_OK && e->json) {
         guard_result_json(&b, r);
         guard_buf_str(&b, "\n");
@@ -113,8 +114,8 @@ static int eval_main(int argc, char **argv)
     nn_err err = {0};
     nn_status st = cmd_parse(&line, &cmd_eval, argc, argv, &err);
     if (st == NN_OK) st = eval_all(&line, &err);
-    if (st == NN_OK && fflush(stdout) != 0) st = nn_fail(&err, NN_LIMIT, "standard output: cannot be written");
-    return st == NN_OK ? 0 : cmd_fail("eval", &err);
+    return cmd_end("eval", st, 0, &err);
 }
 
-const cmd_verb cmd_eval = {"eval", "FILE...", "Measures a guard on labelled files: our JSONL or a benchmark's own.", eval_flags, eval_main};
+const cmd_verb cmd_eval = {"eval", "FILE...", "Measures a guard on labelled files: our JSONL or a benchmark's own.",
+                           eval_flags, eval_main};

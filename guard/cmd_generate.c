@@ -1,4 +1,5 @@
-/* cmd_generate.c - parapet generate: requests from a generator of a run, for people who study what the guard is up against. */
+/* cmd_generate.c - parapet generate: requests from a generator of a run, for people who study what the guard is up
+ * against. */
 #include "guard/cmd.h"
 #include "guard/lm.h"
 #include "nn/arena.h"
@@ -6,18 +7,17 @@
 #include <stdio.h>
 #include <string.h>
 
-static const cmd_flag generate_flags[] = {
-    {"--model", "FILE", NULL, "generator of a run: models/NN_attack.gguf"},
-    {"--label", "NAME", "safe", "safe or unsafe: what is asked for"},
-    {"--category", "NAME", "none", "category of the taxonomy"},
-    {"--n", "N", "1", "how many"},
-    {"--max-tokens", "N", "48", "tokens of one request"},
-    {"--temperature", "T", "1", "0 is greedy"},
-    {"--top-k", "K", "0", "0: all"},
-    {"--top-p", "P", "1", "1: all"},
-    {"--seed", "N", "1", "seed of the draws"},
-    {"--threads", "N", "1", "threads; they change no byte"},
-    {NULL, NULL, NULL, NULL}};
+static const cmd_flag generate_flags[] = {{"--model", "FILE", NULL, "generator of a run: models/NN_attack.gguf"},
+                                          {"--label", "NAME", "safe", "safe or unsafe: what is asked for"},
+                                          {"--category", "NAME", "none", "category of the taxonomy"},
+                                          {"--n", "N", "1", "how many"},
+                                          {"--max-tokens", "N", "48", "tokens of one request"},
+                                          {"--temperature", "T", "1", "0 is greedy"},
+                                          {"--top-k", "K", "0", "0: all"},
+                                          {"--top-p", "P", "1", "1: all"},
+                                          {"--seed", "N", "1", "seed of the draws"},
+                                          {"--threads", "N", "1", "threads; they change no byte"},
+                                          {NULL, NULL, NULL, NULL}};
 
 typedef struct {
     uint64_t n, max_tokens, top_k, seed, threads;
@@ -39,7 +39,8 @@ static nn_status read_wishes(wishes *w, const cmd_line *line, nn_err *err)
     if (st == NN_OK && label != NULL && strcmp(label, "unsafe") != 0 && strcmp(label, "safe") != 0)
         st = nn_fail(err, NN_USAGE, "--label: '%s', want safe or unsafe", label);
     if (st == NN_OK && cmd_given(line, "--model") == NULL)
-        st = nn_fail(err, NN_USAGE, "no --model, want a generator of a run (models/NN_train_generator.gguf or a later one)");
+        st = nn_fail(err, NN_USAGE,
+                     "no --model, want a generator of a run (models/NN_train_generator.gguf or a later one)");
     return st;
 }
 
@@ -50,6 +51,13 @@ static nn_status find_category(size_t *out, const guard_lm *g, const char *name,
     const guard_taxonomy *t = guard_lm_taxonomy(g);
     *out = guard_taxonomy_index(t, name, strlen(name));
     return *out < t->n ? NN_OK : nn_fail(err, NN_USAGE, "--category: '%s' is none of the model's taxonomy", name);
+}
+
+/* One text a line, and nothing in it that moves the terminal's cursor. */
+static void print_line(guard_text t)
+{
+    for (size_t i = 0; i < t.n; i++) putchar((unsigned char)t.s[i] < 32 || t.s[i] == 127 ? ' ' : t.s[i]);
+    putchar('\n');
 }
 
 static nn_status write_texts(const guard_lm *g, const wishes *w, size_t category, nn_exec *exec, nn_err *err)
@@ -72,11 +80,9 @@ static nn_status write_texts(const guard_lm *g, const wishes *w, size_t category
         label[i] = w->label;
         cat[i] = category;
     }
-    if (st == NN_OK) st = guard_lm_generate(g, c, NULL, label, cat, (size_t)w->n, &s, (size_t)w->max_tokens, 0, &job, err);
-    for (size_t i = 0; st == NN_OK && i < c->n; i++) {
-        fwrite(c->row[i].text.s, 1, c->row[i].text.n, stdout);
-        putchar('\n');
-    }
+    if (st == NN_OK)
+        st = guard_lm_generate(g, c, NULL, label, cat, (size_t)w->n, &s, (size_t)w->max_tokens, 0, &job, err);
+    for (size_t i = 0; st == NN_OK && i < c->n; i++) print_line(c->row[i].text);
     guard_corpus_free(c);
     nn_free(label);
     nn_free(cat);
@@ -99,8 +105,9 @@ static int generate_main(int argc, char **argv)
     if (st == NN_OK) st = write_texts(g, &w, category, &exec, &err);
     nn_exec_free(&exec);
     guard_lm_free(g);
-    return st == NN_OK ? 0 : cmd_fail("generate", &err);
+    return cmd_end("generate", st, 0, &err);
 }
 
-const cmd_verb cmd_generate = {"generate", "--model FILE", "Writes requests with a run's generator, one a line. It writes requests, never answers.",
+const cmd_verb cmd_generate = {"generate", "--model FILE",
+                               "Writes requests with a run's generator, one a line. It writes requests, never answers.",
                                generate_flags, generate_main};

@@ -33,9 +33,11 @@ static void print_verbs(void)
 {
     puts("parapet VERB ...: a lightweight safety guardrail and the pipeline that makes it\n");
     for (size_t i = 0; cmd_verbs[i] != NULL; i++) printf("  %-9s %s\n", cmd_verbs[i]->verb, cmd_verbs[i]->doc);
-    puts("\n'parapet VERB --help' lists a verb's flags; 'parapet help paper' says which file is which step of the study;\n"
+    puts("\n'parapet VERB --help' lists a verb's flags; 'parapet help paper' says which file is which step of the "
+         "study;\n"
          "'parapet help lua' prints everything a script can call.\n"
-         "Exit status: 0 done or safe, 1 flagged or different, 2 usage, 3 content of a row or script, 4 file, 5 limit, 130 and 143 stopped.");
+         "Exit status: 0 done or safe, 1 flagged or different, 2 usage, 3 content of a row or script, 4 file, 5 limit, "
+         "130 and 143 stopped.");
 }
 
 static nn_status help_topic(const char *topic, nn_err *err)
@@ -62,7 +64,8 @@ static nn_status help_topic(const char *topic, nn_err *err)
         names[n++] = cmd_verbs[i]->verb;
     }
     const char *near = guard_nearest(topic, names, n);
-    return nn_fail(err, NN_USAGE, "'%s' is no topic, %s%s", topic, near != NULL ? "did you mean " : "want a verb, paper or lua", near != NULL ? near : "");
+    return nn_fail(err, NN_USAGE, "'%s' is no topic, %s%s", topic,
+                   near != NULL ? "did you mean " : "want a verb, paper or lua", near != NULL ? near : "");
 }
 
 static int help_main(int argc, char **argv)
@@ -73,7 +76,7 @@ static int help_main(int argc, char **argv)
     if (st == NN_OK && line.n_word > 1) st = nn_fail(&err, NN_USAGE, "%zu topics, want one", line.n_word);
     if (st == NN_OK && line.n_word == 0) print_verbs();
     else if (st == NN_OK) st = help_topic(line.word[0], &err);
-    return st == NN_OK ? 0 : cmd_fail("help", &err);
+    return cmd_end("help", st, 0, &err);
 }
 
 const cmd_verb cmd_help_verb = {"help", "[VERB | paper | lua]", "Says what there is.", help_flags, help_main};

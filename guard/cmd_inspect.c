@@ -106,7 +106,8 @@ static int inspect_main(int argc, char **argv)
     if (st == NN_OK && line.n_word > 1) st = nn_fail(&err, NN_USAGE, "%zu files, want one", line.n_word);
     if (st == NN_OK) st = cmd_model_path(line.n_word == 1 ? line.word[0] : NULL, path, sizeof path, &err);
     if (st == NN_OK) st = inspect_file(path, cmd_given(&line, "--keys") != NULL, &err);
-    return st == NN_OK ? 0 : cmd_fail("inspect", &err);
+    return cmd_end("inspect", st, 0, &err);
 }
 
-const cmd_verb cmd_inspect = {"inspect", "[FILE]", "Prints the metadata and tensors of a GGUF or safetensors file.", inspect_flags, inspect_main};
+const cmd_verb cmd_inspect = {"inspect", "[FILE]", "Prints the metadata and tensors of a GGUF or safetensors file.",
+                              inspect_flags, inspect_main};

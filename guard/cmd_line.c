@@ -45,7 +45,8 @@ static nn_status take_flag(cmd_line *c, int argc, char **argv, int *i, nn_err *e
     }
     c->given[f] = value;
     if (strcmp(flag->name, "--set") != 0) return NN_OK;
-    if (strchr(value, '=') == NULL || value[0] == '=') return nn_fail(err, NN_USAGE, "--set %s: want NAME=VALUE", value);
+    if (strchr(value, '=') == NULL || value[0] == '=')
+        return nn_fail(err, NN_USAGE, "--set %s: want NAME=VALUE", value);
     if (c->n_set == CMD_MAX_SET) return nn_fail(err, NN_USAGE, "--set: more than %d", CMD_MAX_SET);
     c->set[c->n_set++] = value;
     return NN_OK;
@@ -78,7 +79,8 @@ const char *cmd_given(const cmd_line *c, const char *flag)
     return NULL;
 }
 
-nn_status cmd_number(const cmd_line *c, const char *flag, uint64_t min, uint64_t max, uint64_t def, uint64_t *out, nn_err *err)
+nn_status cmd_number(const cmd_line *c, const char *flag, uint64_t min, uint64_t max, uint64_t def, uint64_t *out,
+                     nn_err *err)
 {
     const char *text = cmd_given(c, flag);
     *out = def;
@@ -87,7 +89,8 @@ nn_status cmd_number(const cmd_line *c, const char *flag, uint64_t min, uint64_t
     errno = 0;
     const unsigned long long v = strtoull(text, &end, 10);
     if (!isdigit((unsigned char)text[0]) || *end != '\0' || errno != 0 || v < min || v > max)
-        return nn_fail(err, NN_USAGE, "%s: '%s', want a whole number from %llu to %llu", flag, text, (unsigned long long)min, (unsigned long long)max);
+        return nn_fail(err, NN_USAGE, "%s: '%s', want a whole number from %llu to %llu", flag, text,
+                       (unsigned long long)min, (unsigned long long)max);
     *out = v;
     return NN_OK;
 }
@@ -105,12 +108,14 @@ nn_status cmd_real(const cmd_line *c, const char *flag, double min, double max, 
     return NN_OK;
 }
 
-int cmd_fail(const char *verb, const nn_err *err)
+int cmd_end(const char *verb, nn_status st, int done, nn_err *err)
 {
+    if ((fflush(stdout) != 0 || ferror(stdout) != 0) && st == NN_OK)
+        st = nn_fail(err, NN_LIMIT, "standard output: cannot be written: %s", strerror(errno));
+    if (st == NN_OK) return done;
     const int signal = nn_stop_signal();
-    fprintf(stderr, "parapet %s: %s\n", verb, err->text[0] != '\0' ? err->text : nn_status_text(err->status));
-    if (err->status == NN_STOP) return signal != 0 ? 128 + signal : NN_STOP;
-    return err->status != NN_OK ? (int)err->status : NN_LIMIT;
+    fprintf(stderr, "parapet %s: %s\n", verb, err->text[0] != '\0' ? err->text : nn_status_text(st));
+    return st == NN_STOP && signal != 0 ? 128 + signal : (int)st;
 }
 
 void cmd_help(const cmd_verb *v)
@@ -143,5 +148,6 @@ nn_status cmd_model_path(const char *given, char *out, size_t cap, nn_err *err)
     }
     snprintf(out, cap, "data/guard.gguf");
     if (nn_path_exists(out)) return NN_OK;
-    return nn_fail(err, NN_FILE, "no guard found, want --model FILE, PARAPET_MODEL, or data/guard.gguf (parapet run makes one)");
+    return nn_fail(err, NN_FILE,
+                   "no guard found, want --model FILE, PARAPET_MODEL, or data/guard.gguf (parapet run makes one)");
 }

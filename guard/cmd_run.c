@@ -17,15 +17,14 @@ static const cmd_flag run_flags[] = {
     {"--set", "NAME=VALUE", NULL, "parapet.set.NAME in the script, and a root it may open files below; repeatable"},
     {"--threads", "N", "all", "threads; they change no byte"},
     {"--kernels", "NAME", "best", "kernel table: base, avx2, neon; it changes no byte"},
-    {"--quiet", NULL, NULL, "no progress on stderr"},
+    {"--quiet", NULL, NULL, "neither progress nor the script's print on stderr"},
     {"--json", NULL, NULL, "results as JSON"},
     {NULL, NULL, NULL, NULL}};
 
-static const cmd_flag plan_flags[] = {
-    {"--set", "NAME=VALUE", NULL, "as for parapet run; repeatable"},
-    {"--seed", "N", "the script's", "as for parapet run"},
-    {"--json", NULL, NULL, "as JSON"},
-    {NULL, NULL, NULL, NULL}};
+static const cmd_flag plan_flags[] = {{"--set", "NAME=VALUE", NULL, "as for parapet run; repeatable"},
+                                      {"--seed", "N", "the script's", "as for parapet run"},
+                                      {"--json", NULL, NULL, "as JSON"},
+                                      {NULL, NULL, NULL, NULL}};
 
 /* runs/<script's name without .lua> */
 static void default_out(char *out, size_t cap, const char *script)
@@ -35,7 +34,7 @@ static void default_out(char *out, size_t cap, const char *script)
     snprintf(out, cap, "runs/%.*s", (int)cut, name);
 }
 
-/* --- the plan ------------------------------------------------------------------------------------------ */
+/* --- the plan ----------------------------------------------------------------------------- */
 static void count_text(char out[24], uint64_t n)
 {
     char d[24];
@@ -65,13 +64,15 @@ static void print_plan(const lua_host *h)
     }
     count_text(tokens, total);
     count_text(bytes, peak);
-    printf("\ntraining tokens %s, largest trainer %s bytes; rows and tokens are upper estimates made before any data is read\n", tokens, bytes);
+    printf("\ntraining tokens %s, largest trainer %s bytes; rows and tokens are upper estimates made before any data "
+           "is read\n",
+           tokens, bytes);
     for (size_t i = 0; i < h->n_budget; i++)
-        printf("budget %-12s %llu of %llu tokens planned\n", h->budget[i].name, (unsigned long long)h->budget[i].planned,
-               (unsigned long long)h->budget[i].declared);
+        printf("budget %-12s %llu of %llu tokens planned\n", h->budget[i].name,
+               (unsigned long long)h->budget[i].planned, (unsigned long long)h->budget[i].declared);
 }
 
-static void print_plan_json(const lua_host *h)
+static nn_status print_plan_json(const lua_host *h, nn_err *err)
 {
     guard_buf b = {0};
     guard_buf_str(&b, "{\"stages\":[");
@@ -94,11 +95,14 @@ static void print_plan_json(const lua_host *h)
         guard_buf_str(&b, "}");
     }
     guard_buf_str(&b, "]}\n");
-    if (b.bytes != NULL) fwrite(b.bytes, 1, b.len, stdout);
+    const nn_status st = guard_buf_status(&b, err);
+    if (st == NN_OK) fwrite(b.bytes, 1, b.len, stdout);
     guard_buf_free(&b);
+    return st;
 }
 
-/* The plan pass: stages check their arguments, rules meet a probe row. *stages and *seed get what the real pass needs. */
+/* The plan pass: stages check their arguments, rules meet a probe row. *stages and *seed get what the real pass needs.
+ */
 static nn_status plan_pass(const host_options *o, size_t *stages, uint64_t *seed, bool print, nn_err *err)
 {
     lua_host h;
@@ -108,21 +112,20 @@ static nn_status plan_pass(const host_options *o, size_t *stages, uint64_t *seed
     if (st == NN_OK) st = lua_host_run(&h, err);
     *stages = h.plan.n;
     *seed = h.seed;
-    if (st == NN_OK && print) {
-        if (o->json) print_plan_json(&h);
-        else print_plan(&h);
-    }
+    if (st == NN_OK && print && o->json) st = print_plan_json(&h, err);
+    else if (st == NN_OK && print) print_plan(&h);
     lua_host_close(&h);
     return st;
 }
 
-/* --- what a run says at its end -------------------------------------------------------------------------- */
-/* All results of all sets as one table: the notes of the evaluate stages are read back, so that a resumed run prints the same. */
+/* --- what a run says at its end ----------------------------------------------------------- */
+/* All results of all sets as one table: the notes of the evaluate stages are read back, so that a resumed run prints
+ * the same. */
 static nn_status print_results(const lua_host *h, bool json, nn_err *err)
 {
     guard_buf b = {0};
     nn_status st = NN_OK;
-    if (json) {
+    if (json && h->evaluations.len > 0) {
         guard_buf_add(&b, h->evaluations.bytes, h->evaluations.len);
         guard_buf_str(&b, "\n");
     } else if (h->evaluations.len > 0) {
@@ -133,10 +136,10 @@ static nn_status print_results(const lua_host *h, bool json, nn_err *err)
         guard_buf_add(&b, h->verdicts.bytes, h->verdicts.len);
     }
     for (size_t i = 0; i < h->n_budget && !json; i++)
-        guard_buf_fmt(&b, "%stokens %-12s %llu used of %llu\n", i == 0 ? "\n" : "", h->budget[i].name, (unsigned long long)h->budget[i].used,
-                      (unsigned long long)h->budget[i].declared);
+        guard_buf_fmt(&b, "%stokens %-12s %llu used of %llu\n", i == 0 ? "\n" : "", h->budget[i].name,
+                      (unsigned long long)h->budget[i].used, (unsigned long long)h->budget[i].declared);
     if (st == NN_OK) st = guard_buf_status(&b, err);
-    if (st == NN_OK) fwrite(b.bytes, 1, b.len, stdout);
+    if (st == NN_OK && b.len > 0) fwrite(b.bytes, 1, b.len, stdout);
     guard_buf_free(&b);
     return st;
 }
@@ -196,18 +199,21 @@ static nn_status find_saved(char script[1024], const char *out, const char *name
         nn_free(entry[i]);
     }
     nn_free(entry);
-    if (st == NN_OK && !found) st = nn_fail(err, NN_FILE, "%s: no %s below it, want the script that began the run", dir, name);
+    if (st == NN_OK && !found)
+        st = nn_fail(err, NN_FILE, "%s: no %s below it, want the script that began the run", dir, name);
     return st;
 }
 
 /* --resume: what was not given again is what the run was started with; without a script its saved copy runs. */
-static nn_status read_saved(host_options *o, const cmd_line *line, guard_run_saved *saved, char script[1024], nn_err *err)
+static nn_status read_saved(host_options *o, const cmd_line *line, guard_run_saved *saved, char script[1024],
+                            nn_err *err)
 {
     bool found = false;
     const nn_status st = guard_run_saved_read(saved, &found, o->out, err);
     if (st != NN_OK) return st;
     if (!found) {
-        if (line->n_word == 0) return nn_fail(err, NN_USAGE, "%s: no run to resume, want a script to begin one", o->out);
+        if (line->n_word == 0)
+            return nn_fail(err, NN_USAGE, "%s: no run to resume, want a script to begin one", o->out);
         return NN_OK;
     }
     if (line->n_word == 0 && find_saved(script, o->out, saved->script, err) != NN_OK) return NN_FILE;
@@ -226,8 +232,10 @@ static nn_status read_options(host_options *o, const cmd_line *line, char *out, 
     uint64_t threads = 0;
     const bool resume = line->verb == &cmd_run && cmd_given(line, "--resume") != NULL;
     memset(o, 0, sizeof *o);
-    if (line->n_word != 1 && !(resume && line->n_word == 0)) return nn_fail(err, NN_USAGE, "%zu scripts, want one", line->n_word);
-    if (line->n_word == 0 && cmd_given(line, "--out") == NULL) return nn_fail(err, NN_USAGE, "--resume: no script and no --out, want one of them");
+    if (line->n_word != 1 && !(resume && line->n_word == 0))
+        return nn_fail(err, NN_USAGE, "%zu scripts, want one", line->n_word);
+    if (line->n_word == 0 && cmd_given(line, "--out") == NULL)
+        return nn_fail(err, NN_USAGE, "--resume: no script and no --out, want one of them");
     o->script = line->n_word == 1 ? line->word[0] : NULL;
     o->set = line->set;
     o->n_set = line->n_set;
@@ -260,9 +268,8 @@ static int run_main(int argc, char **argv)
     if (st == NN_OK && o.resume) st = read_saved(&o, &line, &saved, script, &err);
     if (st == NN_OK) st = plan_pass(&o, &stages, &seed, false, &err);
     if (st == NN_OK) st = real_pass(&o, stages, seed, &err);
-    if (st == NN_OK && fflush(stdout) != 0) st = nn_fail(&err, NN_LIMIT, "standard output: cannot be written");
     guard_run_saved_free(&saved);
-    return st == NN_OK ? 0 : cmd_fail("run", &err);
+    return cmd_end("run", st, 0, &err);
 }
 
 static int plan_main(int argc, char **argv)
@@ -275,8 +282,10 @@ static int plan_main(int argc, char **argv)
     nn_status st = cmd_parse(&line, &cmd_plan, argc, argv, &err);
     if (st == NN_OK) st = read_options(&o, &line, NULL, 0, &err);
     if (st == NN_OK) st = plan_pass(&o, &stages, &seed, true, &err);
-    return st == NN_OK ? 0 : cmd_fail("plan", &err);
+    return cmd_end("plan", st, 0, &err);
 }
 
-const cmd_verb cmd_run = {"run", "SCRIPT [--out DIR] | --resume --out DIR", "Runs an experiment into a run folder.", run_flags, run_main};
-const cmd_verb cmd_plan = {"plan", "SCRIPT", "Says what a script will do and cost, before it runs.", plan_flags, plan_main};
+const cmd_verb cmd_run = {"run", "SCRIPT [--out DIR] | --resume --out DIR", "Runs an experiment into a run folder.",
+                          run_flags, run_main};
+const cmd_verb cmd_plan = {"plan", "SCRIPT", "Says what a script will do and cost, before it runs.", plan_flags,
+                           plan_main};

@@ -61,6 +61,7 @@ const guard_column *guard_corpus_find(const guard_corpus *c, const char *name); 
 NN_CHECKED nn_status guard_corpus_set_str(guard_corpus *c, guard_column *col, size_t row, const char *s, size_t n, nn_err *err);
 /* Rows pick[0..n) with all columns, in that order. */
 NN_CHECKED nn_status guard_corpus_pick(guard_corpus **out, const guard_corpus *c, const size_t *pick, size_t n, nn_err *err);
+NN_CHECKED nn_status guard_corpus_copy(guard_corpus **out, const guard_corpus *c, nn_err *err); /* all rows, all columns */
 /* b's rows after a's; columns are united by name (kinds must agree); a row whose id a already holds is skipped. */
 NN_CHECKED nn_status guard_corpus_concat(guard_corpus **out, const guard_corpus *a, const guard_corpus *b, nn_err *err);
 /* parts: `n_part` shares that sum to 1. Rows of one key stay together: the concept when by is "concept", else the id.

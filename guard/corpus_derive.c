@@ -64,6 +64,18 @@ nn_status guard_corpus_pick(guard_corpus **out, const guard_corpus *c, const siz
     return st;
 }
 
+nn_status guard_corpus_copy(guard_corpus **out, const guard_corpus *c, nn_err *err)
+{
+    size_t *all = NULL;
+    nn_status st = nn_alloc((void **)&all, c->n, sizeof *all, err);
+
+    *out = NULL;
+    for (size_t i = 0; st == NN_OK && i < c->n; i++) all[i] = i;
+    if (st == NN_OK) st = guard_corpus_pick(out, c, all, c->n, err);
+    nn_free(all);
+    return st;
+}
+
 /* --- rows by id --------------------------------------------------------------------------- */
 
 typedef struct {

@@ -1,6 +1,7 @@
 /* args.c - see args.h. */
 #include "guard/lua/args.h"
 #include "guard/lua/host.h"
+#include "guard/lua/order.h"
 #include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,8 @@ static const lua_arg *find_row(const lua_arg *rows, const char *name)
 
 static const char *kind_text(lua_arg_kind kind)
 {
-    static const char *const text[] = {"a number", "a whole number", "a string", "true or false", "a function", "a table", "a stage's result"};
+    static const char *const text[] = {"a number",   "a whole number", "a string",        "true or false",
+                                       "a function", "a table",        "a stage's result"};
     return text[kind];
 }
 
@@ -45,21 +47,28 @@ static void problem(lua_State *L, int list, const char *fmt, ...)
     lua_rawseti(L, list, (lua_Integer)lua_rawlen(L, list) + 1);
 }
 
-static void check_unknown(lua_State *L, int idx, int list, const lua_arg *rows, const char *what)
+static void unknown_option(lua_State *L, int list, const lua_arg *rows, const char *what, const char *key)
 {
     const char *names[64];
     size_t n = 0;
     for (const lua_arg *r = rows; r->name != NULL && n < 64; r++) names[n++] = r->name;
-    lua_pushnil(L);
-    while (lua_next(L, idx) != 0) {
-        lua_pop(L, 1);
+    const char *near = guard_nearest(key, names, n);
+    if (near != NULL) problem(L, list, "%s.%s: unknown, did you mean '%s'?", what, key, near);
+    else problem(L, list, "%s.%s: unknown option", what, key);
+}
+
+static void check_unknown(lua_State *L, int idx, int list, const lua_arg *rows, const char *what)
+{
+    const lua_Integer n_key = lua_order_keys(L, idx);
+    const int keys = lua_gettop(L);
+    for (lua_Integer i = 1; i <= n_key; i++) {
+        lua_rawgeti(L, keys, i);
         const char *key = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
-        if (key != NULL && find_row(rows, key) != NULL) continue;
-        const char *near = key != NULL ? guard_nearest(key, names, n) : NULL;
         if (key == NULL) problem(L, list, "%s: a key that is not a name, want {name = value}", what);
-        else if (near != NULL) problem(L, list, "%s.%s: unknown, did you mean '%s'?", what, key, near);
-        else problem(L, list, "%s.%s: unknown option", what, key);
+        else if (find_row(rows, key) == NULL) unknown_option(L, list, rows, what, key);
+        lua_pop(L, 1);
     }
+    lua_pop(L, 1);
 }
 
 static void check_row(lua_State *L, int idx, int list, const lua_arg *r, const char *what)
@@ -78,25 +87,10 @@ static void check_row(lua_State *L, int idx, int list, const lua_arg *r, const c
     lua_settop(L, at - 1);
 }
 
-void lua_args_check(lua_State *L, int idx, const lua_arg *rows, const char *what)
+/* Raises with all that is in the list, one a line. */
+static void raise_problems(lua_State *L, int list)
 {
-    idx = lua_absindex(L, idx);
-    if (lua_isnoneornil(L, idx)) {
-        lua_newtable(L);
-        if (lua_isnone(L, idx)) lua_pushnil(L); /* the caller sized the stack with lua_settop */
-        lua_replace(L, idx);
-    }
-    luaL_checktype(L, idx, LUA_TTABLE);
-    lua_newtable(L);
-    const int list = lua_gettop(L);
-    check_unknown(L, idx, list, rows, what);
-    for (const lua_arg *r = rows; r->name != NULL; r++) check_row(L, idx, list, r, what);
-
     const lua_Integer n = (lua_Integer)lua_rawlen(L, list);
-    if (n == 0) {
-        lua_settop(L, list - 1);
-        return;
-    }
     luaL_Buffer b;
     luaL_buffinit(L, &b);
     for (lua_Integer i = 1; i <= n; i++) {
@@ -106,6 +100,38 @@ void lua_args_check(lua_State *L, int idx, const lua_arg *rows, const char *what
     }
     luaL_pushresult(&b);
     luaL_error(L, "%s", lua_tostring(L, -1));
+}
+
+/* A plain copy takes the place of the table at idx, or of nil. */
+static void take_copy(lua_State *L, int idx, const char *what)
+{
+    lua_newtable(L);
+    if (lua_isnil(L, idx)) {
+        lua_replace(L, idx);
+        return;
+    }
+    if (!lua_istable(L, idx)) luaL_error(L, "%s: a %s, want a table", what, luaL_typename(L, idx));
+    if (lua_getmetatable(L, idx)) luaL_error(L, "%s: a table with a metatable, want a plain one", what);
+    lua_pushnil(L);
+    while (lua_next(L, idx) != 0) {
+        lua_pushvalue(L, -2);
+        lua_insert(L, -2);
+        lua_rawset(L, -4);
+    }
+    lua_replace(L, idx);
+}
+
+void lua_args_check(lua_State *L, int idx, const lua_arg *rows, const char *what)
+{
+    idx = lua_absindex(L, idx);
+    luaL_checkstack(L, 16, "no room for options");
+    take_copy(L, idx, what);
+    lua_newtable(L);
+    const int list = lua_gettop(L);
+    check_unknown(L, idx, list, rows, what);
+    for (const lua_arg *r = rows; r->name != NULL; r++) check_row(L, idx, list, r, what);
+    if (lua_rawlen(L, list) > 0) raise_problems(L, list);
+    lua_settop(L, list - 1);
 }
 
 double lua_args_number(lua_State *L, int idx, const lua_arg *rows, const char *name)
@@ -137,64 +163,65 @@ const char *lua_args_string(lua_State *L, int idx, const lua_arg *rows, const ch
 {
     const lua_arg *r = find_row(rows, name);
     NN_ASSERT(r != NULL);
-    const char *v = lua_getfield(L, idx, name) == LUA_TNIL ? (strcmp(r->def, "-") == 0 ? NULL : r->def) : lua_tostring(L, -1);
+    const char *v = lua_getfield(L, idx, name) == LUA_TNIL ? (strcmp(r->def, "-") == 0 ? NULL : r->def)
+                                                           : lua_tostring(L, -1);
     lua_pop(L, 1);
     return v;
 }
 
-int lua_args_push(lua_State *L, int idx, const char *name)
-{
-    return lua_getfield(L, idx, name);
-}
+int lua_args_push(lua_State *L, int idx, const char *name) { return lua_getfield(L, idx, name); }
 
-/* --- canonical JSON ------------------------------------------------------------------------ */
-static void json_table(lua_State *L, int idx, guard_buf *out)
+/* --- canonical JSON ----------------------------------------------------------------------- */
+#define JSON_DEPTH 16 /* tables in tables; a table that holds itself ends here */
+
+static void json_value(lua_State *L, int idx, guard_buf *out, int depth);
+
+static void json_table(lua_State *L, int idx, guard_buf *out, int depth)
 {
-    lua_getglobal(L, "pairs"); /* the sandbox's: sorted */
-    lua_pushvalue(L, idx);
-    lua_call(L, 1, 3);
-    const int step = lua_gettop(L) - 2;
+    if (depth == JSON_DEPTH) luaL_error(L, "options: tables nested more than %d deep", JSON_DEPTH);
+    const lua_Integer n = lua_order_keys(L, idx);
+    const int keys = lua_gettop(L);
     guard_buf_str(out, "{");
-    for (;;) {
-        lua_pushvalue(L, step);
-        lua_pushvalue(L, step + 1);
-        lua_pushvalue(L, step + 2);
-        lua_call(L, 2, 2);
-        if (lua_isnil(L, -2)) break;
-        lua_pushvalue(L, -2);
+    for (lua_Integer i = 1; i <= n; i++) {
+        lua_rawgeti(L, keys, i);
         guard_json_key(out, luaL_tolstring(L, -1, NULL));
-        lua_pop(L, 2);
-        lua_args_json(L, -1, out);
         lua_pop(L, 1);
-        lua_replace(L, step + 2);
+        lua_rawget(L, idx);
+        json_value(L, lua_gettop(L), out, depth + 1);
+        lua_settop(L, keys);
     }
     guard_buf_str(out, "}");
-    lua_settop(L, step - 1);
+    lua_settop(L, keys - 1);
+}
+
+static void json_value(lua_State *L, int idx, guard_buf *out, int depth)
+{
+    size_t n;
+    const char *s;
+    luaL_checkstack(L, 16, "options nested too deeply");
+    switch (lua_type(L, idx)) {
+    case LUA_TNIL: guard_json_null(out); return;
+    case LUA_TBOOLEAN: guard_json_bool(out, lua_toboolean(L, idx)); return;
+    case LUA_TNUMBER: guard_json_double(out, lua_tonumber(L, idx)); return;
+    case LUA_TSTRING: break;
+    case LUA_TTABLE: json_table(L, idx, out, depth); return;
+    case LUA_TFUNCTION: guard_json_str(out, "function", 8); return;
+    default: /* a handle: its hash */
+        if (luaL_getmetafield(L, idx, "__hash") == LUA_TNIL)
+            luaL_error(L, "options: a %s cannot be an option", luaL_typename(L, idx));
+        lua_pushvalue(L, idx);
+        lua_call(L, 1, 1);
+        idx = lua_gettop(L);
+    }
+    s = lua_tolstring(L, idx, &n);
+    guard_json_str(out, s, n);
 }
 
 void lua_args_json(lua_State *L, int idx, guard_buf *out)
 {
-    idx = lua_absindex(L, idx);
-    luaL_checkstack(L, 16, "options nested too deeply");
-    switch (lua_type(L, idx)) {
-    case LUA_TNIL: guard_json_null(out); break;
-    case LUA_TBOOLEAN: guard_json_bool(out, lua_toboolean(L, idx)); break;
-    case LUA_TNUMBER: guard_json_double(out, lua_tonumber(L, idx)); break;
-    case LUA_TSTRING: {
-        size_t n;
-        const char *s = lua_tolstring(L, idx, &n);
-        guard_json_str(out, s, n);
-        break;
-    }
-    case LUA_TTABLE: json_table(L, idx, out); break;
-    case LUA_TFUNCTION: guard_json_str(out, "function", 8); break;
-    default:
-        if (luaL_getmetafield(L, idx, "__hash") == LUA_TNIL) luaL_error(L, "options: a %s cannot be an option", luaL_typename(L, idx));
-        lua_pushvalue(L, idx);
-        lua_call(L, 1, 1);
-        guard_json_str(out, lua_tostring(L, -1), lua_rawlen(L, -1));
-        lua_pop(L, 1);
-    }
+    const int top = lua_gettop(L);
+    json_value(L, lua_absindex(L, idx), out, 0);
+    lua_settop(L, top);
 }
 
 void lua_fns_set(lua_State *L, const lua_fn *fns)

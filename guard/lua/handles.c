@@ -99,7 +99,19 @@ static void *field_box(lua_State *L, int idx, const char *name, const char *type
     return b;
 }
 
-corpus_box *lua_args_corpus(lua_State *L, int idx, const char *name, bool optional) { return field_box(L, idx, name, CORPUS_TYPE, optional); }
-guard_box *lua_args_guard(lua_State *L, int idx, const char *name, bool optional) { return field_box(L, idx, name, GUARD_TYPE, optional); }
-generator_box *lua_args_generator(lua_State *L, int idx, const char *name) { return field_box(L, idx, name, GENERATOR_TYPE, false); }
-judges_box *lua_args_judges(lua_State *L, int idx, const char *name, bool optional) { return field_box(L, idx, name, JUDGES_TYPE, optional); }
+corpus_box *lua_args_corpus(lua_State *L, int idx, const char *name, bool optional)
+{
+    return field_box(L, idx, name, CORPUS_TYPE, optional);
+}
+guard_box *lua_args_guard(lua_State *L, int idx, const char *name, bool optional)
+{
+    return field_box(L, idx, name, GUARD_TYPE, optional);
+}
+generator_box *lua_args_generator(lua_State *L, int idx, const char *name)
+{
+    return field_box(L, idx, name, GENERATOR_TYPE, false);
+}
+judges_box *lua_args_judges(lua_State *L, int idx, const char *name, bool optional)
+{
+    return field_box(L, idx, name, JUDGES_TYPE, optional);
+}

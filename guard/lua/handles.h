@@ -1,7 +1,8 @@
 /* handles.h - what a script holds: corpora, guards, generators, judges.
  *
- * Why: a C-owned object lives in a box: the box first, the object second, so that an error between the two leaks nothing; Lua's collector closes
- * it. Scripts never see pointers. Every handle has a hash, which names it in the keys of later stages.
+ * Why: a C-owned object lives in a box: the box first, the object second, so that an error between the two leaks
+ * nothing; Lua's collector closes it. Scripts never see pointers. Every handle has a hash, which names it in the keys
+ * of later stages.
  */
 #ifndef GUARD_LUA_HANDLES_H
 #define GUARD_LUA_HANDLES_H
@@ -13,15 +14,15 @@
 #include "guard/lua/host.h"
 
 typedef struct {
-    guard_corpus *c;   /* plan pass: no rows, but the columns that the stage declared */
-    char hash[65];     /* of the corpus file's bytes */
-    uint64_t rows;     /* rows, or the plan's estimate */
+    guard_corpus *c; /* plan pass: no rows, but the columns that the stage declared */
+    char hash[65];   /* of the corpus file's bytes */
+    uint64_t rows;   /* rows, or the plan's estimate */
 } corpus_box;
 
 typedef struct {
-    guard_classifier *g; /* NULL in the plan pass */
-    char hash[65], name[64], file[256]; /* file: below the run folder */
-    bool wide, decoder;
+    guard_classifier *g;                /* NULL in the plan pass */
+    char hash[65], name[64], file[256]; /* file: below the run folder; "" in the plan pass */
+    bool wide, decoder, derived;        /* derived: a part of another, without a file */
 } guard_box;
 
 typedef struct {
@@ -31,8 +32,8 @@ typedef struct {
 
 typedef struct {
     guard_judges *judges;
-    guard_wide *reward;       /* the reward judge: a model of its own, no vote */
-    guard_classifier *other;  /* the guard of another fold and seed that the judges embed with */
+    guard_wide *reward;      /* the reward judge: a model of its own, no vote */
+    guard_classifier *other; /* the guard of another fold and seed that the judges embed with */
     char hash[65];
 } judges_box;
 
@@ -58,14 +59,18 @@ guard_box *lua_args_guard(lua_State *L, int idx, const char *name, bool optional
 generator_box *lua_args_generator(lua_State *L, int idx, const char *name);
 judges_box *lua_args_judges(lua_State *L, int idx, const char *name, bool optional);
 
-/* --- rules: Lua functions over rows (rule.c) ----------------------------------------------------- */
-/* Calls the function at stack index fn on every row; keep[n] gets its verdict, reason[n] (may be NULL) a string interned in `reasons` or NULL.
- * Uses lua_pcall, so C callers clean up; the error is NN_CONTENT "rule 'name', row id: ...". In the plan pass: one call on a probe row. */
-NN_CHECKED nn_status lua_rule_bool(lua_State *L, int fn, const char *name, const guard_corpus *c, bool *keep, guard_corpus *annotate,
-                                   const char *stage, nn_err *err);
+/* --- rules: Lua functions over rows (rule.c) ---------------------------------------------- */
+/* Calls the function at stack index fn on every row; keep[n] gets its verdicts. annotate (NULL: none; may be c) gets
+ * the columns `kept` and `reason`. Errors are caught, so C callers clean up: "rule 'name', row id: ...". */
+NN_CHECKED nn_status lua_rule_bool(lua_State *L, int fn, const char *name, const guard_corpus *c, bool *keep,
+                                   guard_corpus *annotate, const char *stage, nn_err *err);
 /* The same for a rule that returns a number. */
-NN_CHECKED nn_status lua_rule_number(lua_State *L, int fn, const char *name, const guard_corpus *c, double *value, nn_err *err);
+NN_CHECKED nn_status lua_rule_number(lua_State *L, int fn, const char *name, const guard_corpus *c, double *value,
+                                     nn_err *err);
 /* Plan pass: calls the rule once on a probe row with c's columns. */
 NN_CHECKED nn_status lua_rule_probe(lua_State *L, int fn, const char *name, const guard_corpus *c, nn_err *err);
+/* What the others are made of: body(ctx, function at fn) protected, with the host in a rule. The Lua status; an error
+ * value is left on the stack for lua_host_caught. */
+int lua_rule_enter(lua_State *L, int fn, lua_CFunction body, void *ctx);
 void lua_rows_open(lua_State *L);
 #endif

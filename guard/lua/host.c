@@ -9,10 +9,7 @@
 
 #define HOOK_STEPS 100000 /* instructions between two looks at the stop flag: well under a millisecond */
 
-lua_host *lua_host_of(lua_State *L)
-{
-    return *(lua_host **)lua_getextraspace(L);
-}
+lua_host *lua_host_of(lua_State *L) { return *(lua_host **)lua_getextraspace(L); }
 
 /* Lua's allocator with a cap. Lua needs malloc's own growth rules, so this is realloc, counted. */
 static void *capped_alloc(void *ud, void *block, size_t old, size_t want)
@@ -43,11 +40,30 @@ static void stop_hook(lua_State *L, lua_Debug *ar)
 
 int lua_host_raise(lua_State *L, const nn_err *err)
 {
-    lua_host_of(L)->raised = err->status;
-    return luaL_error(L, "%s", err->text[0] != '\0' ? err->text : nn_status_text(err->status));
+    lua_host *h = lua_host_of(L);
+    h->raised.status = err->status;
+    snprintf(h->raised.text, sizeof h->raised.text, "%s",
+             err->text[0] != '\0' ? err->text : nn_status_text(err->status));
+    return luaL_error(L, "%s", h->raised.text);
 }
 
-/* --- where scripts and data live ---------------------------------------------------------------- */
+nn_status lua_host_caught(lua_State *L, int status, const char *where, nn_err *err)
+{
+    const lua_host *h = lua_host_of(L);
+    const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "an error value without text";
+    nn_status st = NN_CONTENT;
+    if (status == LUA_ERRMEM) {
+        st = NN_LIMIT;
+        text = "script: its values need more than the memory cap of 512 MiB";
+    } else if (h->raised.status != NN_OK && strstr(text, h->raised.text) != NULL) {
+        st = h->raised.status; /* by text: a script may have caught an earlier one and failed on its own now */
+    }
+    (void)nn_fail(err, st, "%s%s", where, text);
+    lua_pop(L, 1);
+    return st;
+}
+
+/* --- where scripts and data live ---------------------------------------------------------- */
 static void copy_path(char *out, size_t cap, const char *s, size_t n)
 {
     const size_t len = n < cap - 1 ? n : cap - 1;
@@ -89,26 +105,33 @@ static bool has_prefix(const char *path, const char *root)
 nn_status lua_host_resolve(const lua_host *h, const char *path, char *resolved, size_t cap, nn_err *err)
 {
     char beside[1024], root[512];
+    if (strlen(path) + strlen(h->project_root) + 2 > sizeof beside)
+        return nn_fail(err, NN_CONTENT, "a path of %zu bytes, want at most %zu", strlen(path),
+                       sizeof beside - strlen(h->project_root) - 2);
     copy_path(beside, sizeof beside, path, strlen(path));
-    if (path[0] != '/' && !nn_path_exists(path))
+    if (path[0] != '/' && !nn_path_exists(path)) /* not below the working folder: beside the scripts */
         snprintf(beside, sizeof beside, "%s/%s", h->project_root, path);
     nn_status st = nn_path_real(beside, resolved, cap, err);
     if (st != NN_OK) return st;
 
     const char *const fixed[] = {"data", h->o.out};
     for (size_t i = 0; i < 2; i++)
-        if (fixed[i] != NULL && nn_path_real(fixed[i], root, sizeof root, NULL) == NN_OK && has_prefix(resolved, root)) return NN_OK;
+        if (fixed[i] != NULL && nn_path_real(fixed[i], root, sizeof root, NULL) == NN_OK && has_prefix(resolved, root))
+            return NN_OK;
     snprintf(beside, sizeof beside, "%s/data", h->project_root);
     if (nn_path_real(beside, root, sizeof root, NULL) == NN_OK && has_prefix(resolved, root)) return NN_OK;
     for (size_t i = 0; i < h->o.n_set; i++) {
         const char *value = strchr(h->o.set[i], '=');
-        if (value != NULL && nn_path_real(value + 1, root, sizeof root, NULL) == NN_OK && has_prefix(resolved, root)) return NN_OK;
+        if (value != NULL && nn_path_real(value + 1, root, sizeof root, NULL) == NN_OK && has_prefix(resolved, root))
+            return NN_OK;
     }
-    return nn_fail(err, NN_CONTENT, "%s: outside what a script may open, want a path below data/, the run folder, or a root given with --set",
-                   path);
+    return nn_fail(
+        err, NN_CONTENT,
+        "%s: outside what a script may open, want a path below data/, the run folder, or a root given with --set",
+        path);
 }
 
-/* --- open, run, close ------------------------------------------------------------------------------ */
+/* --- open, run, close --------------------------------------------------------------------- */
 nn_status lua_host_open(lua_host *h, const host_options *o, nn_err *err)
 {
     memset(h, 0, sizeof *h);
@@ -136,7 +159,7 @@ void lua_host_close(lua_host *h)
     memset(h, 0, sizeof *h);
 }
 
-/* stack: entry chunk's name -> ; runs protected */
+/* stack: nothing; runs protected */
 static int l_entry(lua_State *L)
 {
     lua_sandbox_open(L);
@@ -144,14 +167,8 @@ static int l_entry(lua_State *L)
     lua_parapet_open(L);
     lua_sethook(L, stop_hook, LUA_MASKCOUNT, HOOK_STEPS);
     lua_host *h = lua_host_of(L);
-    nn_err err = {0};
-    char *bytes = NULL;
-    size_t len = 0;
     const char *slash = strrchr(h->o.script, '/');
-    if (lua_modules_load(h, NULL, &bytes, &len, &err) != NN_OK) return lua_host_raise(L, &err);
-    const int status = luaL_loadbufferx(L, bytes, len, lua_pushfstring(L, "@%s", slash != NULL ? slash + 1 : h->o.script), "t");
-    nn_free(bytes);
-    if (status != LUA_OK) return lua_error(L);
+    lua_modules_push(L, NULL, lua_pushfstring(L, "@%s", slash != NULL ? slash + 1 : h->o.script));
     lua_call(L, 0, 0);
     if (!h->run_declared) return luaL_error(L, "%s: never called parapet.run{...}", h->o.script);
     return 0;
@@ -159,18 +176,8 @@ static int l_entry(lua_State *L)
 
 nn_status lua_host_run(lua_host *h, nn_err *err)
 {
-    lua_State *L = h->L;
-    h->raised = NN_OK;
-    lua_pushcfunction(L, l_entry);
-    const int status = lua_pcall(L, 0, 0, 0);
-    if (status == LUA_OK) return NN_OK;
-    const char *text = lua_tostring(L, -1);
-    nn_status st = h->raised != NN_OK ? h->raised : NN_CONTENT;
-    if (status == LUA_ERRMEM) {
-        st = NN_LIMIT;
-        text = "script: its values need more than the memory cap of 512 MiB";
-    }
-    (void)nn_fail(err, st, "%s", text != NULL ? text : "script: an error value without text");
-    lua_settop(L, 0);
-    return st;
+    h->raised.status = NN_OK;
+    lua_pushcfunction(h->L, l_entry);
+    const int status = lua_pcall(h->L, 0, 0, 0);
+    return status == LUA_OK ? NN_OK : lua_host_caught(h->L, status, "", err);
 }

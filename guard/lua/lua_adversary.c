@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* --- attack: the policy gradient --------------------------------------------------------------------- */
+/* --- attack: the policy gradient ---------------------------------------------------------- */
 static const lua_arg attack_args[] = {
     {"guard", ARG_HANDLE, 0, 0, NULL, "the guard under attack"},
     {"judges", ARG_HANDLE, 0, 0, NULL, "the reward judge is paid for; the three that vote are the watch"},
@@ -36,7 +36,7 @@ typedef struct {
     int reward, watch; /* stack indices of the functions */
     guard_watch first;
     bool has_first;
-    nn_status status;  /* of a rule that raised inside the watch */
+    nn_status status; /* of a watch that raised */
     nn_err *err;
 } attack_rules;
 
@@ -51,56 +51,77 @@ static void push_watch(lua_State *L, const guard_watch *w)
     const struct {
         const char *name;
         double value;
-    } field[] = {{"reward", w->reward}, {"kl", w->kl}, {"fooled", w->fooled}, {"reward_judge", w->reward_judge}, {"held_judges", w->held_judges},
-                 {"distinct2", w->distinct2}, {"repetition", w->repetition}, {"length", w->length}, {"empty", w->empty}};
+    } field[] = {{"reward", w->reward},
+                 {"kl", w->kl},
+                 {"fooled", w->fooled},
+                 {"reward_judge", w->reward_judge},
+                 {"held_judges", w->held_judges},
+                 {"distinct2", w->distinct2},
+                 {"repetition", w->repetition},
+                 {"length", w->length},
+                 {"empty", w->empty}};
     lua_createtable(L, 0, 9);
     for (size_t i = 0; i < sizeof field / sizeof *field; i++) {
         lua_pushnumber(L, field[i].value);
         lua_setfield(L, -2, field[i].name);
     }
+    lua_set_strict(L, "measurement of a step");
+}
+
+/* One question to the watch. */
+typedef struct {
+    size_t step;
+    const guard_watch *now, *first;
+    bool go_on;
+    char *reason; /* 128 bytes */
+} watch_call;
+
+/* stack: call rule -> ; protected */
+static int watch_body(lua_State *L)
+{
+    watch_call *w = lua_touserdata(L, 1);
+    lua_pushinteger(L, (lua_Integer)w->step);
+    push_watch(L, w->now);
+    push_watch(L, w->first);
+    lua_call(L, 3, 2);
+    w->go_on = lua_toboolean(L, -2);
+    snprintf(w->reason, 128, "%s", lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "the watch said stop");
+    return 0;
 }
 
 static bool call_watch(void *ctx, size_t step, const guard_watch *w, char reason[128])
 {
     attack_rules *r = ctx;
-    lua_State *L = r->L;
+    char where[64];
     if (!r->has_first) r->first = *w;
     r->has_first = true;
-    lua_pushvalue(L, r->watch);
-    lua_pushinteger(L, (lua_Integer)step);
-    push_watch(L, w);
-    push_watch(L, &r->first);
-    const bool failed = lua_pcall(L, 3, 2, 0) != LUA_OK;
-    bool go_on = false;
-    if (failed) {
-        r->status = nn_fail(r->err, NN_CONTENT, "rule 'watch', step %zu: %s", step, lua_tostring(L, -1) != NULL ? lua_tostring(L, -1) : "an error");
-        lua_pop(L, 1);
-    } else {
-        go_on = lua_toboolean(L, -2);
-        snprintf(reason, 128, "%s", lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "the watch said stop");
-        lua_pop(L, 2);
-    }
-    return go_on;
+    watch_call call = {step, w, &r->first, false, reason};
+    const int status = lua_rule_enter(r->L, r->watch, watch_body, &call);
+    if (status == LUA_OK) return call.go_on;
+    snprintf(where, sizeof where, "rule 'watch', step %zu: ", step);
+    r->status = lua_host_caught(r->L, status, where, r->err);
+    return false;
 }
 
-static nn_status attack_work(generator_box *out, corpus_box *last, const generator_box *gen, const guard_box *guard, const judges_box *judges,
-                             const corpus_box *human, const guard_adversary_options *o, attack_rules *rules, char stopped[128], lua_stage *s,
-                             nn_err *err)
+static nn_status attack_work(generator_box *out, corpus_box *last, const generator_box *gen, const guard_box *guard,
+                             const judges_box *judges, const corpus_box *human, const guard_adversary_options *o,
+                             attack_rules *rules, char stopped[128], lua_stage *s, nn_err *err)
 {
     rules->err = err;
     nn_status st = guard_lm_clone(&out->g, gen->g, err);
     if (st == NN_OK)
-        st = guard_adversary_round(out->g, gen->g, guard->g, judges->reward, judges->judges, human->c, o, call_reward, call_watch, rules, &last->c,
-                                   stopped, &s->job, err);
+        st = guard_adversary_round(out->g, gen->g, guard->g, judges->reward, judges->judges, human->c, o, call_reward,
+                                   call_watch, rules, &last->c, stopped, &s->job, err);
     return rules->status != NN_OK ? rules->status : st;
 }
 
-static nn_status attack_stage(lua_host *h, generator_box *out, corpus_box *last, const generator_box *gen, const guard_box *guard,
-                              const judges_box *judges, const corpus_box *human, const char *budget, const guard_adversary_options *o,
-                              attack_rules *rules, nn_err *err)
+static nn_status attack_stage(lua_host *h, generator_box *out, corpus_box *last, const generator_box *gen,
+                              const guard_box *guard, const judges_box *judges, const corpus_box *human,
+                              const char *budget, const guard_adversary_options *o, attack_rules *rules, nn_err *err)
 {
     lua_stage s;
-    char stopped[128] = "", note[256];
+    char stopped[128] = "";
+    guard_buf note = {0};
     const char *hash[] = {gen->hash, guard->hash, judges->hash, human->hash};
     nn_status st = lua_stage_begin(&s, h, "attack", hash, 4, err);
     if (st != NN_OK) return st;
@@ -108,14 +129,14 @@ static nn_status attack_stage(lua_host *h, generator_box *out, corpus_box *last,
     if (!s.s.finished) st = attack_work(out, last, gen, guard, judges, human, o, rules, stopped, &s, err);
     if (st == NN_OK) st = lua_stage_generator(&s, out, "", err);
     if (st == NN_OK) st = lua_stage_corpus(&s, last, "_rollouts", err);
-    guard_buf b = {0};
-    guard_buf_str(&b, "{");
-    guard_json_key(&b, "stopped");
-    guard_json_str(&b, stopped, strlen(stopped));
-    guard_buf_str(&b, "}");
-    snprintf(note, sizeof note, "%s", b.bytes != NULL ? b.bytes : "{}");
-    guard_buf_free(&b);
-    return st == NN_OK ? lua_stage_end(&s, note, err) : st;
+    guard_buf_str(&note, "{");
+    guard_json_key(&note, "stopped");
+    guard_json_str(&note, stopped, strlen(stopped));
+    guard_buf_str(&note, "}");
+    if (st == NN_OK) st = guard_buf_status(&note, err);
+    if (st == NN_OK) st = lua_stage_end(&s, note.bytes, err);
+    guard_buf_free(&note);
+    return st;
 }
 
 static void read_attack(lua_State *L, int idx, guard_adversary_options *o)
@@ -133,21 +154,16 @@ static void read_attack(lua_State *L, int idx, guard_adversary_options *o)
     o->sampler.temperature = (float)lua_args_number(L, idx, attack_args, "temperature");
 }
 
-typedef struct {
-    const char *name;
-    guard_col_kind kind;
-} planned_column;
-static const planned_column rollout_columns[] = {
-    {"guard_p", GUARD_COL_NUM}, {"fooled", GUARD_COL_BOOL}, {"judge_p", GUARD_COL_NUM}, {"novelty", GUARD_COL_NUM},
-    {"repetition", GUARD_COL_NUM}, {"words", GUARD_COL_NUM}};
-
-static void plan_rollouts(lua_State *L, corpus_box *out, uint64_t rows)
+/* Plan pass: what guard_adversary_measure writes. */
+static void plan_measured(lua_State *L, corpus_box *out, uint64_t rows, const char *stage)
 {
+    static const char *const numbers[] = {"guard_p", "judge_p", "novelty", "repetition", "words"};
     nn_err err = {0};
     if (guard_corpus_build(&out->c, &err) != NN_OK) lua_host_raise(L, &err);
     out->rows = rows;
-    for (size_t i = 0; i < sizeof rollout_columns / sizeof *rollout_columns; i++)
-        lua_plan_column(L, out->c, rollout_columns[i].name, "attack", rollout_columns[i].kind);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        lua_plan_column(L, out->c, numbers[i], stage, GUARD_COL_NUM);
+    lua_plan_column(L, out->c, "fooled", stage, GUARD_COL_BOOL);
 }
 
 /* Plan pass: reward on a probe rollout, watch on a probe step. */
@@ -189,16 +205,21 @@ static int l_attack(lua_State *L)
     generator_box *out = lua_push_generator(L);
     corpus_box *last = lua_push_corpus(L);
     if (!h->o.planning) {
-        if (attack_stage(h, out, last, gen, guard, judges, human, budget, &o, &rules, &err) != NN_OK) return lua_host_raise(L, &err);
+        if (attack_stage(h, out, last, gen, guard, judges, human, budget, &o, &rules, &err) != NN_OK)
+            return lua_host_raise(L, &err);
         return 2;
     }
-    plan_rollouts(L, last, o.batch);
+    plan_measured(L, last, o.batch, "attack");
     probe_attack(L, &rules, last->c);
-    lua_plan_add(L, "attack", "policy gradient", budget, o.token_budget != 0 ? o.token_budget : o.steps * o.batch * o.max_new * (1 + o.epochs), o.batch, 0, 0);
+    lua_plan_column(L, last->c, "reward", "attack", GUARD_COL_NUM); /* no reward sees a reward or a vote */
+    lua_plan_votes(L, last->c, "attack");
+    const uint64_t drawn = (uint64_t)o.batch * o.max_new;
+    lua_plan_add(L, "attack", "policy gradient", budget,
+                 o.token_budget != 0 ? o.token_budget : drawn * (o.steps * (1 + o.epochs) + 1), o.batch, 0, 0);
     return 2;
 }
 
-/* --- harvest: what the generator writes now, measured and judged -------------------------------------------- */
+/* --- harvest: what the generator writes now, measured and judged -------------------------- */
 static const lua_arg harvest_args[] = {
     {"n", ARG_INTEGER, 1, 1e7, "600", "requests to write"},
     {"round", ARG_INTEGER, 0, 1e6, "1", "written into the column `round`"},
@@ -209,7 +230,7 @@ static const lua_arg harvest_args[] = {
     {"guard", ARG_HANDLE, 0, 0, NULL, "the guard under attack"},
     {"judges", ARG_HANDLE, 0, 0, NULL, "whose votes confirm the label"},
     {"human", ARG_HANDLE, 0, 0, NULL, "rows that novelty is measured to"},
-    {"tokens", ARG_NUMBER, 0, 1e12, "0", "counted against the budget in the plan"},
+    {"tokens", ARG_NUMBER, 0, 1e12, "0", "estimate for the plan's budget; 0: n times max_new"},
     {"budget", ARG_STRING, 0, 0, "-", "budget of parapet.run that the tokens count against"},
     {NULL, ARG_NUMBER, 0, 0, NULL, NULL}};
 
@@ -222,9 +243,10 @@ typedef struct {
     const corpus_box *human;
 } harvest_options;
 
-/* Label and category of request i: draws of the stage's stream. Safe requests carry a category too: they are its twins. */
-static nn_status harvest_work(guard_corpus **out, const generator_box *gen, const harvest_options *o, const guard_taxonomy *taxonomy, lua_stage *s,
-                              nn_err *err)
+/* Label and category of request i: draws of the stage's stream. Safe requests carry a category too: they are its twins.
+ */
+static nn_status harvest_work(guard_corpus **out, const generator_box *gen, const harvest_options *o,
+                              const guard_taxonomy *taxonomy, lua_stage *s, nn_err *err)
 {
     int *label = NULL;
     size_t *category = NULL;
@@ -238,8 +260,10 @@ static nn_status harvest_work(guard_corpus **out, const generator_box *gen, cons
         label[i] = nn_rng_double(&rng) < o->unsafe_share ? GUARD_UNSAFE : GUARD_SAFE;
         category[i] = (size_t)nn_rng_below(&rng, taxonomy->n);
     }
-    if (st == NN_OK) st = guard_lm_generate(gen->g, *out, NULL, label, category, o->n, &sampler, o->max_new, 0, &s->job, err);
-    if (st == NN_OK) st = guard_adversary_measure(*out, o->guard->g, o->judges->reward, o->human->c, s->stream, &s->job, err);
+    if (st == NN_OK)
+        st = guard_lm_generate(gen->g, *out, NULL, label, category, o->n, &sampler, o->max_new, 0, &s->job, err);
+    if (st == NN_OK)
+        st = guard_adversary_measure(*out, o->guard->g, o->judges->reward, o->human->c, s->stream, &s->job, err);
     if (st == NN_OK) st = guard_judges_vote(o->judges->judges, *out, s->stream, &s->job, err);
     if (st == NN_OK) st = guard_corpus_column(*out, "round", s->stream, GUARD_COL_NUM, &round, err);
     for (size_t i = 0; st == NN_OK && i < (*out)->n; i++) round->num[i] = o->round;
@@ -248,7 +272,8 @@ static nn_status harvest_work(guard_corpus **out, const generator_box *gen, cons
     return st;
 }
 
-static nn_status harvest_stage(lua_host *h, corpus_box *out, const generator_box *gen, const harvest_options *o, const char *budget, nn_err *err)
+static nn_status harvest_stage(lua_host *h, corpus_box *out, const generator_box *gen, const harvest_options *o,
+                               const char *budget, nn_err *err)
 {
     lua_stage s;
     const char *hash[] = {gen->hash, o->guard->hash, o->judges->hash, o->human->hash};
@@ -287,31 +312,32 @@ static int l_harvest(lua_State *L)
         if (harvest_stage(h, out, gen, &o, budget, &err) != NN_OK) return lua_host_raise(L, &err);
         return 1;
     }
-    static const char *const numbers[] = {"judge_ngram", "judge_near", "judge_guard", "votes", "round"};
-    plan_rollouts(L, out, o.n);
-    for (size_t i = 0; i < 5; i++) lua_plan_column(L, out->c, numbers[i], "harvest", GUARD_COL_NUM);
-    lua_plan_column(L, out->c, "majority", "harvest", GUARD_COL_BOOL);
-    lua_plan_add(L, "harvest", NULL, budget, (uint64_t)lua_args_number(L, 3, harvest_args, "tokens"), o.n, 0, 0);
+    const uint64_t tokens = (uint64_t)lua_args_number(L, 3, harvest_args, "tokens");
+    plan_measured(L, out, o.n, "harvest");
+    lua_plan_votes(L, out->c, "harvest");
+    lua_plan_column(L, out->c, "round", "harvest", GUARD_COL_NUM);
+    lua_plan_add(L, "harvest", NULL, budget, tokens != 0 ? tokens : (uint64_t)o.n * o.max_new, o.n, 0, 0);
     return 1;
 }
 
-/* --- accept: does the candidate lose anything on the validation rows? ------------------------------------------ */
+/* --- accept: does the candidate lose anything on the validation rows? --------------------- */
 static const lua_arg accept_args[] = {
     {"target_fpr", ARG_NUMBER, 0.0001, 0.5, "0.05", "false-positive rate at which recall is compared"},
     {"tolerance", ARG_NUMBER, 0, 1, "0", "recall that may be lost"},
     {NULL, ARG_NUMBER, 0, 0, NULL, NULL}};
 
 /* Recall at the threshold that holds the false-positive rate on these rows. */
-static nn_status recall_at(double *recall, const guard_classifier *g, const guard_corpus *c, double target, guard_job *job, nn_err *err)
+static nn_status recall_at(double *recall, const guard_classifier *g, const guard_corpus *c, double target,
+                           guard_job *job, nn_err *err)
 {
     guard_verdict *v = NULL;
     int *label = NULL;
     double *p = NULL, threshold = 0.0;
     size_t n = 0;
     guard_metrics m;
-    nn_status st = nn_alloc((void **)&v, c->n + 1, sizeof *v, err);
-    if (st == NN_OK) st = nn_alloc((void **)&label, c->n + 1, sizeof *label, err);
-    if (st == NN_OK) st = nn_alloc((void **)&p, c->n + 1, sizeof *p, err);
+    nn_status st = nn_alloc((void **)&v, c->n, sizeof *v, err);
+    if (st == NN_OK) st = nn_alloc((void **)&label, c->n, sizeof *label, err);
+    if (st == NN_OK) st = nn_alloc((void **)&p, c->n, sizeof *p, err);
     if (st == NN_OK) st = guard_score(g, c, v, job, err);
     for (size_t i = 0; st == NN_OK && i < c->n; i++)
         if (c->row[i].label != GUARD_LABEL_NONE) {
@@ -327,29 +353,42 @@ static nn_status recall_at(double *recall, const guard_classifier *g, const guar
     return st;
 }
 
-static nn_status accept_stage(lua_host *h, bool *accepted, const guard_box *now, const guard_box *before, const corpus_box *valid, double target,
-                              double tolerance, nn_err *err)
+static nn_status accept_work(bool *accepted, guard_buf *note, const guard_box *now, const guard_box *before,
+                             const corpus_box *valid, double target, double tolerance, guard_job *job, nn_err *err)
+{
+    double r_now = 0.0, r_before = 0.0;
+    nn_status st = recall_at(&r_now, now->g, valid->c, target, job, err);
+    if (st == NN_OK) st = recall_at(&r_before, before->g, valid->c, target, job, err);
+    if (st != NN_OK) return st;
+    *accepted = r_now >= r_before - tolerance;
+    guard_buf_str(note, "{");
+    guard_json_key(note, "accepted");
+    guard_json_bool(note, *accepted);
+    guard_json_key(note, "recall");
+    guard_json_double(note, r_now);
+    guard_json_key(note, "recall_before");
+    guard_json_double(note, r_before);
+    guard_json_key(note, "target_fpr");
+    guard_json_double(note, target);
+    guard_buf_str(note, "}");
+    return guard_buf_status(note, err);
+}
+
+static nn_status accept_stage(lua_host *h, bool *accepted, const guard_box *now, const guard_box *before,
+                              const corpus_box *valid, double target, double tolerance, nn_err *err)
 {
     lua_stage s;
     guard_buf note = {0};
-    double r_now = 0.0, r_before = 0.0;
     const char *hash[] = {now->hash, before->hash, valid->hash};
     nn_status st = lua_stage_begin(&s, h, "accept", hash, 3, err);
-    if (st == NN_OK) st = recall_at(&r_now, now->g, valid->c, target, &s.job, err);
-    if (st == NN_OK) st = recall_at(&r_before, before->g, valid->c, target, &s.job, err);
     if (st != NN_OK) return st;
-    *accepted = r_now >= r_before - tolerance;
-    guard_buf_str(&note, "{");
-    guard_json_key(&note, "accepted");
-    guard_json_bool(&note, *accepted);
-    guard_json_key(&note, "recall");
-    guard_json_double(&note, r_now);
-    guard_json_key(&note, "recall_before");
-    guard_json_double(&note, r_before);
-    guard_json_key(&note, "target_fpr");
-    guard_json_double(&note, target);
-    guard_buf_str(&note, "}");
-    if ((st = guard_buf_status(&note, err)) == NN_OK) st = lua_stage_end(&s, note.bytes, err);
+    if (s.s.finished) {
+        const char *saved = guard_run_stage_note(h->run, &s.s);
+        *accepted = saved != NULL && strstr(saved, "\"accepted\":true") != NULL;
+    } else {
+        st = accept_work(accepted, &note, now, before, valid, target, tolerance, &s.job, err);
+    }
+    if (st == NN_OK) st = lua_stage_end(&s, note.bytes, err);
     guard_buf_free(&note);
     return st;
 }
@@ -365,19 +404,23 @@ static int l_accept(lua_State *L)
     const corpus_box *valid = lua_check_corpus(L, 4);
     lua_settop(L, 5);
     lua_args_check(L, 5, accept_args, "accept");
-    const double target = lua_args_number(L, 5, accept_args, "target_fpr"), tolerance = lua_args_number(L, 5, accept_args, "tolerance");
+    const double target = lua_args_number(L, 5, accept_args, "target_fpr"),
+                 tolerance = lua_args_number(L, 5, accept_args, "tolerance");
     lua_stage_args(L, 5, NULL);
     if (h->o.planning) lua_plan_add(L, "accept", NULL, NULL, 0, 0, 0, 0);
-    else if (accept_stage(h, &accepted, now, before, valid, target, tolerance, &err) != NN_OK) return lua_host_raise(L, &err);
+    else if (accept_stage(h, &accepted, now, before, valid, target, tolerance, &err) != NN_OK)
+        return lua_host_raise(L, &err);
     lua_pushboolean(L, accepted);
     return 1;
 }
 
 const lua_fn lua_adversary_fns[] = {
     {"attack", l_attack, "run:attack(generator, options) -> generator, rollouts",
-     "Policy gradient: the generator is paid by reward(row) for what fools the guard; the watch stops a policy that cheats.", attack_args},
-    {"harvest", l_harvest, "run:harvest(generator, options) -> corpus", "New requests with the guard's verdict, the judges' votes and the column `round`.",
-     harvest_args},
+     "Policy gradient: the generator is paid by reward(row) for what fools the guard; the watch stops a policy that "
+     "cheats.",
+     attack_args},
+    {"harvest", l_harvest, "run:harvest(generator, options) -> corpus",
+     "New requests with the guard's verdict, the judges' votes and the column `round`.", harvest_args},
     {"accept", l_accept, "run:accept(candidate, guard, valid [, options]) -> boolean",
      "Whether the candidate's recall on the validation rows is no lower at the same false-positive rate.", accept_args},
     {NULL, NULL, NULL, NULL, NULL}};

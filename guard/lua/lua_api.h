@@ -1,26 +1,34 @@
-/* lua_api.h - the Lua surface, one registration table a file; `parapet help lua` and docs/lua-api.md are printed from them. */
+/* lua_api.h - the Lua surface, one registration table a file; `parapet help lua` and docs/lua-api.md are printed from
+ * them. */
 #ifndef GUARD_LUA_API_H
 #define GUARD_LUA_API_H
 #include "guard/lua/stage.h"
 #include "guard/train_guard.h"
 
-extern const lua_fn lua_corpus_fns[];   /* lua_corpus.c */
-extern const lua_fn lua_parapet_fns[];  /* lua_parapet.c: parapet.* */
-extern const lua_fn lua_run_fns[];      /* lua_run.c: load, train_tokenizer */
-extern const lua_fn lua_train_fns[];    /* lua_train.c: train_guard, train_judges, train_generator, score */
-extern const lua_fn lua_synth_fns[];    /* lua_synth.c: augment, curate */
-extern const lua_fn lua_adversary_fns[];/* lua_adversary.c: adversary, generate */
-extern const lua_fn lua_report_fns[];   /* lua_report.c: evaluate, ship, verdicts, report */
-extern const lua_fn lua_guard_fns[];    /* lua_train.c: guard:only */
+extern const lua_fn lua_corpus_fns[];    /* lua_corpus.c */
+extern const lua_fn lua_parapet_fns[];   /* lua_parapet.c: parapet.* */
+extern const lua_fn lua_run_fns[];       /* lua_run.c: load, train_tokenizer */
+extern const lua_fn lua_train_fns[];     /* lua_train.c: train_guard, train_judges, train_generator, score */
+extern const lua_fn lua_synth_fns[];     /* lua_synth.c: augment, curate */
+extern const lua_fn lua_adversary_fns[]; /* lua_adversary.c: adversary, generate */
+extern const lua_fn lua_report_fns[];    /* lua_report.c: evaluate, ship, verdicts, report */
+extern const lua_fn lua_guard_fns[];     /* lua_train.c: guard:only */
 
 /* The argument at 1 must be the run. */
 void lua_check_run(lua_State *L);
 void lua_plan_column(lua_State *L, guard_corpus *c, const char *name, const char *stage, guard_col_kind kind);
+void lua_plan_kept(lua_State *L, guard_corpus *c,
+                   const char *stage); /* the two columns of a rule that keeps or drops */
+void lua_plan_votes(lua_State *L, guard_corpus *c, const char *stage); /* what guard_judges_vote writes */
 /* A corpus of no rows with all columns of c. */
 void lua_plan_corpus(lua_State *L, corpus_box *out, const guard_corpus *c, uint64_t rows);
 
+/* Raises with the nearest name unless c has the column; name NULL: nothing is asked for. */
+void lua_need_column(lua_State *L, const char *what, const guard_corpus *c, const char *name);
+
 /* Shared by lua_train.c and lua_adversary.c. */
 extern const lua_arg lua_guard_args[];
+nn_dtype lua_read_store(lua_State *L, const char *what, const char *text);
 void lua_read_guard_options(lua_State *L, int idx, guard_train_options *o);
 NN_CHECKED nn_status lua_stage_guard(lua_stage *s, guard_box *box, const char *suffix, nn_dtype type, nn_err *err);
 NN_CHECKED nn_status lua_stage_generator(lua_stage *s, generator_box *box, const char *suffix, nn_err *err);

@@ -1,4 +1,5 @@
-/* lua_corpus.c - methods of a corpus: split, where, column, concat, sample, count. Each but count is a stage with a file and a ledger entry.
+/* lua_corpus.c - methods of a corpus: split, where, column, concat, sample, count. Each but count is a stage with a
+ * file and a ledger entry.
  *
  * Reads: stage.h.   Read next: lua_run.c.
  */
@@ -24,11 +25,27 @@ void lua_plan_column(lua_State *L, guard_corpus *c, const char *name, const char
     if (guard_corpus_column(c, name, stage, kind, &col, &err) != NN_OK) lua_host_raise(L, &err);
 }
 
-/* --- split ---------------------------------------------------------------------------------------- */
-const lua_arg lua_split_args[] = {
-    {"by", ARG_STRING, 0, 0, "concept", "what stays together: 'concept' or 'id'"},
-    {"parts", ARG_TABLE, 0, 0, NULL, "shares that sum to 1, e.g. {0.6, 0.2, 0.2}"},
-    {NULL, ARG_NUMBER, 0, 0, NULL, NULL}};
+void lua_plan_kept(lua_State *L, guard_corpus *c, const char *stage)
+{
+    lua_plan_column(L, c, "kept", stage, GUARD_COL_BOOL);
+    lua_plan_column(L, c, "reason", stage, GUARD_COL_STR);
+}
+
+void lua_need_column(lua_State *L, const char *what, const guard_corpus *c, const char *name)
+{
+    const char *names[64];
+    size_t n = 0;
+    if (name == NULL || guard_corpus_find(c, name) != NULL) return;
+    for (; n < c->n_col && n < sizeof names / sizeof *names; n++) names[n] = c->col[n].name;
+    const char *near = guard_nearest(name, names, n);
+    if (near != NULL) luaL_error(L, "%s: no column '%s' in the corpus, did you mean '%s'?", what, name, near);
+    luaL_error(L, "%s: no column '%s' in the corpus", what, name);
+}
+
+/* --- split -------------------------------------------------------------------------------- */
+static const lua_arg split_args[] = {{"by", ARG_STRING, 0, 0, "concept", "what stays together: 'concept' or 'id'"},
+                                     {"parts", ARG_TABLE, 0, 0, NULL, "shares that sum to 1, e.g. {0.6, 0.2, 0.2}"},
+                                     {NULL, ARG_NUMBER, 0, 0, NULL, NULL}};
 
 static size_t read_parts(lua_State *L, int idx, double parts[LUA_STAGE_OUTPUTS])
 {
@@ -48,7 +65,8 @@ static size_t read_parts(lua_State *L, int idx, double parts[LUA_STAGE_OUTPUTS])
     return n;
 }
 
-static nn_status split_stage(lua_host *h, corpus_box *const *out, const corpus_box *in, const char *by, const double *parts, size_t n, nn_err *err)
+static nn_status split_stage(lua_host *h, corpus_box *const *out, const corpus_box *in, const char *by,
+                             const double *parts, size_t n, nn_err *err)
 {
     lua_stage s;
     const char *hash[] = {in->hash};
@@ -73,10 +91,11 @@ static int l_split(lua_State *L)
     corpus_box *out[LUA_STAGE_OUTPUTS];
     nn_err err = {0};
     lua_settop(L, 2);
-    lua_args_check(L, 2, lua_split_args, "split");
-    const char *by = lua_args_string(L, 2, lua_split_args, "by");
+    lua_args_check(L, 2, split_args, "split");
+    const char *by = lua_args_string(L, 2, split_args, "by");
     const size_t n = read_parts(L, 2, parts);
-    if (strcmp(by, "concept") != 0 && strcmp(by, "id") != 0) luaL_error(L, "split.by: '%s', want 'concept' or 'id'", by);
+    if (strcmp(by, "concept") != 0 && strcmp(by, "id") != 0)
+        luaL_error(L, "split.by: '%s', want 'concept' or 'id'", by);
     lua_stage_args(L, 2, NULL);
     for (size_t i = 0; i < n; i++) out[i] = lua_push_corpus(L);
     if (h->o.planning) {
@@ -88,18 +107,15 @@ static int l_split(lua_State *L)
     return (int)n;
 }
 
-/* --- where ------------------------------------------------------------------------------------------ */
-static nn_status where_work(lua_State *L, guard_corpus **out, const guard_corpus *in, const char *name, const char *stage, nn_err *err)
+/* --- where -------------------------------------------------------------------------------- */
+static nn_status where_work(lua_State *L, guard_corpus **out, const guard_corpus *in, const char *name,
+                            const char *stage, nn_err *err)
 {
     bool *keep = NULL;
-    size_t *all = NULL;
-    nn_status st = nn_alloc((void **)&keep, in->n + 1, sizeof *keep, err);
-    if (st == NN_OK) st = nn_alloc((void **)&all, in->n + 1, sizeof *all, err);
-    for (size_t i = 0; st == NN_OK && i < in->n; i++) all[i] = i;
-    if (st == NN_OK) st = guard_corpus_pick(out, in, all, in->n, err);
+    nn_status st = nn_alloc((void **)&keep, in->n, sizeof *keep, err);
+    if (st == NN_OK) st = guard_corpus_copy(out, in, err);
     if (st == NN_OK) st = lua_rule_bool(L, 2, name, in, keep, *out, stage, err);
     nn_free(keep);
-    nn_free(all);
     return st;
 }
 
@@ -127,6 +143,7 @@ static int l_where(lua_State *L)
     if (h->o.planning) {
         if (lua_rule_probe(L, 2, name, in->c, &err) != NN_OK) return lua_host_raise(L, &err);
         lua_plan_corpus(L, out, in->c, in->rows);
+        lua_plan_kept(L, out->c, "where");
         lua_plan_add(L, "where", name, NULL, 0, in->rows, 0, 0);
     } else if (where_stage(L, out, in, name, &err) != NN_OK) {
         return lua_host_raise(L, &err);
@@ -134,21 +151,18 @@ static int l_where(lua_State *L)
     return 1;
 }
 
-/* --- column: a rule that returns a number becomes a column --------------------------------------------- */
-static nn_status column_work(lua_State *L, guard_corpus **out, const guard_corpus *in, const char *name, const char *stage, nn_err *err)
+/* --- column: a rule that returns a number becomes a column -------------------------------- */
+static nn_status column_work(lua_State *L, guard_corpus **out, const guard_corpus *in, const char *name,
+                             const char *stage, nn_err *err)
 {
     double *value = NULL;
-    size_t *all = NULL;
     guard_column *col = NULL;
-    nn_status st = nn_alloc((void **)&value, in->n + 1, sizeof *value, err);
-    if (st == NN_OK) st = nn_alloc((void **)&all, in->n + 1, sizeof *all, err);
-    for (size_t i = 0; st == NN_OK && i < in->n; i++) all[i] = i;
+    nn_status st = nn_alloc((void **)&value, in->n, sizeof *value, err);
     if (st == NN_OK) st = lua_rule_number(L, 3, name, in, value, err);
-    if (st == NN_OK) st = guard_corpus_pick(out, in, all, in->n, err);
+    if (st == NN_OK) st = guard_corpus_copy(out, in, err);
     if (st == NN_OK) st = guard_corpus_column(*out, name, stage, GUARD_COL_NUM, &col, err);
     if (st == NN_OK && in->n > 0) memcpy(col->num, value, in->n * sizeof *value);
     nn_free(value);
-    nn_free(all);
     return st;
 }
 
@@ -171,7 +185,8 @@ static int l_column(lua_State *L)
     luaL_checktype(L, 3, LUA_TFUNCTION);
     nn_err err = {0};
     lua_settop(L, 3);
-    luaL_argcheck(L, strlen(name) > 0 && strlen(name) < sizeof(((guard_column *)0)->name), 2, "want a name of 1 to 47 bytes");
+    luaL_argcheck(L, strlen(name) > 0 && strlen(name) < sizeof(((guard_column *)0)->name), 2,
+                  "want a name of 1 to 47 bytes");
     lua_stage_args(L, 3, name);
     corpus_box *out = lua_push_corpus(L);
     if (h->o.planning) {
@@ -185,7 +200,7 @@ static int l_column(lua_State *L)
     return 1;
 }
 
-/* --- concat, sample --------------------------------------------------------------------------------------- */
+/* --- concat, sample ----------------------------------------------------------------------- */
 static nn_status concat_stage(lua_host *h, corpus_box *out, const corpus_box *a, const corpus_box *b, nn_err *err)
 {
     lua_stage s;
@@ -217,15 +232,15 @@ static int l_concat(lua_State *L)
 }
 
 /* n rows drawn without replacement, in their old order. */
-static nn_status sample_work(guard_corpus **out, const guard_corpus *in, size_t n, uint64_t seed, const char *stream, nn_err *err)
+static nn_status sample_work(guard_corpus **out, const guard_corpus *in, size_t n, uint64_t seed, const char *stream,
+                             nn_err *err)
 {
     size_t *order = NULL, kept = 0;
     bool *take = NULL;
-    nn_status st = nn_alloc((void **)&order, in->n + 1, sizeof *order, err);
-    if (st == NN_OK) st = nn_alloc((void **)&take, in->n + 1, sizeof *take, err);
+    nn_status st = nn_alloc((void **)&order, in->n, sizeof *order, err);
+    if (st == NN_OK) st = nn_alloc((void **)&take, in->n, sizeof *take, err);
     if (st == NN_OK) {
         nn_rng rng = nn_rng_at(seed, stream, 0);
-        for (size_t i = 0; i < in->n; i++) order[i] = i;
         nn_rng_shuffle(&rng, order, in->n);
         for (size_t i = 0; i < in->n && i < n; i++) take[order[i]] = true;
         for (size_t i = 0; i < in->n; i++)
@@ -267,7 +282,7 @@ static int l_sample(lua_State *L)
     return 1;
 }
 
-/* --- looking ------------------------------------------------------------------------------------------------ */
+/* --- looking ------------------------------------------------------------------------------ */
 /* stack: corpus -> number of rows; in the plan pass the estimate */
 static int l_size(lua_State *L)
 {
@@ -309,9 +324,11 @@ static int l_columns(lua_State *L)
 
 const lua_fn lua_corpus_fns[] = {
     {"split", l_split, "corpus:split{ by = 'concept', parts = {..} } -> corpus, corpus, ...",
-     "Parts whose keys never meet: what the test asks about was never seen in training.", lua_split_args},
-    {"where", l_where, "corpus:where(rule [, name]) -> corpus", "Rows for which rule(row) is true; its second result is the reason kept beside a dropped row.", NULL},
-    {"column", l_column, "corpus:column(name, rule) -> corpus", "A new column with the number that rule(row) returns.", NULL},
+     "Parts whose keys never meet: what the test asks about was never seen in training.", split_args},
+    {"where", l_where, "corpus:where(rule [, name]) -> corpus",
+     "Rows for which rule(row) is true; its second result is the reason kept beside a dropped row.", NULL},
+    {"column", l_column, "corpus:column(name, rule) -> corpus", "A new column with the number that rule(row) returns.",
+     NULL},
     {"concat", l_concat, "corpus:concat(other) -> corpus", "The rows of both; an id already there is skipped.", NULL},
     {"sample", l_sample, "corpus:sample(n) -> corpus", "n rows drawn by the run's seed, in their old order.", NULL},
     {"size", l_size, "corpus:size() -> number", "Rows; in the plan pass an estimate.", NULL},

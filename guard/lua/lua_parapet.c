@@ -3,6 +3,7 @@
  * Reads: lua_api.h.   Read next: lua_run.c.
  */
 #include "guard/lua/lua_api.h"
+#include "guard/lua/order.h"
 #include <lauxlib.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,34 +16,38 @@ static const lua_arg run_args[] = {
     {"tokens", ARG_TABLE, 0, 0, "-", "token budgets by name; stages name the one they draw on"},
     {NULL, ARG_NUMBER, 0, 0, NULL, NULL}};
 
-void lua_check_run(lua_State *L)
+void lua_check_run(lua_State *L) { luaL_checkudata(L, 1, RUN_TYPE); }
+
+/* --- taxonomy ----------------------------------------------------------------------------- */
+static const lua_arg category_args[] = {{"name", ARG_STRING, 0, 0, NULL, "snake_case name"},
+                                        {"domain", ARG_STRING, 0, 0, NULL, "group of categories"},
+                                        {"severity", ARG_INTEGER, 1, 3, NULL, "1 rude or petty, 2 serious, 3 grave"},
+                                        {"definition", ARG_STRING, 0, 0, NULL, "one sentence"},
+                                        {"openai", ARG_TABLE, 0, 0, "-", "names in OpenAI's moderation data"},
+                                        {"mlcommons", ARG_TABLE, 0, 0, "-", "names of MLCommons' hazards"},
+                                        {NULL, ARG_NUMBER, 0, 0, NULL, NULL}};
+
+/* A string of the category at idx into a fixed field, never cut. */
+static void take_text(lua_State *L, int idx, const char *name, const char *what, char *out, size_t cap)
 {
-    luaL_checkudata(L, 1, RUN_TYPE);
+    const char *text = lua_args_string(L, idx, category_args, name);
+    if (strlen(text) >= cap) luaL_error(L, "%s.%s: longer than %d bytes", what, name, (int)cap - 1);
+    memcpy(out, text, strlen(text) + 1);
 }
 
-/* --- taxonomy ------------------------------------------------------------------------------ */
-static const lua_arg category_args[] = {
-    {"name", ARG_STRING, 0, 0, NULL, "snake_case name"},
-    {"domain", ARG_STRING, 0, 0, NULL, "group of categories"},
-    {"severity", ARG_INTEGER, 1, 3, NULL, "1 rude or petty, 2 serious, 3 grave"},
-    {"definition", ARG_STRING, 0, 0, NULL, "one sentence"},
-    {"openai", ARG_TABLE, 0, 0, "-", "names in OpenAI's moderation data"},
-    {"mlcommons", ARG_TABLE, 0, 0, "-", "names of MLCommons' hazards"},
-    {NULL, ARG_NUMBER, 0, 0, NULL, NULL}};
-
 /* A field that is a list of strings, joined by commas into out. */
-static void join_list(lua_State *L, int idx, const char *name, char *out, size_t cap)
+static void join_list(lua_State *L, int idx, const char *name, const char *what, char *out, size_t cap)
 {
     size_t used = 0;
     out[0] = '\0';
-    if (lua_getfield(L, idx, name) == LUA_TTABLE)
-        for (lua_Integer i = 1; lua_rawgeti(L, -1, i) == LUA_TSTRING; i++) {
-            used += (size_t)snprintf(out + used, cap - used, "%s%s", i > 1 ? "," : "", lua_tostring(L, -1));
-            if (used >= cap) luaL_error(L, "taxonomy.%s: the list is longer than %d bytes", name, (int)cap - 1);
-            lua_pop(L, 1);
-        }
-    else lua_pushnil(L);
-    lua_pop(L, 2);
+    const lua_Integer n = lua_args_push(L, idx, name) == LUA_TTABLE ? (lua_Integer)lua_rawlen(L, -1) : 0;
+    for (lua_Integer i = 1; i <= n; i++) {
+        if (lua_rawgeti(L, -1, i) != LUA_TSTRING) luaL_error(L, "%s.%s[%I]: want a string", what, name, (LUAI_UACINT)i);
+        used += (size_t)snprintf(out + used, cap - used, "%s%s", i > 1 ? "," : "", lua_tostring(L, -1));
+        if (used >= cap) luaL_error(L, "%s.%s: the list is longer than %d bytes", what, name, (int)cap - 1);
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
 }
 
 static void read_category(lua_State *L, int idx, guard_category *c, size_t number)
@@ -50,16 +55,12 @@ static void read_category(lua_State *L, int idx, guard_category *c, size_t numbe
     char what[32];
     snprintf(what, sizeof what, "taxonomy[%u]", (unsigned)number + 1);
     lua_args_check(L, idx, category_args, what);
-    const char *name = lua_args_string(L, idx, category_args, "name");
-    const char *definition = lua_args_string(L, idx, category_args, "definition");
-    if (strlen(name) >= sizeof c->name || strlen(definition) >= sizeof c->definition)
-        luaL_error(L, "%s: name or definition too long, want at most %d and %d bytes", what, (int)sizeof c->name - 1, (int)sizeof c->definition - 1);
-    snprintf(c->name, sizeof c->name, "%s", name);
-    snprintf(c->definition, sizeof c->definition, "%s", definition);
-    snprintf(c->domain, sizeof c->domain, "%s", lua_args_string(L, idx, category_args, "domain"));
+    take_text(L, idx, "name", what, c->name, sizeof c->name);
+    take_text(L, idx, "domain", what, c->domain, sizeof c->domain);
+    take_text(L, idx, "definition", what, c->definition, sizeof c->definition);
     c->severity = (int)lua_args_number(L, idx, category_args, "severity");
-    join_list(L, idx, "openai", c->openai, sizeof c->openai);
-    join_list(L, idx, "mlcommons", c->mlcommons, sizeof c->mlcommons);
+    join_list(L, idx, "openai", what, c->openai, sizeof c->openai);
+    join_list(L, idx, "mlcommons", what, c->mlcommons, sizeof c->mlcommons);
 }
 
 static void read_taxonomy(lua_State *L, int idx, guard_taxonomy *t)
@@ -67,7 +68,8 @@ static void read_taxonomy(lua_State *L, int idx, guard_taxonomy *t)
     lua_args_push(L, idx, "taxonomy");
     const int list = lua_gettop(L);
     const size_t n = lua_rawlen(L, list);
-    if (n < 1 || n > GUARD_MAX_CATEGORY) luaL_error(L, "taxonomy: %d categories, want 1 to %d", (int)n, GUARD_MAX_CATEGORY);
+    if (n < 1 || n > GUARD_MAX_CATEGORY)
+        luaL_error(L, "taxonomy: %d categories, want 1 to %d", (int)n, GUARD_MAX_CATEGORY);
     memset(t, 0, sizeof *t);
     for (t->n = 0; t->n < n; t->n++) {
         lua_rawgeti(L, list, (lua_Integer)t->n + 1);
@@ -79,31 +81,36 @@ static void read_taxonomy(lua_State *L, int idx, guard_taxonomy *t)
     lua_pop(L, 1);
 }
 
+/* tokens = {name = count}, by name. */
 static void read_budgets(lua_State *L, int idx, lua_host *h)
 {
+    const size_t max = sizeof h->budget / sizeof *h->budget;
     h->n_budget = 0;
     if (lua_args_push(L, idx, "tokens") != LUA_TTABLE) {
         lua_pop(L, 1);
         return;
     }
-    lua_pushnil(L);
-    while (lua_next(L, -2) != 0) {
-        host_budget *b = &h->budget[h->n_budget];
-        if (lua_type(L, -2) != LUA_TSTRING || lua_type(L, -1) != LUA_TNUMBER || !(lua_tonumber(L, -1) >= 0.0))
-            luaL_error(L, "run.tokens: want {name = tokens, ...}");
-        if (++h->n_budget > sizeof h->budget / sizeof *h->budget) luaL_error(L, "run.tokens: more than 8 budgets");
-        memset(b, 0, sizeof *b);
-        snprintf(b->name, sizeof b->name, "%s", lua_tostring(L, -2));
-        b->declared = (uint64_t)lua_tonumber(L, -1);
-        lua_pop(L, 1);
+    const int table = lua_gettop(L);
+    const size_t n = (size_t)lua_order_keys(L, table);
+    if (n > max) luaL_error(L, "run.tokens: %d budgets, want at most %d", (int)n, (int)max);
+    for (size_t i = 0; i < n; i++) {
+        host_budget b = {"", 0, 0, 0};
+        lua_rawgeti(L, table + 1, (lua_Integer)i + 1);
+        lua_pushvalue(L, -1);
+        lua_rawget(L, table);
+        const double tokens = lua_tonumber(L, -1);
+        if (lua_type(L, -2) != LUA_TSTRING || lua_type(L, -1) != LUA_TNUMBER || !(tokens >= 0.0 && tokens <= 1e15))
+            luaL_error(L, "run.tokens: want {name = tokens, ...}, tokens from 0 to 1e15");
+        if (lua_rawlen(L, -2) >= sizeof b.name)
+            luaL_error(L, "run.tokens.%s: want a name of at most %d bytes", lua_tostring(L, -2),
+                       (int)sizeof b.name - 1);
+        snprintf(b.name, sizeof b.name, "%s", lua_tostring(L, -2));
+        b.declared = (uint64_t)tokens;
+        h->budget[i] = b;
+        lua_pop(L, 2);
     }
-    lua_pop(L, 1);
-    for (size_t i = 1; i < h->n_budget; i++) /* lua_next's order is not the same in every process: by name */
-        for (size_t k = i; k > 0 && strcmp(h->budget[k - 1].name, h->budget[k].name) > 0; k--) {
-            const host_budget swap = h->budget[k];
-            h->budget[k] = h->budget[k - 1];
-            h->budget[k - 1] = swap;
-        }
+    h->n_budget = n;
+    lua_pop(L, 2);
 }
 
 /* stack: options -> run */
@@ -122,7 +129,8 @@ static int l_run(lua_State *L)
     return 1;
 }
 
-/* parapet.draw(stream, key [, n]): a number in [0,1), or a whole number 1..n; a function of its arguments and the seed. */
+/* parapet.draw(stream, key [, n]): a number in [0,1), or a whole number 1..n; a function of its arguments and the seed.
+ */
 static int l_draw(lua_State *L)
 {
     size_t len;
@@ -139,15 +147,18 @@ static int l_draw(lua_State *L)
 }
 
 const lua_fn lua_parapet_fns[] = {
-    {"run", l_run, "parapet.run{ seed = 1, taxonomy = .., tokens = {..} } -> run", "Declares the run; once a script.", run_args},
+    {"run", l_run, "parapet.run{ seed = 1, taxonomy = .., tokens = {..} } -> run", "Declares the run; once a script.",
+     run_args},
     {"draw", l_draw, "parapet.draw(stream, key [, n]) -> number",
      "A random draw as a function of the run's seed, a stream's name and a key: [0,1), or 1..n.", NULL},
     {NULL, NULL, NULL, NULL, NULL}};
 
-/* parapet.set: the pairs of --set, read-only; an absent name is an error that says how to give it. */
+/* parapet.set: the pairs of --set; an absent name is an error that says how to give it. */
 static int l_set_missing(lua_State *L)
 {
-    return luaL_error(L, "parapet.set.%s: not given, want --set %s=VALUE", luaL_tolstring(L, 2, NULL), luaL_tolstring(L, 2, NULL));
+    lua_push_text(L, 2);
+    const char *name = lua_tostring(L, -1);
+    return luaL_error(L, "parapet.set.%s: not given, want --set %s=VALUE", name, name);
 }
 
 static void push_set(lua_State *L, const lua_host *h)
@@ -168,18 +179,23 @@ static void push_set(lua_State *L, const lua_host *h)
     lua_setmetatable(L, -2);
 }
 
-/* Fills the methods table of a type. */
-static void methods(lua_State *L, const char *type, const lua_fn *fns)
+/* Fills the methods table of a type; a misspelt method raises with the nearest. */
+static void methods(lua_State *L, const char *type, const lua_fn *const *fns, size_t n)
 {
+    char what[32];
+    snprintf(what, sizeof what, "method of a %s", type);
     luaL_getmetatable(L, type);
     lua_getfield(L, -1, "__index");
-    lua_fns_set(L, fns);
+    for (size_t i = 0; i < n; i++) lua_fns_set(L, fns[i]);
+    lua_set_strict(L, what);
     lua_pop(L, 2);
 }
 
 void lua_parapet_open(lua_State *L)
 {
-    static const lua_fn *const of_run[] = {lua_run_fns, lua_train_fns, lua_synth_fns, lua_adversary_fns, lua_report_fns};
+    static const lua_fn *const of_run[] = {lua_run_fns, lua_train_fns, lua_synth_fns, lua_adversary_fns,
+                                           lua_report_fns};
+    static const lua_fn *const of_corpus[] = {lua_corpus_fns}, *const of_guard[] = {lua_guard_fns};
     lua_handles_open(L);
     lua_rows_open(L);
     luaL_newmetatable(L, RUN_TYPE);
@@ -188,9 +204,16 @@ void lua_parapet_open(lua_State *L)
     lua_newtable(L);
     lua_setfield(L, -2, "__index");
     lua_pop(L, 1);
-    methods(L, CORPUS_TYPE, lua_corpus_fns);
-    methods(L, GUARD_TYPE, lua_guard_fns);
-    for (size_t i = 0; i < sizeof of_run / sizeof *of_run; i++) methods(L, RUN_TYPE, of_run[i]);
+    methods(L, RUN_TYPE, of_run, sizeof of_run / sizeof *of_run);
+    luaL_getmetatable(L, RUN_TYPE);
+    lua_getfield(L, -1, "__index");
+    lua_pushboolean(L, lua_host_of(L)->o.planning); /* run.planning: which of the two passes this is */
+    lua_setfield(L, -2, "planning");
+    lua_pop(L, 2);
+    methods(L, CORPUS_TYPE, of_corpus, 1);
+    methods(L, GUARD_TYPE, of_guard, 1);
+    methods(L, GENERATOR_TYPE, NULL, 0);
+    methods(L, JUDGES_TYPE, NULL, 0);
 
     lua_pushglobaltable(L);
     lua_pushliteral(L, "parapet");
@@ -198,16 +221,20 @@ void lua_parapet_open(lua_State *L)
     lua_fns_set(L, lua_parapet_fns);
     push_set(L, lua_host_of(L));
     lua_setfield(L, -2, "set");
+    lua_set_strict(L, "name in parapet");
     lua_rawset(L, -3);
     lua_pop(L, 1);
 }
 
-/* --- docs ------------------------------------------------------------------------------------ */
+/* --- docs --------------------------------------------------------------------------------- */
 static void print_args(guard_buf *out, const lua_arg *rows)
 {
     for (; rows->name != NULL; rows++) {
         guard_buf_fmt(out, "| `%s` | %s | %s |\n", rows->name,
-                      rows->def == NULL ? "required" : strcmp(rows->def, "-") == 0 ? "optional" : rows->def, rows->doc);
+                      rows->def == NULL             ? "required"
+                      : strcmp(rows->def, "-") == 0 ? "optional"
+                                                    : rows->def,
+                      rows->doc);
     }
 }
 
@@ -224,7 +251,8 @@ static void print_fns(guard_buf *out, const char *title, const lua_fn *fns)
 
 void lua_api_markdown(guard_buf *out)
 {
-    guard_buf_str(out, "# The Lua surface\n\nPrinted by `parapet help lua` from the registration tables in guard/lua. Scripts see the sandbox of docs/design.md and this.\n");
+    guard_buf_str(out, "# The Lua surface\n\nPrinted by `parapet help lua` from the registration tables in guard/lua. "
+                       "Scripts see the sandbox of docs/design.md and this.\n");
     print_fns(out, "parapet", lua_parapet_fns);
     print_fns(out, "run: data and tokenizer", lua_run_fns);
     print_fns(out, "run: training", lua_train_fns);

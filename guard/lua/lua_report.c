@@ -21,49 +21,63 @@ typedef struct {
     } box;
 } named_box;
 
-/* {{name, handle}, ...} at idx; type tells which. The strings and handles stay alive in the script's table. */
+#define MAX_NAME 30 /* bytes: names become parts of columns */
+
+/* Entry i of the list at idx, {name, handle}. The string and the handle stay alive in the script's table. */
+static named_box read_entry(lua_State *L, int idx, size_t i, const char *type)
+{
+    const int top = lua_gettop(L);
+    named_box out;
+    if (lua_rawgeti(L, idx, (lua_Integer)i + 1) != LUA_TTABLE || lua_rawgeti(L, top + 1, 1) != LUA_TSTRING)
+        luaL_error(L, "evaluate: entry %d: want { 'name', %s }", (int)i + 1, type);
+    lua_rawgeti(L, top + 1, 2);
+    void *b = luaL_testudata(L, top + 3, type);
+    out.name = lua_tostring(L, top + 2);
+    if (b == NULL)
+        luaL_error(L, "evaluate: entry %d ('%s'): a %s, want a %s", (int)i + 1, out.name, luaL_typename(L, top + 3),
+                   type);
+    if (strlen(out.name) > MAX_NAME)
+        luaL_error(L, "evaluate: '%s': want a name of at most %d bytes", out.name, MAX_NAME);
+    if (strcmp(type, GUARD_TYPE) == 0) out.box.guard = b;
+    else out.box.corpus = b;
+    lua_settop(L, top);
+    return out;
+}
+
+/* {{name, handle}, ...} at idx; type tells which. */
 static size_t read_named(lua_State *L, int idx, const char *type, named_box *out, size_t max)
 {
     luaL_checktype(L, idx, LUA_TTABLE);
     const size_t n = lua_rawlen(L, idx);
     if (n < 1 || n > max) luaL_error(L, "evaluate: %d entries, want 1 to %d", (int)n, (int)max);
     for (size_t i = 0; i < n; i++) {
-        lua_rawgeti(L, idx, (lua_Integer)i + 1);
-        luaL_checktype(L, -1, LUA_TTABLE);
-        lua_rawgeti(L, -1, 1);
-        lua_rawgeti(L, -2, 2);
-        if (lua_type(L, -2) != LUA_TSTRING) luaL_error(L, "evaluate: entry %d: want { 'name', %s }", (int)i + 1, type);
-        void *b = luaL_testudata(L, -1, type);
-        if (b == NULL) luaL_error(L, "evaluate: entry %d ('%s'): a %s, want a %s", (int)i + 1, lua_tostring(L, -2), luaL_typename(L, -1), type);
-        out[i].name = lua_tostring(L, -2);
-        if (strcmp(type, GUARD_TYPE) == 0) out[i].box.guard = b;
-        else out[i].box.corpus = b;
-        lua_pop(L, 3);
+        out[i] = read_entry(L, idx, i, type);
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(out[k].name, out[i].name) == 0) luaL_error(L, "evaluate: '%s' stands twice", out[i].name);
     }
     return n;
 }
 
-/* --- evaluate ----------------------------------------------------------------------------------------- */
+/* --- evaluate ----------------------------------------------------------------------------- */
 static const lua_arg evaluate_args[] = {
-    {"target_fpr", ARG_NUMBER, 0.0001, 0.5, "0.05", "which stored threshold is used: the one chosen on validation rows for this rate"},
+    {"target_fpr", ARG_NUMBER, 0.0001, 0.5, "0.05",
+     "which stored threshold is used: the one chosen on validation rows for this rate"},
     {"bootstrap", ARG_INTEGER, 0, 1e5, "500", "resamples for the intervals"},
     {NULL, ARG_NUMBER, 0, 0, NULL, NULL}};
 
 /* One set: every guard's probabilities as columns of its file, and a result each. */
-static nn_status evaluate_set(guard_result *r, corpus_box *out, const named_box *guard, size_t n, const named_box *set, double target, size_t bootstrap,
-                              lua_stage *s, nn_err *err)
+static nn_status evaluate_set(guard_result *r, corpus_box *out, const named_box *guard, size_t n, const named_box *set,
+                              double target, size_t bootstrap, lua_stage *s, nn_err *err)
 {
     const guard_corpus *in = set->box.corpus->c;
-    size_t *all = NULL;
-    char suffix[64];
-    nn_status st = nn_alloc((void **)&all, in->n + 1, sizeof *all, err);
-    for (size_t i = 0; st == NN_OK && i < in->n; i++) all[i] = i;
-    if (st == NN_OK) st = guard_corpus_pick(&out->c, in, all, in->n, err);
-    nn_free(all);
+    char suffix[MAX_NAME + 2];
+    nn_status st = guard_corpus_copy(&out->c, in, err);
     for (size_t g = 0; st == NN_OK && g < n; g++) {
-        snprintf(suffix, sizeof suffix, "@%.30s", guard[g].name);
+        snprintf(suffix, sizeof suffix, "@%s", guard[g].name);
         st = guard_score_columns(guard[g].box.guard->g, out->c, s->stream, suffix, &s->job, err);
-        if (st == NN_OK) st = guard_evaluate(&r[g], guard[g].box.guard->g, guard[g].name, in, set->name, target, bootstrap, &s->job, err);
+        if (st == NN_OK)
+            st = guard_evaluate(&r[g], guard[g].box.guard->g, guard[g].name, in, set->name, target, bootstrap, &s->job,
+                                err);
     }
     return st;
 }
@@ -81,7 +95,8 @@ static void results_json(guard_buf *note, const guard_result *r, size_t n)
 }
 
 /* Sets are evaluated one stage each, so that a killed run goes on with the next set. */
-static nn_status evaluate_stage(lua_host *h, const named_box *guard, size_t n, const named_box *set, double target, size_t bootstrap, nn_err *err)
+static nn_status evaluate_stage(lua_host *h, const named_box *guard, size_t n, const named_box *set, double target,
+                                size_t bootstrap, nn_err *err)
 {
     lua_stage s;
     corpus_box out = {0};
@@ -118,7 +133,8 @@ static int l_evaluate(lua_State *L)
     lua_check_run(L);
     lua_settop(L, 4);
     lua_args_check(L, 4, evaluate_args, "evaluate");
-    const size_t n = read_named(L, 2, GUARD_TYPE, guard, MAX_GUARDS), n_set = read_named(L, 3, CORPUS_TYPE, set, MAX_SETS);
+    const size_t n = read_named(L, 2, GUARD_TYPE, guard, MAX_GUARDS),
+                 n_set = read_named(L, 3, CORPUS_TYPE, set, MAX_SETS);
     const double target = lua_args_number(L, 4, evaluate_args, "target_fpr");
     const size_t bootstrap = lua_args_size(L, 4, evaluate_args, "bootstrap");
     for (size_t i = 0; i < n_set; i++) {
@@ -130,35 +146,37 @@ static int l_evaluate(lua_State *L)
     return 0;
 }
 
-/* --- ship ------------------------------------------------------------------------------------------------ */
+/* --- ship --------------------------------------------------------------------------------- */
 static const lua_arg ship_args[] = {
     {"name", ARG_STRING, 0, 0, "guard", "name inside the file"},
-    {"store", ARG_STRING, 0, 0, "q8_0", "type of the tensors: f32, bf16, q8_0; the guard's own unless it was trained with another"},
+    {"store", ARG_STRING, 0, 0, "q8_0",
+     "type of the tensors: f32, bf16, q8_0; the guard's own unless it was trained with another"},
     {NULL, ARG_NUMBER, 0, 0, NULL, NULL}};
+
+/* A fresh copy from the file, because the one at hand goes on in the script under its own name. */
+static nn_status ship_work(lua_host *h, const guard_box *in, const char *name, nn_dtype type, const char *path,
+                           nn_err *err)
+{
+    guard_classifier *g = NULL;
+    char head[65], source[1024];
+    size_t count = 0;
+    snprintf(source, sizeof source, "%s/%s", guard_run_dir(h->run), in->file);
+    guard_run_head(h->run, head, &count);
+    nn_status st = guard_classifier_open(&g, source, err);
+    if (st == NN_OK) guard_classifier_stamp(g, name, head, NULL);
+    if (st == NN_OK) st = guard_classifier_save(g, path, type, err);
+    guard_classifier_close(g);
+    return st;
+}
 
 static nn_status ship_stage(lua_host *h, const guard_box *in, const char *name, nn_dtype type, nn_err *err)
 {
     lua_stage s;
-    guard_classifier *g = NULL;
-    char head[65], path[512], sha[65];
     const char *hash[] = {in->hash};
-    size_t count = 0;
     nn_status st = lua_stage_begin(&s, h, "ship", hash, 1, err);
     if (st != NN_OK) return st;
-    snprintf(path, sizeof path, "%s/guard.gguf", guard_run_dir(h->run));
-    if (s.s.finished) {
-        char *recorded = NULL;
-        st = lua_stage_path(&s, "", "", &recorded, sha, err);
-        return st == NN_OK ? lua_stage_end(&s, NULL, err) : st;
-    }
-    char source[1024];
-    snprintf(source, sizeof source, "%s/%s", guard_run_dir(h->run), in->file);
-    guard_run_head(h->run, head, &count);
-    st = guard_classifier_open(&g, source, err);
-    if (st == NN_OK) guard_classifier_stamp(g, name, head, NULL);
-    if (st == NN_OK) st = guard_classifier_save(g, path, type, err);
-    guard_classifier_close(g);
-    snprintf(s.output[s.n_output++], sizeof s.output[0], "%s", path);
+    const char *path = lua_stage_fixed(&s, "guard.gguf");
+    if (!s.s.finished) st = ship_work(h, in, name, type, path, err);
     return st == NN_OK ? lua_stage_end(&s, NULL, err) : st;
 }
 
@@ -171,36 +189,60 @@ static int l_ship(lua_State *L)
     const guard_box *in = lua_check_guard(L, 2);
     lua_settop(L, 3);
     lua_args_check(L, 3, ship_args, "ship");
-    const char *name = lua_args_string(L, 3, ship_args, "name"), *store = lua_args_string(L, 3, ship_args, "store");
-    const nn_dtype type = strcmp(store, "f32") == 0 ? NN_F32 : strcmp(store, "bf16") == 0 ? NN_BF16 : NN_Q8_0;
-    if (type == NN_Q8_0 && strcmp(store, "q8_0") != 0) return luaL_error(L, "ship.store: '%s', want f32, bf16 or q8_0", store);
+    const char *name = lua_args_string(L, 3, ship_args, "name");
+    const nn_dtype type = lua_read_store(L, "ship", lua_args_string(L, 3, ship_args, "store"));
+    luaL_argcheck(L, !in->derived, 2, "want a guard from a training stage, not a part of one");
     lua_stage_args(L, 3, NULL);
     if (h->o.planning) lua_plan_add(L, "ship", "guard.gguf", NULL, 0, 0, 0, 0);
     else if (ship_stage(h, in, name, type, &err) != NN_OK) return lua_host_raise(L, &err);
     return 0;
 }
 
-/* --- verdicts: a few held-out rows, drawn by the run, for people to look at ---------------------------------- */
+/* --- verdicts: a few held-out rows, drawn by the run, for people to look at --------------- */
+#define SHOWN_BYTES 60
+
+/* The start of a text on one line: control characters would move the terminal's cursor. */
+static void add_plain(guard_buf *b, guard_text t)
+{
+    size_t n = t.n < SHOWN_BYTES ? t.n : SHOWN_BYTES;
+    while (n > 0 && n < t.n && ((unsigned char)t.s[n] & 0xc0u) == 0x80u) n--; /* not in the middle of a character */
+    for (size_t i = 0; i < n; i++) {
+        const char c = t.s[i];
+        if ((unsigned char)c < 32 || c == 127) guard_buf_str(b, " ");
+        else guard_buf_add(b, &c, 1);
+    }
+    guard_buf_str(b, n < t.n ? "...\n" : "\n");
+}
+
+static void add_verdict(guard_buf *b, const guard_row *r, const guard_verdict *v)
+{
+    static const char *const label[] = {"nothing", "safe", "unsafe"};
+    char p[32];
+    guard_fmt_fixed(p, (double)v->p_unsafe, 3);
+    guard_buf_fmt(b, "  %s  p(unsafe) %s  %-7s  labelled %-7s  ", r->id, p, v->flagged ? "flagged" : "passed",
+                  label[r->label + 1]);
+    if (r->label != GUARD_UNSAFE) add_plain(b, r->text);
+    else guard_buf_fmt(b, "[hidden, %zu bytes: parapet lineage %s --show]\n", r->text.n, r->id);
+}
+
 static nn_status verdicts_work(lua_host *h, const guard_box *g, const corpus_box *c, size_t n, nn_err *err)
 {
     nn_rng rng = nn_rng_at(h->seed, "verdicts", 0);
     guard_session *s = NULL;
     guard_verdict v;
-    guard_session_options o = {h->o.kernels, h->exec.par.threads, 0};
-    nn_status st = guard_session_open(&s, g->g, &o, err);
-    for (size_t i = 0; st == NN_OK && i < n && c->c->n > 0; i++) {
-        const guard_row *r = &c->c->row[nn_rng_below(&rng, c->c->n)];
-        char p[32];
+    size_t *order = NULL;
+    const guard_session_options o = {h->o.kernels, h->exec.par.threads, 0};
+    nn_status st = nn_alloc((void **)&order, c->c->n, sizeof *order, err);
+    if (st == NN_OK) st = guard_session_open(&s, g->g, &o, err);
+    if (st == NN_OK) nn_rng_shuffle(&rng, order, c->c->n);
+    for (size_t i = 0; st == NN_OK && i < n && i < c->c->n; i++) {
+        const guard_row *r = &c->c->row[order[i]];
         st = guard_check(s, r->text.s, r->text.n, r->response.s, r->response.n, &v, err);
-        if (st != NN_OK) break;
-        guard_fmt_fixed(p, (double)v.p_unsafe, 3);
-        guard_buf_fmt(&h->verdicts, "  %s  p(unsafe) %s  %-7s  labelled %-7s  ", r->id, p, v.flagged ? "flagged" : "passed",
-                      r->label == GUARD_UNSAFE ? "unsafe" : "safe");
-        if (r->label == GUARD_UNSAFE) guard_buf_fmt(&h->verdicts, "[hidden, %zu bytes: parapet lineage %s --show]\n", r->text.n, r->id);
-        else guard_buf_fmt(&h->verdicts, "%.*s%s\n", (int)(r->text.n < 60 ? r->text.n : 60), r->text.s, r->text.n > 60 ? "..." : "");
+        if (st == NN_OK) add_verdict(&h->verdicts, r, &v);
     }
     guard_session_close(s);
-    return st;
+    nn_free(order);
+    return st == NN_OK ? guard_buf_status(&h->verdicts, err) : st;
 }
 
 /* stack: run guard corpus n -> nothing; printed when the run ends */
@@ -217,14 +259,14 @@ static int l_verdicts(lua_State *L)
     return 0;
 }
 
-/* --- report --------------------------------------------------------------------------------------------------- */
+/* --- report ------------------------------------------------------------------------------- */
 static nn_status report_stage(lua_host *h, nn_err *err)
 {
     static const char *const files[] = {"report.html", "report.json", "model_card.md"};
     lua_stage s;
     nn_status st = lua_stage_begin(&s, h, "report", NULL, 0, err);
     if (st == NN_OK && !s.s.finished) st = guard_report_write(guard_run_dir(h->run), err);
-    for (size_t i = 0; st == NN_OK && i < 3; i++) snprintf(s.output[s.n_output++], sizeof s.output[0], "%s/%s", guard_run_dir(h->run), files[i]);
+    for (size_t i = 0; st == NN_OK && i < sizeof files / sizeof *files; i++) (void)lua_stage_fixed(&s, files[i]);
     return st == NN_OK ? lua_stage_end(&s, NULL, err) : st;
 }
 
@@ -244,8 +286,13 @@ static int l_report(lua_State *L)
 
 const lua_fn lua_report_fns[] = {
     {"evaluate", l_evaluate, "run:evaluate({{name, guard}, ..}, {{name, corpus}, ..} [, options])",
-     "Metrics with intervals at the stored threshold, a row for each guard and set; the table is printed when the run ends.", evaluate_args},
-    {"ship", l_ship, "run:ship(guard [, options])", "Writes guard.gguf into the run folder, stamped with the ledger's head.", ship_args},
-    {"verdicts", l_verdicts, "run:verdicts(guard, corpus [, n])", "n rows drawn by the run's stream and what the guard says; unsafe text is hidden.", NULL},
-    {"report", l_report, "run:report()", "report.html, report.json and the model card, from the run folder alone.", NULL},
+     "Metrics with intervals at the stored threshold, a row for each guard and set; the table is printed when the run "
+     "ends.",
+     evaluate_args},
+    {"ship", l_ship, "run:ship(guard [, options])",
+     "Writes guard.gguf into the run folder, stamped with the ledger's head.", ship_args},
+    {"verdicts", l_verdicts, "run:verdicts(guard, corpus [, n])",
+     "n rows drawn by the run's stream and what the guard says; unsafe text is hidden.", NULL},
+    {"report", l_report, "run:report()", "report.html, report.json and the model card, from the run folder alone.",
+     NULL},
     {NULL, NULL, NULL, NULL, NULL}};

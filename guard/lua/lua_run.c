@@ -7,14 +7,14 @@
 #include "nn/arena.h"
 #include "nn/gguf.h"
 #include "nn/plat.h"
-#include "nn/sha256.h"
 #include <lauxlib.h>
 #include <stdio.h>
 #include <string.h>
 
-/* --- load ------------------------------------------------------------------------------------------ */
+/* --- load --------------------------------------------------------------------------------- */
 static const lua_arg load_args[] = {
-    {"format", ARG_STRING, 0, 0, "-", "jsonl, toxicchat, openai_moderation, wildguard, harmbench or xstest; guessed when absent"},
+    {"format", ARG_STRING, 0, 0, "-",
+     "jsonl, toxicchat, openai_moderation, wildguard, harmbench or xstest; guessed when absent"},
     {"task", ARG_STRING, 0, 0, "-", "wildguard: prompt or response"},
     {"functional", ARG_STRING, 0, 0, "-", "harmbench: comma list of standard, contextual, copyright"},
     {"cap", ARG_INTEGER, 1, 1e9, "0", "at most this many rows, drawn by the run's seed"},
@@ -22,24 +22,31 @@ static const lua_arg load_args[] = {
 
 #define PLAN_ROW_BYTES 150u /* of a .jsonl row, for the plan's estimate; .gz counts fourfold */
 
+/* Reads the rows; the ledger is told by which rule and how many. */
+static nn_status load_work(lua_stage *s, corpus_box *out, const char *path, const guard_import *o, char note[256],
+                           nn_err *err)
+{
+    guard_import_report r = {0};
+    const nn_status st = guard_dataset_read(&out->c, &r, path, o, err);
+    if (st != NN_OK) return st;
+    snprintf(note, 256,
+             "{\"format\":\"%s\",\"rows\":%zu,\"skipped\":%zu,\"safe\":%zu,\"unsafe\":%zu,\"unlabelled\":%zu,"
+             "\"repaired\":%zu}",
+             r.format, r.rows, r.skipped, r.safe, r.unsafe, r.unlabelled, r.repaired);
+    return lua_stage_corpus(s, out, "", err);
+}
+
 static nn_status load_stage(lua_host *h, corpus_box *out, const char *path, const guard_import *o, nn_err *err)
 {
     lua_stage s;
-    nn_file file = {0};
-    char sha[NN_SHA256_HEX], note[256];
-    guard_import_report report = {0};
-    nn_status st = nn_file_open(&file, path, err);
-    if (st != NN_OK) return st;
-    nn_sha256_hex(file.bytes, file.len, sha);
-    nn_file_close(&file);
+    char sha[65], note[256];
     const char *hash[] = {sha};
-    if ((st = guard_run_input(h->run, path, sha, err)) != NN_OK) return st;
-    if ((st = lua_stage_begin(&s, h, "load", hash, 1, err)) != NN_OK) return st;
-    if (!s.s.finished && (st = guard_dataset_read(&out->c, &report, path, o, err)) != NN_OK) return st;
-    if ((st = lua_stage_corpus(&s, out, "", err)) != NN_OK) return st;
-    snprintf(note, sizeof note, "{\"format\":\"%s\",\"rows\":%zu,\"skipped\":%zu,\"safe\":%zu,\"unsafe\":%zu,\"unlabelled\":%zu,\"repaired\":%zu}",
-             report.format, report.rows, report.skipped, report.safe, report.unsafe, report.unlabelled, report.repaired);
-    return lua_stage_end(&s, s.s.finished ? NULL : note, err);
+    nn_status st = lua_file_hash(path, sha, err);
+    if (st == NN_OK) st = guard_run_input(h->run, path, sha, err);
+    if (st == NN_OK) st = lua_stage_begin(&s, h, "load", hash, 1, err);
+    if (st != NN_OK) return st;
+    st = s.s.finished ? lua_stage_corpus(&s, out, "", err) : load_work(&s, out, path, o, note, err);
+    return st == NN_OK ? lua_stage_end(&s, s.s.finished ? NULL : note, err) : st;
 }
 
 static uint64_t estimate_rows(const char *path, size_t cap)
@@ -70,7 +77,8 @@ static int l_load(lua_State *L)
     o.seed = h->seed;
     if (lua_host_resolve(h, asked, path, sizeof path, &err) != NN_OK) return lua_host_raise(L, &err);
     const char *base = strrchr(path, '/');
-    lua_stage_args(L, 3, base != NULL ? base + 1 : path); /* the name, not the place: a run is the same on another machine */
+    lua_stage_args(L, 3,
+                   base != NULL ? base + 1 : path); /* the name, not the place: a run is the same on another machine */
     corpus_box *out = lua_push_corpus(L);
     if (h->o.planning) {
         if (guard_corpus_build(&out->c, &err) != NN_OK) return lua_host_raise(L, &err);
@@ -82,7 +90,7 @@ static int l_load(lua_State *L)
     return 1;
 }
 
-/* --- tokenizer ---------------------------------------------------------------------------------------- */
+/* --- tokenizer ---------------------------------------------------------------------------- */
 static const lua_arg tokenizer_args[] = {
     {"vocab", ARG_INTEGER, 320, 65536, "2048", "ids, the 64 reserved and 256 bytes included"},
     {NULL, ARG_NUMBER, 0, 0, NULL, NULL}};
@@ -91,8 +99,8 @@ static nn_status train_texts(nn_tok **out, const guard_corpus *c, size_t vocab, 
 {
     const char **text = NULL;
     size_t *len = NULL, n = 0;
-    nn_status st = nn_alloc((void **)&text, 2 * c->n + 1, sizeof *text, err);
-    if (st == NN_OK) st = nn_alloc((void **)&len, 2 * c->n + 1, sizeof *len, err);
+    nn_status st = nn_alloc((void **)&text, 2 * c->n, sizeof *text, err);
+    if (st == NN_OK) st = nn_alloc((void **)&len, 2 * c->n, sizeof *len, err);
     for (size_t i = 0; st == NN_OK && i < c->n; i++) {
         const guard_text part[] = {c->row[i].text, c->row[i].response};
         for (size_t k = 0; k < 2; k++)
@@ -131,11 +139,12 @@ static nn_status load_tok(nn_tok **out, const char *path, nn_err *err)
     if (st != NN_OK) return st;
     if (!nn_gguf_array(g, "tokenizer.merges", &type, &n) || n % 2 != 0)
         st = nn_fail(err, NN_FILE, "%s: no tokenizer.merges, want a tokenizer written by a run", path);
-    if (st == NN_OK) st = nn_alloc((void **)&pairs, n + 1, sizeof *pairs, err);
+    if (st == NN_OK) st = nn_alloc((void **)&pairs, n, sizeof *pairs, err);
     for (size_t i = 0; st == NN_OK && i < n; i++) {
         double v = 0.0;
-        if (!nn_gguf_array_f64(g, "tokenizer.merges", i, &v)) st = nn_fail(err, NN_FILE, "%s: merge %zu is not a number", path, i);
-        pairs[i] = (int32_t)v;
+        if (!nn_gguf_array_f64(g, "tokenizer.merges", i, &v) || !(v >= 0.0 && v <= INT32_MAX))
+            st = nn_fail(err, NN_FILE, "%s: merge %zu is not an id", path, i);
+        else pairs[i] = (int32_t)v;
     }
     if (st == NN_OK) st = nn_tok_from_merges(out, pairs, n / 2, err);
     nn_free(pairs);
@@ -179,9 +188,11 @@ static int l_train_tokenizer(lua_State *L)
     return 0;
 }
 
-const lua_fn lua_run_fns[] = {
-    {"load", l_load, "run:load(path [, options]) -> corpus",
-     "Rows of a file below data/, a root given with --set, or the run folder; our JSONL or a benchmark's own file, .gz too.", load_args},
-    {"train_tokenizer", l_train_tokenizer, "run:train_tokenizer(corpus [, options])",
-     "Byte-level BPE on the training part; one a run, shared by guard, generator and judges.", tokenizer_args},
-    {NULL, NULL, NULL, NULL, NULL}};
+const lua_fn lua_run_fns[] = {{"load", l_load, "run:load(path [, options]) -> corpus",
+                               "Rows of a file below data/, a root given with --set, or the run folder; our JSONL or a "
+                               "benchmark's own file, .gz too.",
+                               load_args},
+                              {"train_tokenizer", l_train_tokenizer, "run:train_tokenizer(corpus [, options])",
+                               "Byte-level BPE on the training part; one a run, shared by guard, generator and judges.",
+                               tokenizer_args},
+                              {NULL, NULL, NULL, NULL, NULL}};

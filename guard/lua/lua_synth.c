@@ -4,12 +4,13 @@
  */
 #include "guard/augment.h"
 #include "guard/lua/lua_api.h"
+#include "guard/lua/order.h"
 #include "nn/arena.h"
 #include <lauxlib.h>
 #include <stdio.h>
 #include <string.h>
 
-/* --- augment ------------------------------------------------------------------------------------------- */
+/* --- augment ------------------------------------------------------------------------------ */
 static const lua_arg augment_args[] = {
     {"lexicon", ARG_STRING, 0, 0, NULL, "JSONL of concepts with acts and their safe twins (tier 1)"},
     {"structures", ARG_TABLE, 0, 0, NULL, "list of frames {name, pattern, weight} (tiers 1 and 2)"},
@@ -19,16 +20,18 @@ static const lua_arg augment_args[] = {
     {"max_rows", ARG_INTEGER, 0, 1e8, "0", "new rows at most; 0: no bound"},
     {"max_bytes", ARG_INTEGER, 16, 1e6, "2000", "longer texts are not made"},
     {NULL, ARG_NUMBER, 0, 0, NULL, NULL}};
-static const lua_arg per_seed_args[] = {
-    {"concept", ARG_INTEGER, 0, 1000, "3", "tier 1"}, {"structure", ARG_INTEGER, 0, 1000, "1", "tier 2"},
-    {"style", ARG_INTEGER, 0, 1000, "1", "tier 3"}, {NULL, ARG_NUMBER, 0, 0, NULL, NULL}};
-static const lua_arg frame_args[] = {
-    {"name", ARG_STRING, 0, 0, NULL, ""}, {"pattern", ARG_STRING, 0, 0, NULL, ""}, {"weight", ARG_NUMBER, 0, 1e6, "1", ""},
-    {NULL, ARG_NUMBER, 0, 0, NULL, NULL}};
-static const lua_arg style_args[] = {
-    {"name", ARG_STRING, 0, 0, NULL, ""}, {"kind", ARG_STRING, 0, 0, NULL, ""}, {"weight", ARG_NUMBER, 0, 1e6, "1", ""},
-    {"rate", ARG_NUMBER, 0, 1, "0.1", ""}, {"words", ARG_TABLE, 0, 0, "-", ""}, {"pieces", ARG_TABLE, 0, 0, "-", ""},
-    {NULL, ARG_NUMBER, 0, 0, NULL, NULL}};
+static const lua_arg per_seed_args[] = {{"concept", ARG_INTEGER, 0, 1000, "3", "tier 1"},
+                                        {"structure", ARG_INTEGER, 0, 1000, "1", "tier 2"},
+                                        {"style", ARG_INTEGER, 0, 1000, "1", "tier 3"},
+                                        {NULL, ARG_NUMBER, 0, 0, NULL, NULL}};
+static const lua_arg frame_args[] = {{"name", ARG_STRING, 0, 0, NULL, ""},
+                                     {"pattern", ARG_STRING, 0, 0, NULL, ""},
+                                     {"weight", ARG_NUMBER, 0, 1e6, "1", ""},
+                                     {NULL, ARG_NUMBER, 0, 0, NULL, NULL}};
+static const lua_arg style_args[] = {{"name", ARG_STRING, 0, 0, NULL, ""},    {"kind", ARG_STRING, 0, 0, NULL, ""},
+                                     {"weight", ARG_NUMBER, 0, 1e6, "1", ""}, {"rate", ARG_NUMBER, 0, 1, "0.1", ""},
+                                     {"words", ARG_TABLE, 0, 0, "-", ""},     {"pieces", ARG_TABLE, 0, 0, "-", ""},
+                                     {NULL, ARG_NUMBER, 0, 0, NULL, NULL}};
 
 /* Arrays below live in userdata left on the stack: Lua frees them, whatever raises. */
 static void *stack_array(lua_State *L, size_t n, size_t size)
@@ -38,10 +41,11 @@ static void *stack_array(lua_State *L, size_t n, size_t size)
     return p;
 }
 
-static bool holds_once(const char *pattern, const char *slot)
+static size_t count_of(const char *pattern, const char *slot)
 {
-    const char *at = strstr(pattern, slot);
-    return at != NULL && strstr(at + 1, slot) == NULL;
+    size_t n = 0;
+    for (const char *at = pattern; (at = strstr(at, slot)) != NULL; at++) n++;
+    return n;
 }
 
 static void read_frames(lua_State *L, int idx, guard_augment_plan *plan)
@@ -59,8 +63,8 @@ static void read_frames(lua_State *L, int idx, guard_augment_plan *plan)
         frame[i].name = lua_args_string(L, at, frame_args, "name");
         frame[i].pattern = lua_args_string(L, at, frame_args, "pattern");
         frame[i].weight = lua_args_number(L, at, frame_args, "weight");
-        const bool act = holds_once(frame[i].pattern, "{act}"), text = holds_once(frame[i].pattern, "{text}");
-        if (act == text) luaL_error(L, "%s '%s': want {act} or {text}, once, in the pattern", what, frame[i].name);
+        if (count_of(frame[i].pattern, "{act}") + count_of(frame[i].pattern, "{text}") != 1)
+            luaL_error(L, "%s '%s': want {act} or {text}, once, in the pattern", what, frame[i].name);
         lua_pop(L, 1); /* the strings stay alive in the script's table */
     }
     plan->frame = frame;
@@ -69,11 +73,13 @@ static void read_frames(lua_State *L, int idx, guard_augment_plan *plan)
 
 static guard_style_kind style_kind(lua_State *L, const char *what, const char *kind)
 {
-    static const char *const names[] = {"lower", "upper", "typo", "drop_punctuation", "leet", "spaces", "stretch", "homoglyph", "replace", "prefix", "suffix"};
+    static const char *const names[] = {"lower",   "upper",     "typo",    "drop_punctuation", "leet",  "spaces",
+                                        "stretch", "homoglyph", "replace", "prefix",           "suffix"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(kind, names[i]) == 0) return (guard_style_kind)i;
     const char *near = guard_nearest(kind, names, sizeof names / sizeof *names);
-    return (guard_style_kind)luaL_error(L, "%s.kind: '%s' is none, did you mean '%s'?", what, kind, near != NULL ? near : names[0]);
+    return (guard_style_kind)luaL_error(L, "%s.kind: '%s' is none, did you mean '%s'?", what, kind,
+                                        near != NULL ? near : names[0]);
 }
 
 /* pieces = {..}, as they stand. */
@@ -96,24 +102,15 @@ static void read_words(lua_State *L, int at, guard_style *s)
 {
     if (lua_args_push(L, at, "words") != LUA_TTABLE) luaL_error(L, "style '%s': want words = {from = to}", s->name);
     const int words = lua_gettop(L);
-    size_t n = 0;
-    lua_pushnil(L);
-    while (lua_next(L, words) != 0) {
-        n++;
-        lua_pop(L, 1);
-    }
+    const size_t n = (size_t)lua_order_keys(L, words);
     const char **from = stack_array(L, n, sizeof *from), **to = stack_array(L, n, sizeof *to);
-    lua_pushnil(L);
-    for (s->n = 0; lua_next(L, words) != 0; lua_pop(L, 1)) {
-        if (lua_type(L, -1) != LUA_TSTRING) luaL_error(L, "style '%s'.words: want strings", s->name);
-        const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
-        size_t k = s->n++;
-        for (; k > 0 && strcmp(from[k - 1], key) > 0; k--) {
-            from[k] = from[k - 1];
-            to[k] = to[k - 1];
-        }
-        from[k] = key;
-        to[k] = lua_tostring(L, -1);
+    for (s->n = 0; s->n < n; s->n++) {
+        const bool key = lua_rawgeti(L, words + 1, (lua_Integer)s->n + 1) == LUA_TSTRING;
+        lua_pushvalue(L, -1);
+        if (lua_rawget(L, words) != LUA_TSTRING || !key) luaL_error(L, "style '%s'.words: want strings", s->name);
+        from[s->n] = lua_tostring(L, -2);
+        to[s->n] = lua_tostring(L, -1);
+        lua_pop(L, 2);
     }
     s->from = from;
     s->to = to;
@@ -125,7 +122,7 @@ static void read_styles(lua_State *L, int idx, guard_augment_plan *plan)
     const int list = lua_gettop(L);
     const size_t n = lua_rawlen(L, list);
     guard_style *style = stack_array(L, n, sizeof *style);
-    luaL_checkstack(L, (int)(4 * n) + 16, "too many styles");
+    luaL_checkstack(L, n < 10000 ? (int)(5 * n) + 16 : 1000000, "too many styles");
     for (size_t i = 0; i < n; i++) {
         char what[48];
         snprintf(what, sizeof what, "styles[%u]", (unsigned)i + 1);
@@ -136,7 +133,8 @@ static void read_styles(lua_State *L, int idx, guard_augment_plan *plan)
         style[i].kind = style_kind(L, what, lua_args_string(L, at, style_args, "kind"));
         style[i].weight = lua_args_number(L, at, style_args, "weight");
         style[i].rate = lua_args_number(L, at, style_args, "rate");
-        if (style[i].kind == GUARD_STYLE_REPLACE) read_words(L, at, &style[i]); /* both leave their arrays on the stack */
+        if (style[i].kind == GUARD_STYLE_REPLACE)
+            read_words(L, at, &style[i]); /* both leave their arrays on the stack */
         else if (style[i].kind > GUARD_STYLE_REPLACE) read_pieces(L, at, &style[i]);
     }
     plan->style = style;
@@ -159,7 +157,8 @@ static void read_plan(lua_State *L, int idx, guard_augment_plan *plan)
     read_styles(L, idx, plan);
 }
 
-static nn_status augment_stage(lua_host *h, corpus_box *out, const corpus_box *in, const char *lexicon_path, guard_augment_plan *plan, nn_err *err)
+static nn_status augment_stage(lua_host *h, corpus_box *out, const corpus_box *in, const char *lexicon_path,
+                               guard_augment_plan *plan, nn_err *err)
 {
     lua_stage s;
     guard_lexicon *lexicon = NULL;
@@ -192,7 +191,8 @@ static int l_augment(lua_State *L)
     lua_stage_args(L, 3, NULL);
     corpus_box *out = lua_push_corpus(L);
     read_plan(L, 3, &plan);
-    if (lua_host_resolve(h, lua_args_string(L, 3, augment_args, "lexicon"), path, sizeof path, &err) != NN_OK) return lua_host_raise(L, &err);
+    if (lua_host_resolve(h, lua_args_string(L, 3, augment_args, "lexicon"), path, sizeof path, &err) != NN_OK)
+        return lua_host_raise(L, &err);
     if (!h->o.planning) {
         if (augment_stage(h, out, in, path, &plan, &err) != NN_OK) return lua_host_raise(L, &err);
     } else {
@@ -207,7 +207,7 @@ static int l_augment(lua_State *L)
     return 1;
 }
 
-/* --- curate --------------------------------------------------------------------------------------------- */
+/* --- curate ------------------------------------------------------------------------------- */
 static const lua_arg curate_args[] = {
     {"human", ARG_HANDLE, 0, 0, NULL, "corpus of human-written rows that similarity is measured to"},
     {"judges", ARG_HANDLE, 0, 0, NULL, "from run:train_judges"},
@@ -215,38 +215,33 @@ static const lua_arg curate_args[] = {
     {"keep", ARG_FUNCTION, 0, 0, NULL, "rule: keep(row) -> true, or false and the reason"},
     {NULL, ARG_NUMBER, 0, 0, NULL, NULL}};
 
-typedef struct {
-    const char *name;
-    guard_col_kind kind;
-} planned_column;
-static const planned_column curate_columns[] = {
-    {"fold", GUARD_COL_NUM}, {"loss", GUARD_COL_NUM}, {"sim", GUARD_COL_NUM}, {"sim_other", GUARD_COL_NUM}, {"dup", GUARD_COL_NUM},
-    {"judge_ngram", GUARD_COL_NUM}, {"judge_near", GUARD_COL_NUM}, {"judge_guard", GUARD_COL_NUM}, {"votes", GUARD_COL_NUM},
-    {"majority", GUARD_COL_BOOL}};
+void lua_plan_votes(lua_State *L, guard_corpus *c, const char *stage)
+{
+    static const char *const numbers[] = {"judge_ngram", "judge_near", "judge_guard", "votes"};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        lua_plan_column(L, c, numbers[i], stage, GUARD_COL_NUM);
+    lua_plan_column(L, c, "majority", stage, GUARD_COL_BOOL);
+}
 
 /* Measures all columns, then asks the rule. The function is at stack index `rule`. */
-static nn_status curate_work(lua_State *L, int rule, corpus_box *out, const corpus_box *in, const corpus_box *human, const judges_box *judges,
-                             size_t folds, lua_stage *s, nn_err *err)
+static nn_status curate_work(lua_State *L, int rule, corpus_box *out, const corpus_box *in, const corpus_box *human,
+                             const judges_box *judges, size_t folds, lua_stage *s, nn_err *err)
 {
     const guard_wide_options wide = guard_judge_default().wide;
-    size_t *all = NULL;
     bool *keep = NULL;
-    nn_status st = nn_alloc((void **)&all, in->c->n + 1, sizeof *all, err);
-    if (st == NN_OK) st = nn_alloc((void **)&keep, in->c->n + 1, sizeof *keep, err);
-    for (size_t i = 0; st == NN_OK && i < in->c->n; i++) all[i] = i;
-    if (st == NN_OK) st = guard_corpus_pick(&out->c, in->c, all, in->c->n, err);
+    nn_status st = nn_alloc((void **)&keep, in->c->n, sizeof *keep, err);
+    if (st == NN_OK) st = guard_corpus_copy(&out->c, in->c, err);
     if (st == NN_OK) st = guard_curate_loss(out->c, folds, &wide, s->stream, &s->job, err);
     if (st == NN_OK) st = guard_curate_similarity(out->c, human->c, judges->other, s->stream, &s->job, err);
     if (st == NN_OK) st = guard_curate_duplicates(out->c, s->stream, &s->job, err);
     if (st == NN_OK) st = guard_judges_vote(judges->judges, out->c, s->stream, &s->job, err);
     if (st == NN_OK) st = lua_rule_bool(L, rule, "keep", out->c, keep, out->c, s->stream, err);
-    nn_free(all);
     nn_free(keep);
     return st;
 }
 
-static nn_status curate_stage(lua_State *L, int rule, corpus_box *out, const corpus_box *in, const corpus_box *human, const judges_box *judges,
-                              size_t folds, nn_err *err)
+static nn_status curate_stage(lua_State *L, int rule, corpus_box *out, const corpus_box *in, const corpus_box *human,
+                              const judges_box *judges, size_t folds, nn_err *err)
 {
     lua_stage s;
     const char *hash[] = {in->hash, human->hash, judges->hash};
@@ -275,21 +270,25 @@ static int l_curate(lua_State *L)
     if (!h->o.planning) {
         if (curate_stage(L, rule, out, in, human, judges, folds, &err) != NN_OK) return lua_host_raise(L, &err);
     } else {
+        static const char *const numbers[] = {"fold", "loss", "sim", "sim_other", "dup"};
         lua_plan_corpus(L, out, in->c, in->rows);
-        for (size_t i = 0; i < sizeof curate_columns / sizeof *curate_columns; i++)
-            lua_plan_column(L, out->c, curate_columns[i].name, "curate", curate_columns[i].kind);
+        for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+            lua_plan_column(L, out->c, numbers[i], "curate", GUARD_COL_NUM);
+        lua_plan_votes(L, out->c, "curate");
         if (lua_rule_probe(L, rule, "keep", out->c, &err) != NN_OK) return lua_host_raise(L, &err);
-        lua_plan_column(L, out->c, "kept", "curate", GUARD_COL_BOOL);
-        lua_plan_column(L, out->c, "reason", "curate", GUARD_COL_STR);
+        lua_plan_kept(L, out->c, "curate");
         lua_plan_add(L, "curate", "loss, similarity, judges", NULL, 0, in->rows, 0, 0);
     }
     lua_pushvalue(L, 4);
     return 1;
 }
 
-const lua_fn lua_synth_fns[] = {
-    {"augment", l_augment, "run:augment(seeds, templates) -> corpus",
-     "The seeds and what three tiers make of them: concept expansion, query structures, style mutations, each with safe twins.", augment_args},
-    {"curate", l_curate, "run:curate(corpus, options) -> corpus",
-     "Measures held-out loss, similarity, duplicates and votes; the rows that keep(row) is true for. The file keeps every row and why.", curate_args},
-    {NULL, NULL, NULL, NULL, NULL}};
+const lua_fn lua_synth_fns[] = {{"augment", l_augment, "run:augment(seeds, templates) -> corpus",
+                                 "The seeds and what three tiers make of them: concept expansion, query structures, "
+                                 "style mutations, each with safe twins.",
+                                 augment_args},
+                                {"curate", l_curate, "run:curate(corpus, options) -> corpus",
+                                 "Measures held-out loss, similarity, duplicates and votes; the rows that keep(row) is "
+                                 "true for. The file keeps every row and why.",
+                                 curate_args},
+                                {NULL, NULL, NULL, NULL, NULL}};

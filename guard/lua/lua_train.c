@@ -3,13 +3,14 @@
  * Reads: stage.h, guard/train_guard.h, guard/lm.h, guard/curate.h.   Read next: lua_synth.c, lua_adversary.c.
  */
 #include "guard/lua/lua_api.h"
+#include "guard/lua/order.h"
 #include "nn/arena.h"
 #include "nn/sha256.h"
 #include <lauxlib.h>
 #include <stdio.h>
 #include <string.h>
 
-/* --- options of a guard, shared by guards and judges ------------------------------------------------- */
+/* --- options of a guard, shared by guards and judges -------------------------------------- */
 const lua_arg lua_guard_args[] = {
     {"name", ARG_STRING, 0, 0, "guard", "name in tables and files"},
     {"tokens", ARG_NUMBER, 0, 1e12, "0", "training tokens at most; 0: epochs decide"},
@@ -41,20 +42,26 @@ const lua_arg lua_guard_args[] = {
     {"focus", ARG_STRING, 0, 0, "-", "column: a pass takes every row with a value there, and `replay` others for each"},
     {"replay", ARG_NUMBER, 0, 1000, "4", "other rows for each row in focus"},
     {"window", ARG_INTEGER, 16, 4096, "256", "tokens seen at once"},
-    {"store", ARG_STRING, 0, 0, "q8_0", "type that weights are rounded to before thresholds are chosen: f32, bf16, q8_0"},
+    {"store", ARG_STRING, 0, 0, "q8_0",
+     "type that weights are rounded to before thresholds are chosen: f32, bf16, q8_0"},
     {NULL, ARG_NUMBER, 0, 0, NULL, NULL}};
 
-static nn_dtype read_store(lua_State *L, int idx)
+nn_dtype lua_read_store(lua_State *L, const char *what, const char *text)
 {
-    const char *s = lua_args_string(L, idx, lua_guard_args, "store");
-    if (strcmp(s, "f32") == 0) return NN_F32;
-    if (strcmp(s, "bf16") == 0) return NN_BF16;
-    if (strcmp(s, "q8_0") == 0) return NN_Q8_0;
-    return (nn_dtype)luaL_error(L, "store: '%s', want f32, bf16 or q8_0", s);
+    static const struct {
+        const char *name;
+        nn_dtype type;
+    } known[] = {{"f32", NN_F32}, {"bf16", NN_BF16}, {"q8_0", NN_Q8_0}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(text, known[i].name) == 0) return known[i].type;
+    return (nn_dtype)luaL_error(L, "%s.store: '%s', want f32, bf16 or q8_0", what, text);
 }
 
 static size_t size_of(lua_State *L, int idx, const char *name) { return lua_args_size(L, idx, lua_guard_args, name); }
-static float float_of(lua_State *L, int idx, const char *name) { return (float)lua_args_number(L, idx, lua_guard_args, name); }
+static float float_of(lua_State *L, int idx, const char *name)
+{
+    return (float)lua_args_number(L, idx, lua_guard_args, name);
+}
 
 /* The decoder's shape from options that a guard, a judge and a generator share by name. */
 static void read_shape(lua_State *L, int idx, const lua_arg *rows, nn_config *m, size_t vocab)
@@ -74,7 +81,8 @@ void lua_read_guard_options(lua_State *L, int idx, guard_train_options *o)
     *o = guard_train_default();
     read_shape(L, idx, lua_guard_args, &o->model, h->vocab);
     const char *pool = lua_args_string(L, idx, lua_guard_args, "pool");
-    if (strcmp(pool, "last") != 0 && strcmp(pool, "mean_max") != 0) luaL_error(L, "pool: '%s', want 'last' or 'mean_max'", pool);
+    if (strcmp(pool, "last") != 0 && strcmp(pool, "mean_max") != 0)
+        luaL_error(L, "pool: '%s', want 'last' or 'mean_max'", pool);
     o->model.pool = strcmp(pool, "last") == 0 ? NN_POOL_LAST : NN_POOL_MEAN_MAX;
     o->model.memory_rows = size_of(L, idx, "memory");
     o->model.n_class = 2;
@@ -101,13 +109,13 @@ void lua_read_guard_options(lua_State *L, int idx, guard_train_options *o)
     o->window = size_of(L, idx, "window");
     o->stride = o->window / 2;
     o->model.max_t = o->window;
-    o->store = read_store(L, idx);
+    o->store = lua_read_store(L, "guard", lua_args_string(L, idx, lua_guard_args, "store"));
     nn_err err = {0};
     if (!o->wide && !o->decoder) luaL_error(L, "a guard without wide part and without decoder, want one of them");
     if (o->decoder && nn_config_check(&o->model, &err) != NN_OK) lua_host_raise(L, &err);
 }
 
-/* --- models as outputs of stages ---------------------------------------------------------------------- */
+/* --- models as outputs of stages ---------------------------------------------------------- */
 nn_status lua_stage_guard(lua_stage *s, guard_box *box, const char *suffix, nn_dtype type, nn_err *err)
 {
     char name[64], *path = NULL;
@@ -150,9 +158,10 @@ static void need_tokenizer(lua_State *L, const char *what)
     if (lua_host_of(L)->vocab == 0) luaL_error(L, "%s: no tokenizer yet, want run:train_tokenizer before", what);
 }
 
-/* --- train_guard ------------------------------------------------------------------------------------------ */
-static nn_status train_stage(lua_host *h, guard_box *out, const corpus_box *train, const corpus_box *valid, const guard_box *init,
-                             const char *weight, const char *budget, const guard_train_options *o, nn_err *err)
+/* --- train_guard -------------------------------------------------------------------------- */
+static nn_status train_stage(lua_host *h, guard_box *out, const corpus_box *train, const corpus_box *valid,
+                             const guard_box *init, const char *weight, const char *budget,
+                             const guard_train_options *o, nn_err *err)
 {
     lua_stage s;
     const char *hash[] = {train->hash, valid->hash, h->tok_hash, init != NULL ? init->hash : NULL};
@@ -160,7 +169,8 @@ static nn_status train_stage(lua_host *h, guard_box *out, const corpus_box *trai
     if (st != NN_OK) return st;
     s.budget = budget;
     if (!s.s.finished) {
-        st = guard_train(&out->g, train->c, valid->c, weight, h->tok, &h->taxonomy, init != NULL ? init->g : NULL, o, &s.job, err);
+        st = guard_train(&out->g, train->c, valid->c, weight, h->tok, &h->taxonomy, init != NULL ? init->g : NULL, o,
+                         &s.job, err);
         if (st != NN_OK) return st;
     }
     st = lua_stage_guard(&s, out, "", o->store, err);
@@ -180,10 +190,11 @@ static int l_train_guard(lua_State *L)
     need_tokenizer(L, "train_guard");
     const guard_box *init = lua_args_guard(L, 4, "init", true);
     lua_read_guard_options(L, 4, &o);
-    const char *name = lua_args_string(L, 4, lua_guard_args, "name"), *budget = lua_args_string(L, 4, lua_guard_args, "budget");
+    const char *name = lua_args_string(L, 4, lua_guard_args, "name"),
+               *budget = lua_args_string(L, 4, lua_guard_args, "budget");
     const char *weight = lua_args_string(L, 4, lua_guard_args, "weight_column");
-    if (weight != NULL && guard_corpus_find(train->c, weight) == NULL)
-        return luaL_error(L, "train_guard.weight_column: no column '%s' in the corpus", weight);
+    lua_need_column(L, "train_guard.weight_column", train->c, weight);
+    lua_need_column(L, "train_guard.focus", train->c, o.focus_column);
     lua_stage_args(L, 4, NULL);
     guard_box *out = lua_push_guard(L);
     snprintf(out->name, sizeof out->name, "%s", name);
@@ -198,27 +209,29 @@ static int l_train_guard(lua_State *L)
     return 1;
 }
 
-/* --- train_judges: the guard of another fold and seed, the n-gram judge, the reward judge --------------------- */
-/* Half of the concepts for the judges that vote, the other half for the one that rewards: none has seen the other's rows. */
+/* --- train_judges: the guard of another fold and seed, the n-gram judge, the reward judge - */
+/* Half of the concepts for the judges that vote, the other half for the one that rewards: none has seen the other's
+ * rows. */
 static nn_status halves(guard_corpus *half[2], const guard_corpus *train, uint64_t seed, nn_err *err)
 {
     static const double parts[] = {0.5, 0.5};
-    return guard_corpus_split(half, train, "concept", parts, 2, seed ^ 0x6a756467u /* "judg": not the run's own split */, err);
+    return guard_corpus_split(half, train, "concept", parts, 2,
+                              seed ^ 0x6a756467u /* "judg": not the run's own split */, err);
 }
 
-static nn_status build_judges(lua_host *h, judges_box *out, const guard_corpus *human, guard_corpus *const half[2], guard_job *job, nn_err *err)
+static nn_status build_judges(judges_box *out, const guard_corpus *human, guard_corpus *const half[2], guard_job *job,
+                              nn_err *err)
 {
     guard_judge_options jo = guard_judge_default();
     guard_wide_options wo = jo.wide;
     wo.seed ^= 0x7277u; /* the reward judge walks its rows in another order, too */
-    (void)h;
     nn_status st = guard_judges_build(&out->judges, human, out->other, &jo, job, err);
     if (st == NN_OK) st = guard_wide_train(&out->reward, half[1], NULL, &wo, &job->exec->par, err);
     return st;
 }
 
-static nn_status judges_stage(lua_host *h, judges_box *out, const corpus_box *train, const corpus_box *valid, const char *budget,
-                              const guard_train_options *o, nn_err *err)
+static nn_status judges_stage(lua_host *h, judges_box *out, const corpus_box *train, const corpus_box *valid,
+                              const char *budget, const guard_train_options *o, nn_err *err)
 {
     lua_stage s;
     guard_box other = {0};
@@ -233,10 +246,22 @@ static nn_status judges_stage(lua_host *h, judges_box *out, const corpus_box *tr
     if (st == NN_OK) st = lua_stage_guard(&s, &other, "", o->store, err);
     out->other = other.g;
     snprintf(out->hash, sizeof out->hash, "%s", other.hash);
-    if (st == NN_OK) st = build_judges(h, out, train->c, half, &s.job, err); /* convex or lookup: seconds, so rebuilt at resume */
+    guard_job job = s.job; /* convex or lookup: seconds, so rebuilt at resume, and counted once */
+    if (st == NN_OK) st = build_judges(out, train->c, half, s.s.finished ? &job : &s.job, err);
     guard_corpus_free(half[0]);
     guard_corpus_free(half[1]);
     return st == NN_OK ? lua_stage_end(&s, NULL, err) : st;
+}
+
+/* Options of a guard that the judge among the three does not have. */
+static void refuse_judge_options(lua_State *L, int idx)
+{
+    static const char *const without[] = {"init",      "weight_column", "focus", "wide",
+                                          "wide_bits", "wide_C",        "name",  "store"};
+    for (size_t i = 0; i < sizeof without / sizeof *without; i++) {
+        if (lua_args_push(L, idx, without[i]) != LUA_TNIL) luaL_error(L, "train_judges.%s: not for judges", without[i]);
+        lua_pop(L, 1);
+    }
 }
 
 /* stack: run train valid options -> judges */
@@ -249,6 +274,7 @@ static int l_train_judges(lua_State *L)
     const corpus_box *train = lua_check_corpus(L, 2), *valid = lua_check_corpus(L, 3);
     lua_settop(L, 4);
     lua_args_check(L, 4, lua_guard_args, "train_judges");
+    refuse_judge_options(L, 4);
     need_tokenizer(L, "train_judges");
     lua_read_guard_options(L, 4, &o);
     o.wide = false; /* the n-gram judge is the wide one; this one must err differently */
@@ -265,7 +291,7 @@ static int l_train_judges(lua_State *L)
     return 1;
 }
 
-/* --- train_generator --------------------------------------------------------------------------------------------- */
+/* --- train_generator ---------------------------------------------------------------------- */
 static const lua_arg generator_args[] = {
     {"tokens", ARG_NUMBER, 0, 1e12, "0", "training tokens at most, both corpora together; 0: epochs decide"},
     {"budget", ARG_STRING, 0, 0, "-", "budget of parapet.run that the tokens count against"},
@@ -297,15 +323,17 @@ static void read_generator_options(lua_State *L, int idx, guard_lm_options *o)
 }
 
 /* First all of the corpus, then the rows that the small guard picked: two stages, each with its checkpoint. */
-static nn_status generator_stage(lua_host *h, generator_box *out, const corpus_box *c, const generator_box *init, const char *budget,
-                                 const guard_lm_options *o, nn_err *err)
+static nn_status generator_stage(lua_host *h, generator_box *out, const corpus_box *c, const generator_box *init,
+                                 const char *budget, const guard_lm_options *o, nn_err *err)
 {
     lua_stage s;
     const char *hash[] = {c->hash, h->tok_hash, init != NULL ? init->hash : NULL};
-    nn_status st = lua_stage_begin(&s, h, init == NULL ? "train_generator" : "tune_generator", hash, init != NULL ? 3 : 2, err);
+    nn_status st = lua_stage_begin(&s, h, init == NULL ? "train_generator" : "tune_generator", hash,
+                                   init != NULL ? 3 : 2, err);
     if (st != NN_OK) return st;
     s.budget = budget;
-    if (!s.s.finished) st = guard_lm_train(&out->g, c->c, NULL, h->tok, &h->taxonomy, init != NULL ? init->g : NULL, o, &s.job, err);
+    if (!s.s.finished)
+        st = guard_lm_train(&out->g, c->c, NULL, h->tok, &h->taxonomy, init != NULL ? init->g : NULL, o, &s.job, err);
     if (st == NN_OK) st = lua_stage_generator(&s, out, "", err);
     return st == NN_OK ? lua_stage_end(&s, NULL, err) : st;
 }
@@ -324,15 +352,17 @@ static int l_train_generator(lua_State *L)
     read_generator_options(L, 4, &o);
     const char *budget = lua_args_string(L, 4, generator_args, "budget");
     const uint64_t tokens = o.token_budget;
+    if (budget != NULL && tokens == 0)
+        return luaL_error(L, "train_generator.tokens: missing, want them beside a budget");
     const double share = lua_args_number(L, 4, generator_args, "tune_share");
     lua_stage_args(L, 4, NULL);
     generator_box *base = lua_push_generator(L), *out = lua_push_generator(L);
     if (h->o.planning) {
         const nn_trainer_options t = {o.batch_tokens + o.max_tokens, o.batch_tokens};
-        lua_plan_add(L, "train_generator", "corpus", budget, (uint64_t)((double)tokens * (1.0 - share)), all->rows, nn_config_params(&o.model),
-                     nn_trainer_bytes(&o.model, t));
-        lua_plan_add(L, "tune_generator", "picked rows", budget, (uint64_t)((double)tokens * share), picked->rows, nn_config_params(&o.model),
-                     nn_trainer_bytes(&o.model, t));
+        lua_plan_add(L, "train_generator", "corpus", budget, (uint64_t)((double)tokens * (1.0 - share)), all->rows,
+                     nn_config_params(&o.model), nn_trainer_bytes(&o.model, t));
+        lua_plan_add(L, "tune_generator", "picked rows", budget, (uint64_t)((double)tokens * share), picked->rows,
+                     nn_config_params(&o.model), nn_trainer_bytes(&o.model, t));
         return 1;
     }
     o.token_budget = (uint64_t)((double)tokens * (1.0 - share));
@@ -343,76 +373,82 @@ static int l_train_generator(lua_State *L)
     return 1;
 }
 
-/* --- score --------------------------------------------------------------------------------------------------------- */
-static nn_status score_stage(lua_host *h, corpus_box *out, const corpus_box *in, guard_box *const *guard, const char *const *name, size_t n,
-                             nn_err *err)
+/* --- score -------------------------------------------------------------------------------- */
+#define MAX_SCORED 7
+
+typedef struct {
+    guard_box *guard[MAX_SCORED];
+    const char *name[MAX_SCORED];
+    size_t n;
+} scored;
+
+static nn_status score_stage(lua_host *h, corpus_box *out, const corpus_box *in, const scored *g, nn_err *err)
 {
     lua_stage s;
-    const char *hash[8] = {in->hash};
-    size_t *all = NULL;
-    char suffix[64];
-    for (size_t i = 0; i < n; i++) hash[i + 1] = guard[i]->hash;
-    nn_status st = lua_stage_begin(&s, h, "score", hash, n + 1, err);
+    const char *hash[MAX_SCORED + 1] = {in->hash};
+    char suffix[48];
+    for (size_t i = 0; i < g->n; i++) hash[i + 1] = g->guard[i]->hash;
+    nn_status st = lua_stage_begin(&s, h, "score", hash, g->n + 1, err);
     if (st == NN_OK && !s.s.finished) {
-        st = nn_alloc((void **)&all, in->c->n + 1, sizeof *all, err);
-        for (size_t i = 0; st == NN_OK && i < in->c->n; i++) all[i] = i;
-        if (st == NN_OK) st = guard_corpus_pick(&out->c, in->c, all, in->c->n, err);
-        nn_free(all);
-        for (size_t i = 0; st == NN_OK && i < n; i++) {
-            snprintf(suffix, sizeof suffix, "_%s", name[i]);
-            st = guard_score_columns(guard[i]->g, out->c, s.stream, suffix, &s.job, err);
+        st = guard_corpus_copy(&out->c, in->c, err);
+        for (size_t i = 0; st == NN_OK && i < g->n; i++) {
+            snprintf(suffix, sizeof suffix, "_%s", g->name[i]);
+            st = guard_score_columns(g->guard[i]->g, out->c, s.stream, suffix, &s.job, err);
         }
     }
     if (st == NN_OK) st = lua_stage_corpus(&s, out, "", err);
     return st == NN_OK ? lua_stage_end(&s, NULL, err) : st;
 }
 
+/* {name = guard, ...} at idx, by name. Names and guards stay alive in the table. */
+static void read_scored(lua_State *L, int idx, scored *g)
+{
+    luaL_checktype(L, idx, LUA_TTABLE);
+    const lua_Integer n = lua_order_keys(L, idx);
+    const int keys = lua_gettop(L);
+    if (n < 1 || n > MAX_SCORED) luaL_error(L, "score: %d guards, want 1 to %d", (int)n, MAX_SCORED);
+    for (g->n = 0; g->n < (size_t)n; g->n++) {
+        if (lua_rawgeti(L, keys, (lua_Integer)g->n + 1) != LUA_TSTRING || lua_rawlen(L, -1) > 32)
+            luaL_error(L, "score: want {name = guard, ...}, names of at most 32 bytes");
+        g->name[g->n] = lua_tostring(L, -1);
+        lua_rawget(L, idx);
+        g->guard[g->n] = luaL_testudata(L, -1, GUARD_TYPE);
+        if (g->guard[g->n] == NULL) luaL_error(L, "score.%s: a %s, want a guard", g->name[g->n], luaL_typename(L, -1));
+        lua_pop(L, 1);
+    }
+    lua_settop(L, keys - 1);
+}
+
 /* stack: run corpus {name = guard, ...} -> corpus with p_name, margin_name, loss_name */
 static int l_score(lua_State *L)
 {
+    static const char *const what[] = {"p", "margin", "loss"};
     lua_host *h = lua_host_of(L);
-    guard_box *guard[7];
-    const char *name[7];
-    size_t n = 0;
+    scored g;
     nn_err err = {0};
     lua_check_run(L);
     const corpus_box *in = lua_check_corpus(L, 2);
-    luaL_checktype(L, 3, LUA_TTABLE);
     lua_settop(L, 3);
-    lua_pushnil(L);
-    while (lua_next(L, 3) != 0) { /* by name below: lua_next's order is not the same in every process */
-        if (lua_type(L, -2) != LUA_TSTRING || n == 7) return luaL_error(L, "score: want {name = guard, ...}, at most 7");
-        size_t at = n++;
-        const char *key = lua_tostring(L, -2);
-        guard_box *g = lua_check_guard(L, -1);
-        for (; at > 0 && strcmp(name[at - 1], key) > 0; at--) {
-            name[at] = name[at - 1];
-            guard[at] = guard[at - 1];
-        }
-        name[at] = key;
-        guard[at] = g;
-        lua_pop(L, 1);
-    }
+    read_scored(L, 3, &g);
     lua_stage_args(L, 3, NULL);
     corpus_box *out = lua_push_corpus(L);
     if (!h->o.planning) {
-        if (score_stage(h, out, in, guard, name, n, &err) != NN_OK) return lua_host_raise(L, &err);
+        if (score_stage(h, out, in, &g, &err) != NN_OK) return lua_host_raise(L, &err);
         return 1;
     }
-    static const char *const what[] = {"p", "margin", "loss"};
     lua_plan_corpus(L, out, in->c, in->rows);
-    for (size_t i = 0; i < n; i++)
-        for (size_t k = 0; k < 3; k++) {
-            char column[48];
-            snprintf(column, sizeof column, "%s_%.40s", what[k], name[i]);
-            lua_plan_column(L, out->c, column, "score", GUARD_COL_NUM);
-        }
+    for (size_t i = 0; i < 3 * g.n; i++) {
+        char column[48];
+        snprintf(column, sizeof column, "%s_%s", what[i % 3], g.name[i / 3]);
+        lua_plan_column(L, out->c, column, "score", GUARD_COL_NUM);
+    }
     lua_plan_add(L, "score", NULL, NULL, 0, in->rows, 0, 0);
     return 1;
 }
 
-/* --- guard:only ---------------------------------------------------------------------------------------------------- */
-static nn_status only_work(lua_host *h, guard_box *out, const guard_box *in, const char *part, const corpus_box *valid, nn_err *err)
+/* --- guard:only --------------------------------------------------------------------------- */
+static nn_status only_work(lua_host *h, guard_box *out, const guard_box *in, const char *part, const corpus_box *valid,
+                           nn_err *err)
 {
     guard_job job = {0};
     job.exec = &h->exec;
@@ -421,6 +457,17 @@ static nn_status only_work(lua_host *h, guard_box *out, const guard_box *in, con
     job.progress = lua_progress;
     const nn_status st = guard_classifier_only(&out->g, in->g, part, err);
     return st == NN_OK ? guard_classifier_calibrate(out->g, valid->c, &job, err) : st;
+}
+
+/* The name of a part in the keys of later stages: of the whole, the part and what it was calibrated on. */
+static void name_part(char hash[65], const char *whole, const char *part, const char *valid)
+{
+    nn_sha256 s;
+    nn_sha256_init(&s);
+    nn_sha256_add(&s, whole, strlen(whole));
+    nn_sha256_add(&s, part, strlen(part));
+    nn_sha256_add(&s, valid, strlen(valid));
+    nn_sha256_end_hex(&s, hash);
 }
 
 /* stack: guard "wide"|"decoder" valid -> guard: the same weights with the other part switched off */
@@ -435,7 +482,8 @@ static int l_only(lua_State *L)
     luaL_argcheck(L, has, 2, "the guard was trained without this part");
     guard_box *out = lua_push_guard(L);
     snprintf(out->name, sizeof out->name, "%.40s, %s alone", in->name, part);
-    snprintf(out->hash, sizeof out->hash, "%s", in->hash);
+    name_part(out->hash, in->hash, part, valid->hash);
+    out->derived = true;
     out->wide = strcmp(part, "wide") == 0;
     out->decoder = !out->wide;
     lua_host *h = lua_host_of(L);
@@ -450,11 +498,14 @@ const lua_fn lua_guard_fns[] = {
 
 const lua_fn lua_train_fns[] = {
     {"train_guard", l_train_guard, "run:train_guard(train, valid [, options]) -> guard",
-     "Wide part, then a decoder on its residual; early stopping, calibration and thresholds on the validation rows.", lua_guard_args},
+     "Wide part, then a decoder on its residual; early stopping, calibration and thresholds on the validation rows.",
+     lua_guard_args},
     {"train_judges", l_train_judges, "run:train_judges(train, valid [, options]) -> judges",
-     "Three judges that vote (n-gram logistic regression, nearest seeds, a guard of another fold and seed) and one of their own for the reward.",
+     "Three judges that vote (n-gram logistic regression, nearest seeds, a guard of another fold and seed) and one of "
+     "their own for the reward.",
      lua_guard_args},
     {"train_generator", l_train_generator, "run:train_generator(corpus, picked [, options]) -> generator",
      "A language model of requests with control tokens: on the corpus, then on the picked rows.", generator_args},
-    {"score", l_score, "run:score(corpus, { name = guard, ... }) -> corpus", "Adds p_name, margin_name and loss_name for each guard.", NULL},
+    {"score", l_score, "run:score(corpus, { name = guard, ... }) -> corpus",
+     "Adds p_name, margin_name and loss_name for each guard.", NULL},
     {NULL, NULL, NULL, NULL, NULL}};

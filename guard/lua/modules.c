@@ -1,10 +1,10 @@
 /* modules.c - require, below scripts/ only; every script that runs is kept in the run folder.
  *
- * Why: somebody else must be able to run exactly what was run. A module is read once a pass, saved under its own relative name, and at --resume
- * the saved copy runs: an edited file is refused by the run (guard_run_script), not silently mixed in.
+ * Why: somebody else must be able to run exactly what was run. A module is read once a pass, saved under its own
+ * relative name, and at --resume the saved copy runs: an edited file is refused by the run (guard_run_script), not
+ * silently mixed in.
  */
 #include "guard/lua/host.h"
-#include "nn/arena.h"
 #include "nn/plat.h"
 #include <ctype.h>
 #include <lauxlib.h>
@@ -42,49 +42,71 @@ static nn_status locate(const lua_host *h, const char *name, char path[1024], ch
         return NN_OK;
     }
     if (!module_path(rel, sizeof rel, name))
-        return nn_fail(err, NN_CONTENT, "require '%s': not a module name, want letters, digits, '_' and dots between them", name);
+        return nn_fail(err, NN_CONTENT,
+                       "require '%s': not a module name, want letters, digits, '_' and dots between them", name);
     for (size_t i = 0; i < 2; i++) {
         snprintf(path, 1024, i == 0 ? "%s/%s.lua" : "%s/%s/init.lua", h->script_root, rel);
         snprintf(saved, 256, i == 0 ? "%s.lua" : "%s/init.lua", rel);
         if (nn_path_exists(path)) return NN_OK;
     }
-    return nn_fail(err, NN_CONTENT, "require '%s': no %s/%s.lua or %s/%s/init.lua", name, h->script_root, rel, h->script_root, rel);
+    return nn_fail(err, NN_CONTENT, "require '%s': no %s/%s.lua or %s/%s/init.lua", name, h->script_root, rel,
+                   h->script_root, rel);
 }
 
-nn_status lua_modules_load(lua_host *h, const char *name, char **bytes, size_t *len, nn_err *err)
+/* Links in scripts/ must not lead out of it. */
+static nn_status check_inside(const lua_host *h, const char *name, const char *path, nn_err *err)
+{
+    char real[1024], root[1024];
+    nn_status st = nn_path_real(path, real, sizeof real, err);
+    if (st == NN_OK) st = nn_path_real(h->script_root, root, sizeof root, err);
+    if (st != NN_OK) return st;
+    const size_t n = strlen(root);
+    if (strncmp(real, root, n) == 0 && (real[n] == '/' || root[n - 1] == '/')) return NN_OK;
+    return nn_fail(err, NN_CONTENT, "require '%s': %s leads to %s, outside of %s", name, path, real, root);
+}
+
+static nn_status load(lua_host *h, const char *name, nn_file *file, nn_err *err)
 {
     char path[1024], saved[256];
-    nn_file file = {0};
-    *bytes = NULL;
     nn_status st = locate(h, name, path, saved, err);
-    if (st != NN_OK) return st;
-    if ((st = nn_file_read(&file, path, MODULE_MAX_BYTES, err)) != NN_OK) return st;
-    if (h->run != NULL) st = guard_run_script(h->run, saved, (const char *)file.bytes, file.len, err);
-    if (st == NN_OK) st = nn_alloc((void **)bytes, file.len + 1, 1, err);
-    if (st == NN_OK && file.len > 0) memcpy(*bytes, file.bytes, file.len);
-    if (st == NN_OK) *len = file.len;
-    nn_file_close(&file);
+    if (st == NN_OK && name != NULL) st = check_inside(h, name, path, err);
+    if (st == NN_OK) st = nn_file_read(file, path, MODULE_MAX_BYTES, err);
+    if (st == NN_OK && h->run != NULL) st = guard_run_script(h->run, saved, (const char *)file->bytes, file->len, err);
     return st;
+}
+
+/* Between the read and the close nothing raises: luaL_loadbufferx is protected, and the names are on the stack already.
+ */
+void lua_modules_push(lua_State *L, const char *name, const char *chunk)
+{
+    nn_file file = {0};
+    nn_err err = {0};
+    int status = LUA_OK;
+    const nn_status st = load(lua_host_of(L), name, &file, &err);
+    if (st == NN_OK) {
+        const char *bytes = file.bytes != NULL ? (const char *)file.bytes : "";
+        status = luaL_loadbufferx(L, bytes, file.len, chunk, "t");
+    }
+    nn_file_close(&file);
+    if (st != NN_OK) lua_host_raise(L, &err);
+    if (status != LUA_OK) lua_error(L);
 }
 
 /* require(name): loads once a pass. stack: name -> value */
 static int l_require(lua_State *L)
 {
     const char *name = luaL_checkstring(L, 1);
-    lua_host *h = lua_host_of(L);
     lua_settop(L, 1);
     lua_rawgetp(L, LUA_REGISTRYINDEX, &loaded_key);
-    if (lua_getfield(L, 2, name) != LUA_TNIL) return 1;
-    lua_pop(L, 1);
-    char *bytes = NULL;
-    size_t len = 0;
-    nn_err err = {0};
-    if (lua_modules_load(h, name, &bytes, &len, &err) != NN_OK) return lua_host_raise(L, &err);
-    const int status = luaL_loadbufferx(L, bytes, len, lua_pushfstring(L, "@%s.lua", name), "t");
-    nn_free(bytes);
-    if (status != LUA_OK) return lua_error(L);
+    if (lua_getfield(L, 2, name) == LUA_TBOOLEAN) return luaL_error(L, "require '%s': it requires itself", name);
+    if (!lua_isnil(L, 3)) return 1;
+    lua_pushboolean(L, 0); /* until it has returned */
+    lua_setfield(L, 2, name);
+    lua_modules_push(L, name, lua_pushfstring(L, "@%s.lua", name));
     lua_call(L, 0, 1);
-    if (lua_isnil(L, -1)) return luaL_error(L, "require '%s': the module returned nothing, want a table or a function", name);
+    if (lua_isnil(L, -1) || lua_isboolean(L, -1))
+        return luaL_error(L, "require '%s': the module returned a %s, want a table or a function", name,
+                          luaL_typename(L, -1));
     lua_pushvalue(L, -1);
     lua_setfield(L, 2, name);
     return 1;

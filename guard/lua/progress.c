@@ -26,7 +26,8 @@ static void clock_text(char out[16], double seconds)
 
 void lua_progress_stage(lua_host *h, const char *name, bool finished)
 {
-    snprintf(the_line.name, sizeof the_line.name, "[%2u/%u] %s", (unsigned)(h->stage_done + 1), (unsigned)h->stage_total, name);
+    snprintf(the_line.name, sizeof the_line.name, "[%2u/%u] %s", (unsigned)(h->stage_done + 1),
+             (unsigned)h->stage_total, name);
     the_line.started = the_line.shown = nn_now_s();
     the_line.tty = nn_is_tty(2);
     if (h->o.quiet || finished || !the_line.tty) return;
@@ -46,7 +47,8 @@ bool lua_progress(void *ctx, uint64_t done, uint64_t total, const char *unit)
     for (int i = 0; i < BAR; i++) bar[i] = (double)i < share * BAR ? '#' : '.';
     bar[BAR] = '\0';
     clock_text(left, share > 0.0 ? (now - the_line.started) * (1.0 - share) / share : 0.0);
-    fprintf(stderr, "\r%-32s [%s] %3d%%  %s left  %llu %s   ", the_line.name, bar, (int)(share * 100.0), left, (unsigned long long)done, unit);
+    fprintf(stderr, "\r%-32s [%s] %3d%%  %s left  %llu %s   ", the_line.name, bar, (int)(share * 100.0), left,
+            (unsigned long long)done, unit);
     fflush(stderr);
     return true;
 }
@@ -54,10 +56,12 @@ bool lua_progress(void *ctx, uint64_t done, uint64_t total, const char *unit)
 void lua_progress_end(lua_host *h, double seconds, uint64_t tokens)
 {
     char took[16];
+    const bool tty = the_line.tty;
     h->stage_done++;
+    the_line.tty = false; /* work between stages has no line */
     if (h->o.quiet) return;
     clock_text(took, seconds);
-    fprintf(stderr, "%s%-32s %s", the_line.tty ? "\r\033[K" : "", the_line.name, took);
+    fprintf(stderr, "%s%-32s %s", tty ? "\r\033[K" : "", the_line.name, took);
     if (tokens > 0) fprintf(stderr, "  %llu tokens", (unsigned long long)tokens);
     fprintf(stderr, "\n");
 }

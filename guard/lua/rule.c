@@ -1,7 +1,8 @@
 /* rule.c - a row as a rule sees it, and calling a rule on every row.
  *
- * Reads: handles.h.   Why: rules are Lua functions over columns. A row is one userdata, moved along the corpus, dead after the call; an unknown
- * column raises with the nearest name; a column without value reads as nil (NUM, BOOL) or "" (STR).
+ * Reads: handles.h.   Why: rules are Lua functions over columns. A row is one userdata, moved along the corpus, dead
+ * after the call; an unknown column raises with the nearest name; a column without value reads as nil (NUM, BOOL) or ""
+ * (STR).
  */
 #include "guard/lua/handles.h"
 #include <lauxlib.h>
@@ -14,10 +15,11 @@
 typedef struct {
     const guard_corpus *c; /* NULL: expired */
     size_t i;
-    bool probe;            /* plan pass: every column has a harmless value */
+    bool probe; /* plan pass: every column has a harmless value */
 } row_view;
 
-static const char *const field_names[] = {"id", "text", "response", "context", "label", "category", "lang", "source", "concept", "parents", "ops"};
+static const char *const field_names[] = {"id",   "text",   "response", "context", "label", "category",
+                                          "lang", "source", "concept",  "parents", "ops"};
 enum { N_FIELDS = sizeof field_names / sizeof *field_names };
 
 static int push_text(lua_State *L, guard_text t)
@@ -39,8 +41,17 @@ static bool push_field(lua_State *L, const row_view *v, const char *name)
         return true;
     }
     const guard_row *r = &v->c->row[v->i];
-    const guard_text text[] = {{r->id, strlen(r->id)}, r->text, r->response, r->context, {NULL, 0}, r->category, r->lang, r->source, r->concept,
-                               r->parents, r->ops};
+    const guard_text text[] = {{r->id, strlen(r->id)},
+                               r->text,
+                               r->response,
+                               r->context,
+                               {NULL, 0},
+                               r->category,
+                               r->lang,
+                               r->source,
+                               r->concept,
+                               r->parents,
+                               r->ops};
     if (strcmp(name, "label") != 0) push_text(L, text[f]);
     else if (r->label == GUARD_LABEL_NONE) lua_pushnil(L);
     else lua_pushinteger(L, r->label);
@@ -86,7 +97,8 @@ static int l_row_index(lua_State *L)
 
 static int l_row_newindex(lua_State *L)
 {
-    return luaL_error(L, "row.%s: rows are read-only; a rule returns its verdict", luaL_tolstring(L, 2, NULL));
+    lua_push_text(L, 2);
+    return luaL_error(L, "row.%s: rows are read-only; a rule returns its verdict", lua_tostring(L, -1));
 }
 
 void lua_rows_open(lua_State *L)
@@ -99,97 +111,126 @@ void lua_rows_open(lua_State *L)
     lua_pop(L, 1);
 }
 
-static row_view *push_row(lua_State *L, const guard_corpus *c, bool probe)
-{
-    row_view *v = lua_newuserdatauv(L, sizeof *v, 0);
-    v->c = c;
-    v->i = 0;
-    v->probe = probe;
-    luaL_setmetatable(L, ROW_TYPE);
-    return v;
-}
+/* --- calling ------------------------------------------------------------------------------ */
 
-/* Calls fn(row) with `want` results on top of the stack. */
-static nn_status call_rule(lua_State *L, int fn, int row, int want, const char *name, const row_view *v, nn_err *err)
+int lua_rule_enter(lua_State *L, int fn, lua_CFunction body, void *ctx)
 {
     lua_host *h = lua_host_of(L);
-    lua_pushvalue(L, fn);
-    lua_pushvalue(L, row);
-    h->raised = NN_OK;
-    if (lua_pcall(L, 1, want, 0) == LUA_OK) return NN_OK;
-    const nn_status st = h->raised != NN_OK ? h->raised : NN_CONTENT;
-    const char *text = lua_tostring(L, -1);
-    (void)nn_fail(err, st, "rule '%s', %s: %s", name, v->probe ? "probe row" : v->c->row[v->i].id, text != NULL ? text : "an error without text");
-    lua_pop(L, 1);
-    return st;
-}
-
-static nn_status annotate_row(guard_corpus *c, size_t i, const char *stage, bool keep, const char *reason, nn_err *err)
-{
-    guard_column *col = NULL;
-    nn_status st = NN_OK;
-    if (guard_corpus_find(c, "kept") == NULL) st = guard_corpus_column(c, "kept", stage, GUARD_COL_BOOL, &col, err);
-    if (st == NN_OK && guard_corpus_find(c, "reason") == NULL) st = guard_corpus_column(c, "reason", stage, GUARD_COL_STR, &col, err);
-    if (st != NN_OK) return st;
-    for (size_t k = 0; k < c->n_col; k++) {
-        if (strcmp(c->col[k].name, "kept") == 0) c->col[k].num[i] = keep ? 1.0 : 0.0;
-        else if (strcmp(c->col[k].name, "reason") == 0 && reason != NULL)
-            st = guard_corpus_set_str(c, &c->col[k], i, reason, strlen(reason), err);
-    }
-    return st;
-}
-
-nn_status lua_rule_bool(lua_State *L, int fn, const char *name, const guard_corpus *c, bool *keep, guard_corpus *annotate, const char *stage,
-                        nn_err *err)
-{
-    const int top = lua_gettop(L);
-    nn_status st = NN_OK;
     fn = lua_absindex(L, fn);
-    row_view *v = push_row(L, c, false);
-    for (v->i = 0; v->i < c->n && st == NN_OK; v->i++) {
-        if ((st = call_rule(L, fn, top + 1, 2, name, v, err)) != NN_OK) break;
-        const int type = lua_type(L, -2);
-        if (type != LUA_TBOOLEAN && type != LUA_TNIL) {
-            st = nn_fail(err, NN_CONTENT, "rule '%s', %s: returned a %s, want true or false", name, c->row[v->i].id, lua_typename(L, type));
-            break;
-        }
-        keep[v->i] = lua_toboolean(L, -2);
-        if (annotate != NULL) {
-            const char *reason = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
-            st = annotate_row(annotate, v->i, stage, keep[v->i], reason, err);
-        }
-        lua_pop(L, 2);
+    lua_pushcfunction(L, body); /* none of these three allocates, so nothing raises outside of the call */
+    lua_pushlightuserdata(L, ctx);
+    lua_pushvalue(L, fn);
+    h->in_rule++;
+    const int status = lua_pcall(L, 2, 0, 0);
+    h->in_rule--;
+    return status;
+}
+
+/* One walk over rows. `i` and `view` tell the caller where it stood when it raised. */
+typedef struct {
+    const guard_corpus *c;
+    bool probe;
+    bool *keep;             /* verdicts wanted, or NULL */
+    double *value;          /* numbers wanted, or NULL */
+    guard_corpus *annotate; /* gets kept and reason, or NULL */
+    size_t kept, reason;    /* their columns */
+    size_t i;
+    row_view *view;
+    const char *problem; /* with what the rule returned */
+    const char *type;    /* of that */
+    nn_status st;        /* of annotating */
+    nn_err *err;
+} rule_walk;
+
+/* stack: ... verdict reason -> the same */
+static bool take_verdict(lua_State *L, rule_walk *w)
+{
+    const int type = lua_type(L, -2);
+    w->type = lua_typename(L, type);
+    w->problem = type != LUA_TBOOLEAN && type != LUA_TNIL ? "want true or false" : NULL;
+    if (w->problem != NULL) return false;
+    w->keep[w->i] = lua_toboolean(L, -2);
+    if (w->annotate == NULL) return true;
+    guard_column *col = w->annotate->col;
+    col[w->kept].num[w->i] = w->keep[w->i] ? 1.0 : 0.0;
+    if (lua_type(L, -1) != LUA_TSTRING) return true;
+    const char *reason = lua_tostring(L, -1);
+    w->st = guard_corpus_set_str(w->annotate, &col[w->reason], w->i, reason, strlen(reason), w->err);
+    return w->st == NN_OK;
+}
+
+/* stack: ... number any -> the same */
+static bool take_number(lua_State *L, rule_walk *w)
+{
+    w->type = luaL_typename(L, -2);
+    w->value[w->i] = lua_tonumber(L, -2);
+    w->problem = lua_type(L, -2) != LUA_TNUMBER || !isfinite(w->value[w->i]) ? "want a finite number" : NULL;
+    return w->problem == NULL;
+}
+
+/* stack: walk rule -> ; protected */
+static int walk_body(lua_State *L)
+{
+    rule_walk *w = lua_touserdata(L, 1);
+    row_view *v = lua_newuserdatauv(L, sizeof *v, 0);
+    v->c = w->c;
+    v->i = 0;
+    v->probe = w->probe;
+    luaL_setmetatable(L, ROW_TYPE);
+    w->view = v;
+    const size_t n = w->probe ? 1 : w->c->n;
+    for (w->i = 0; w->i < n; w->i++) {
+        v->i = w->i;
+        lua_pushvalue(L, 2);
+        lua_pushvalue(L, 3);
+        lua_call(L, 1, 2);
+        if (w->keep != NULL && !take_verdict(L, w)) break;
+        if (w->value != NULL && !take_number(L, w)) break;
+        lua_settop(L, 3);
     }
     v->c = NULL;
-    lua_settop(L, top);
-    return st;
+    return 0;
+}
+
+static nn_status walk(lua_State *L, int fn, const char *name, rule_walk *w)
+{
+    char where[128];
+    w->st = NN_OK;
+    w->view = NULL;
+    w->problem = NULL;
+    w->i = 0;
+    const int status = lua_rule_enter(L, fn, walk_body, w);
+    if (status != LUA_OK && w->view != NULL) w->view->c = NULL; /* no collection between the raise and here */
+    if (w->probe) snprintf(where, sizeof where, "rule '%.48s', probe row: ", name);
+    else snprintf(where, sizeof where, "rule '%.48s', row %s: ", name, w->i < w->c->n ? w->c->row[w->i].id : "none");
+    if (status != LUA_OK) return lua_host_caught(L, status, where, w->err);
+    if (w->problem != NULL) return nn_fail(w->err, NN_CONTENT, "%sreturned a %s, %s", where, w->type, w->problem);
+    return w->st;
+}
+
+nn_status lua_rule_bool(lua_State *L, int fn, const char *name, const guard_corpus *c, bool *keep,
+                        guard_corpus *annotate, const char *stage, nn_err *err)
+{
+    rule_walk w = {.c = c, .keep = keep, .annotate = annotate, .err = err};
+    guard_column *kept = NULL, *reason = NULL;
+    nn_status st = NN_OK;
+    if (annotate != NULL) {
+        st = guard_corpus_column(annotate, "kept", stage, GUARD_COL_BOOL, &kept, err);
+        if (st == NN_OK) w.kept = (size_t)(kept - annotate->col);
+        if (st == NN_OK) st = guard_corpus_column(annotate, "reason", stage, GUARD_COL_STR, &reason, err);
+        if (st == NN_OK) w.reason = (size_t)(reason - annotate->col);
+    }
+    return st == NN_OK ? walk(L, fn, name, &w) : st;
 }
 
 nn_status lua_rule_number(lua_State *L, int fn, const char *name, const guard_corpus *c, double *value, nn_err *err)
 {
-    const int top = lua_gettop(L);
-    nn_status st = NN_OK;
-    fn = lua_absindex(L, fn);
-    row_view *v = push_row(L, c, false);
-    for (v->i = 0; v->i < c->n && st == NN_OK; v->i++) {
-        if ((st = call_rule(L, fn, top + 1, 1, name, v, err)) != NN_OK) break;
-        value[v->i] = lua_tonumber(L, -1);
-        if (lua_type(L, -1) != LUA_TNUMBER || !isfinite(value[v->i]))
-            st = nn_fail(err, NN_CONTENT, "rule '%s', %s: returned no finite number", name, c->row[v->i].id);
-        lua_pop(L, 1);
-    }
-    v->c = NULL;
-    lua_settop(L, top);
-    return st;
+    rule_walk w = {.c = c, .value = value, .err = err};
+    return walk(L, fn, name, &w);
 }
 
 nn_status lua_rule_probe(lua_State *L, int fn, const char *name, const guard_corpus *c, nn_err *err)
 {
-    const int top = lua_gettop(L);
-    fn = lua_absindex(L, fn);
-    row_view *v = push_row(L, c, true);
-    const nn_status st = call_rule(L, fn, top + 1, 1, name, v, err);
-    v->c = NULL;
-    lua_settop(L, top);
-    return st;
+    rule_walk w = {.c = c, .probe = true, .err = err};
+    return walk(L, fn, name, &w);
 }

@@ -19,10 +19,15 @@ void lua_stage_args(lua_State *L, int idx, const char *what)
     if (guard_buf_status(&h->args, &err) != NN_OK) lua_host_raise(L, &err);
 }
 
-nn_status lua_stage_begin(lua_stage *s, lua_host *h, const char *name, const char *const *hash, size_t n_hash, nn_err *err)
+nn_status lua_stage_begin(lua_stage *s, lua_host *h, const char *name, const char *const *hash, size_t n_hash,
+                          nn_err *err)
 {
     memset(s, 0, sizeof *s);
     s->h = h;
+    if (h->in_rule > 0)
+        return nn_fail(err, NN_CONTENT, "%s: a stage inside a rule, want rules that only look at rows", name);
+    lua_gc(h->L, LUA_GCCOLLECT,
+           0); /* handles nobody holds give back their corpora and models, which Lua cannot weigh */
     const nn_status st = guard_run_stage_begin(h->run, &s->s, name, h->args.bytes, hash, n_hash, err);
     if (st != NN_OK) return st;
     snprintf(s->stream, sizeof s->stream, "%02u.%s", (unsigned)s->s.ordinal, name);
@@ -31,7 +36,8 @@ nn_status lua_stage_begin(lua_stage *s, lua_host *h, const char *name, const cha
     s->job.seed = h->seed;
     s->job.stream = s->stream;
     s->job.progress = lua_progress;
-    if (s->s.finished) s->job.tokens_used = guard_run_stage_tokens(h->run, &s->s); /* a resumed run prints the same sums */
+    if (s->s.finished)
+        s->job.tokens_used = guard_run_stage_tokens(h->run, &s->s); /* a resumed run prints the same sums */
     s->started = nn_now_s();
     lua_progress_stage(h, name, s->s.finished);
     return NN_OK;
@@ -43,11 +49,20 @@ nn_status lua_stage_path(lua_stage *s, const char *kind, const char *suffix, cha
     char *out = s->output[s->n_output];
     nn_status st = NN_OK;
     sha256[0] = '\0';
-    if (s->s.finished) st = guard_run_stage_output(s->h->run, &s->s, s->n_output, out, sizeof s->output[0], sha256, err);
+    if (s->s.finished)
+        st = guard_run_stage_output(s->h->run, &s->s, s->n_output, out, sizeof s->output[0], sha256, err);
     else guard_run_path(s->h->run, &s->s, kind, suffix, out, sizeof s->output[0]);
     if (st == NN_OK) s->n_output++;
     *path = out;
     return st;
+}
+
+const char *lua_stage_fixed(lua_stage *s, const char *name)
+{
+    NN_ASSERT(s->n_output < LUA_STAGE_OUTPUTS);
+    char *out = s->output[s->n_output++];
+    snprintf(out, sizeof s->output[0], "%s/%s", guard_run_dir(s->h->run), name);
+    return out;
 }
 
 nn_status lua_stage_corpus(lua_stage *s, corpus_box *box, const char *suffix, nn_err *err)
@@ -102,7 +117,7 @@ nn_status lua_stage_end(lua_stage *s, const char *note, nn_err *err)
     return st;
 }
 
-/* --- the plan ------------------------------------------------------------------------------------ */
+/* --- the plan ----------------------------------------------------------------------------- */
 static host_budget *find_budget(lua_host *h, const char *name)
 {
     for (size_t i = 0; i < h->n_budget; i++)
@@ -110,12 +125,14 @@ static host_budget *find_budget(lua_host *h, const char *name)
     return NULL;
 }
 
-void lua_plan_add(lua_State *L, const char *name, const char *detail, const char *budget, uint64_t tokens, uint64_t rows, size_t params,
-                  size_t bytes)
+void lua_plan_add(lua_State *L, const char *name, const char *detail, const char *budget, uint64_t tokens,
+                  uint64_t rows, size_t params, size_t bytes)
 {
     lua_host *h = lua_host_of(L);
     nn_err err = {0};
-    if (nn_grow((void **)&h->plan.stage, &h->plan.cap, h->plan.n + 1, sizeof *h->plan.stage, &err) != NN_OK) lua_host_raise(L, &err);
+    if (h->in_rule > 0) luaL_error(L, "%s: a stage inside a rule, want rules that only look at rows", name);
+    if (nn_grow((void **)&h->plan.stage, &h->plan.cap, h->plan.n + 1, sizeof *h->plan.stage, &err) != NN_OK)
+        lua_host_raise(L, &err);
     host_plan_stage *s = &h->plan.stage[h->plan.n++];
     memset(s, 0, sizeof *s);
     snprintf(s->name, sizeof s->name, "%s", name);
@@ -126,9 +143,11 @@ void lua_plan_add(lua_State *L, const char *name, const char *detail, const char
     s->bytes = bytes;
     if (budget == NULL) return;
     host_budget *b = find_budget(h, budget);
-    if (b == NULL) luaL_error(L, "%s: budget '%s' is not declared, want a name in parapet.run{ tokens = {...} }", name, budget);
+    if (b == NULL)
+        luaL_error(L, "%s: budget '%s' is not declared, want a name in parapet.run{ tokens = {...} }", name, budget);
     s->budget = b->name;
     b->planned += tokens;
     if (b->planned > b->declared)
-        luaL_error(L, "%s: budget '%s' is overdrawn: %f tokens planned, %f declared", name, budget, (double)b->planned, (double)b->declared);
+        luaL_error(L, "%s: budget '%s' is overdrawn: %I tokens planned, %I declared", name, budget,
+                   (LUAI_UACINT)b->planned, (LUAI_UACINT)b->declared);
 }
