@@ -1,14 +1,15 @@
-/* adversary.c - one round: draw, measure, pay, watch, learn; until the steps, the tokens or the watch's patience are used up.
+/* adversary.c - one round: draw, measure, pay, watch, learn; until steps, tokens or the watch's patience are used up.
  *
  * Reads: adversary_impl.h, policy.h, checkpoint.h.   Read next: scripts/adversary.lua.
  * Step s looks at the policy after s updates:
- *   1. a label and a category for each group of rollouts; the rollouts; their measures; rewards; the held judges' votes
+ *   1. a label and a category for each group of rollouts; the rollouts; their measures; rewards; the judges' votes
  *   2. the watch. "no": the policy of the step before comes back, the round ends
  *   3. this policy is the good one now; a checkpoint
  *   4. the update (policy.h)
  * After the last update comes one more look (1-3), so that nothing is returned unwatched.
- * Resuming: a checkpoint holds the policy of step s before its update and what the watch saw before s. The watch is told all of it
- * again, so a rule that remembers goes on as if never interrupted; step s is then looked at anew, which gives the same rollouts.
+ * Resuming: a checkpoint holds the policy of step s before its update and what the watch saw before s. The watch is
+ * told all of it again, so a rule that remembers goes on as if never interrupted; step s is then looked at anew,
+ * which gives the same rollouts.
  */
 #include "guard/adversary_impl.h"
 #include "guard/checkpoint.h"
@@ -19,17 +20,25 @@
 #include <stdio.h>
 #include <string.h>
 
-#define GROUP 8u            /* rollouts of one control prefix; our choice */
+#define GROUP 8u /* rollouts of one control prefix; our choice */
 #define CHECKPOINT_STEPS 4u
-#define MICRO_ROWS 2048u    /* positions of a micro-batch; memory, never a bit */
+#define MICRO_ROWS 2048u /* positions of a micro-batch; memory, never a bit */
 #define WATCH_WORDS (sizeof(guard_watch) / sizeof(uint64_t))
 
 NN_STATIC_ASSERT(sizeof(guard_watch) % sizeof(uint64_t) == 0 && sizeof(double) == sizeof(uint64_t), watch_is_doubles);
 
 guard_adversary_options guard_adversary_default(void)
 {
-    return (guard_adversary_options){.steps = 10, .batch = 64, .epochs = 2, .max_new = 40, .token_budget = 0, .lr = 3e-4f, .clip = 0.2f,
-                                     .kl = 0.05f, .unsafe_share = 0.5, .sampler = nn_sampler_default()};
+    return (guard_adversary_options){.steps = 10,
+                                     .batch = 64,
+                                     .epochs = 2,
+                                     .max_new = 40,
+                                     .token_budget = 0,
+                                     .lr = 3e-4f,
+                                     .clip = 0.2f,
+                                     .kl = 0.05f,
+                                     .unsafe_share = 0.5,
+                                     .sampler = nn_sampler_default()};
 }
 
 typedef struct {
@@ -42,17 +51,17 @@ typedef struct {
     guard_job *job;
     guard_measure measure;
     guard_policy *policy;
-    nn_model *good;               /* the policy that the watch approved last */
+    nn_model *good; /* the policy that the watch approved last */
     uint64_t step, key;
-    uint64_t tokens_before;       /* of the job, at the round's start */
-    guard_watch *seen;            /* [step] what the watch was told */
+    uint64_t tokens_before; /* of the job, at the round's start */
+    guard_watch *seen;      /* [step] what the watch was told */
     size_t seen_cap;
-    bool was_good;                /* good holds something */
+    bool was_good; /* good holds something */
     /* one step */
     size_t group;
-    int *label;                   /* [batch] */
+    int *label; /* [batch] */
     size_t *category;
-    double *value, *advantage;    /* [batch] */
+    double *value, *advantage; /* [batch] */
     float *ref;
     size_t ref_cap;
     guard_rollout rollout;
@@ -87,11 +96,13 @@ static nn_status roll_out(attack *a, nn_err *err)
     a->rows = NULL;
     ask(a);
     if ((st = guard_corpus_build(&a->rows, err)) != NN_OK) return st;
-    if ((st = guard_rollout_draw(&a->rollout, a->gen, a->label, a->category, a->o->batch, &a->o->sampler, a->o->max_new, first, false, a->job,
-                                 err)) != NN_OK)
+    if ((st = guard_rollout_draw(&a->rollout, a->gen, a->label, a->category, a->o->batch, &a->o->sampler,
+                                 a->o->max_new, first, false, a->job, err)) != NN_OK)
         return st;
-    if ((st = guard_rollout_rows(a->rows, &a->rollout, a->gen, a->label, a->category, first, a->job, err)) != NN_OK) return st;
-    if ((st = nn_grow((void **)&a->ref, &a->ref_cap, a->rollout.start[a->rollout.n], sizeof *a->ref, err)) != NN_OK) return st;
+    if ((st = guard_rollout_rows(a->rows, &a->rollout, a->gen, a->label, a->category, first, a->job, err)) != NN_OK)
+        return st;
+    if ((st = nn_grow((void **)&a->ref, &a->ref_cap, a->rollout.start[a->rollout.n], sizeof *a->ref, err)) != NN_OK)
+        return st;
     guard_policy_reference(a->policy, a->job->exec, &a->rollout, a->ref);
     return NN_OK;
 }
@@ -104,7 +115,8 @@ static nn_status pay(attack *a, nn_err *err)
     if ((st = a->reward_fn(a->ctx, a->rows, a->value, err)) != NN_OK) return st;
     if ((st = guard_corpus_column(a->rows, "reward", a->job->stream, GUARD_COL_NUM, &col, err)) != NN_OK) return st;
     for (size_t i = 0; i < a->rows->n; i++) {
-        if (!isfinite(a->value[i])) return nn_fail(err, NN_CONTENT, "reward of row %s is not finite, want a number", a->rows->row[i].id);
+        if (!isfinite(a->value[i]))
+            return nn_fail(err, NN_CONTENT, "reward of row %s is not finite, want a number", a->rows->row[i].id);
         col->num[i] = a->value[i];
     }
     return NN_OK;
@@ -144,8 +156,15 @@ static nn_status tell_metrics(const attack *a, const guard_watch *w, nn_err *err
     const struct {
         const char *name;
         double value;
-    } field[] = {{"reward", w->reward}, {"kl", w->kl}, {"fooled", w->fooled}, {"reward_judge", w->reward_judge}, {"held_judges", w->held_judges},
-                 {"distinct2", w->distinct2}, {"repetition", w->repetition}, {"length", w->length}, {"empty", w->empty}};
+    } field[] = {{"reward", w->reward},
+                 {"kl", w->kl},
+                 {"fooled", w->fooled},
+                 {"reward_judge", w->reward_judge},
+                 {"held_judges", w->held_judges},
+                 {"distinct2", w->distinct2},
+                 {"repetition", w->repetition},
+                 {"length", w->length},
+                 {"empty", w->empty}};
     nn_status st = NN_OK;
 
     for (size_t i = 0; i < sizeof field / sizeof *field && st == NN_OK; i++)
@@ -160,7 +179,8 @@ static nn_status look(attack *a, guard_watch *w, nn_err *err)
     if ((st = roll_out(a, err)) != NN_OK) return st;
     if ((st = guard_measure_rows(&a->measure, a->rows, a->job->stream, a->job, err)) != NN_OK) return st;
     if ((st = pay(a, err)) != NN_OK) return st;
-    if ((st = guard_judges_vote(a->held, a->rows, a->job->stream, a->job, err)) != NN_OK) return st; /* after pay: no reward sees a vote */
+    if ((st = guard_judges_vote(a->held, a->rows, a->job->stream, a->job, err)) != NN_OK)
+        return st; /* after pay: no reward sees a vote */
     if ((st = summarise(w, a, err)) != NN_OK) return st;
     return tell_metrics(a, w, err);
 }
@@ -211,7 +231,8 @@ static nn_status resume(attack *a, nn_err *err)
 
     if (st != NN_OK || !word) return st;
     if (word[0] > a->o->steps || (n - 2) % WATCH_WORDS != 0 || (n - 2) / WATCH_WORDS != word[0]) {
-        st = nn_fail(err, NN_FILE, "%s: %zu words for step %llu, want those of this stage", a->job->checkpoint, n, (unsigned long long)word[0]);
+        st = nn_fail(err, NN_FILE, "%s: %zu words for step %llu, want those of this stage", a->job->checkpoint, n,
+                     (unsigned long long)word[0]);
         goto done;
     }
     for (a->step = 0; a->step < word[0] && st == NN_OK; a->step++) {
@@ -242,7 +263,8 @@ static nn_status update(attack *a, nn_err *err)
 
     guard_policy_advantage(a->advantage, a->value, a->rollout.n, a->group);
     if (!guard_policy_update(a->policy, a->job->exec, &a->rollout, a->ref, a->advantage, &s))
-        return nn_fail(err, NN_CONTENT, "attack: step %llu: the gradient is not finite, want a lower learning rate", (unsigned long long)a->step);
+        return nn_fail(err, NN_CONTENT, "attack: step %llu: the gradient is not finite, want a lower learning rate",
+                       (unsigned long long)a->step);
     for (size_t i = 0; i < a->rollout.n; i++)
         a->job->tokens_used += a->o->epochs * (a->rollout.start[i + 1] - a->rollout.start[i] - a->rollout.prefix[i]);
     if ((st = guard_job_metric(a->job, a->step, "grad_norm", s.grad_norm, err)) != NN_OK) return st;
@@ -273,7 +295,8 @@ static nn_status run_round(attack *a, char stopped[128], nn_err *err)
         a->was_good = true;
         const bool go_on = guard_job_go_on(a->job, a->step, a->o->steps, "steps");
         if (!go_on || a->step % CHECKPOINT_STEPS == 0) st = save(a, mark, tokens, err);
-        if (st == NN_OK && !go_on) st = nn_fail(err, NN_STOP, "attack: stopped at step %llu", (unsigned long long)a->step);
+        if (st == NN_OK && !go_on)
+            st = nn_fail(err, NN_STOP, "attack: stopped at step %llu", (unsigned long long)a->step);
         if (st != NN_OK || a->step == a->o->steps) break;
         if (!affordable(a)) {
             snprintf(stopped, 128, "the token budget is used up after %llu updates", (unsigned long long)a->step);
@@ -290,8 +313,10 @@ static nn_status run_round(attack *a, char stopped[128], nn_err *err)
 static uint64_t round_key(const attack *a)
 {
     const guard_adversary_options *o = a->o;
-    const double number[] = {(double)o->batch, (double)o->epochs, (double)o->max_new, (double)o->lr, (double)o->clip, (double)o->kl, o->unsafe_share,
-                             (double)o->sampler.temperature, (double)o->sampler.top_k, (double)o->sampler.top_p};
+    const double number[] = {
+        (double)o->batch,         (double)o->epochs,       (double)o->max_new, (double)o->lr,
+        (double)o->clip,          (double)o->kl,           o->unsafe_share,    (double)o->sampler.temperature,
+        (double)o->sampler.top_k, (double)o->sampler.top_p};
     char model[65];
 
     nn_model_hash(a->gen->m, model);
@@ -301,7 +326,10 @@ static uint64_t round_key(const attack *a)
 static nn_status build(attack *a, const guard_lm *reference, nn_err *err)
 {
     const size_t n = a->o->batch, longest = nn_model_config(a->gen->m)->max_t;
-    const guard_policy_options p = {.lr = a->o->lr, .clip = a->o->clip, .kl = a->o->kl, .passes = a->o->epochs,
+    const guard_policy_options p = {.lr = a->o->lr,
+                                    .clip = a->o->clip,
+                                    .kl = a->o->kl,
+                                    .passes = a->o->epochs,
                                     .max_rows = longest > MICRO_ROWS ? longest : MICRO_ROWS};
     nn_status st;
 
@@ -330,20 +358,30 @@ static void free_attack(attack *a)
     guard_corpus_free(a->rows);
 }
 
-nn_status guard_adversary_round(guard_lm *gen, const guard_lm *reference, const guard_classifier *guard, const guard_wide *reward_judge,
-                                const guard_judges *held, const guard_corpus *seeds, const guard_adversary_options *o, guard_reward_fn reward,
-                                guard_watch_fn watch, void *ctx, guard_corpus **last, char stopped[128], guard_job *job, nn_err *err)
+nn_status guard_adversary_round(guard_lm *gen, const guard_lm *reference, const guard_classifier *guard,
+                                const guard_wide *reward_judge, const guard_judges *held, const guard_corpus *seeds,
+                                const guard_adversary_options *o, guard_reward_fn reward, guard_watch_fn watch,
+                                void *ctx, guard_corpus **last, char stopped[128], guard_job *job, nn_err *err)
 {
-    attack a = {.gen = gen, .held = held, .o = o, .reward_fn = reward, .watch_fn = watch, .ctx = ctx, .job = job,
+    attack a = {.gen = gen,
+                .held = held,
+                .o = o,
+                .reward_fn = reward,
+                .watch_fn = watch,
+                .ctx = ctx,
+                .job = job,
                 .tokens_before = job->tokens_used};
     nn_status st;
 
     if (last) *last = NULL;
     stopped[0] = '\0';
     if (o->batch < 2 || o->max_new == 0 || o->epochs == 0 || !(o->unsafe_share >= 0.0 && o->unsafe_share <= 1.0))
-        return nn_fail(err, NN_USAGE, "attack: %zu rollouts of %zu tokens, %zu passes, unsafe share %g, want 2, 1, 1 or more and 0 to 1", o->batch,
-                       o->max_new, o->epochs, o->unsafe_share);
-    if ((st = guard_measure_build(&a.measure, guard, reward_judge, seeds, err)) == NN_OK) st = build(&a, reference, err);
+        return nn_fail(
+            err, NN_USAGE,
+            "attack: %zu rollouts of %zu tokens, %zu passes, unsafe share %g, want 2, 1, 1 or more and 0 to 1",
+            o->batch, o->max_new, o->epochs, o->unsafe_share);
+    if ((st = guard_measure_build(&a.measure, guard, reward_judge, seeds, err)) == NN_OK)
+        st = build(&a, reference, err);
     if (st == NN_OK) st = run_round(&a, stopped, err);
     if (st == NN_OK && last) {
         *last = a.rows;

@@ -21,8 +21,8 @@ static void put_word(guard_buf *b, uint64_t v)
     guard_json_str(b, hex, DIGITS);
 }
 
-nn_status guard_checkpoint_save(const nn_trainer *t, guard_job *job, uint64_t key, uint64_t mark, const uint64_t *word, size_t n_word,
-                                nn_err *err)
+nn_status guard_checkpoint_save(const nn_trainer *t, guard_job *job, uint64_t key, uint64_t mark,
+                                const uint64_t *word, size_t n_word, nn_err *err)
 {
     guard_buf b = {0};
     nn_status st;
@@ -59,7 +59,8 @@ static bool read_words(uint64_t *word, size_t n, const char *text)
     return at[0] == ']' && at[1] == '\0';
 }
 
-nn_status guard_checkpoint_load(nn_trainer *t, guard_job *job, uint64_t key, size_t min_word, uint64_t **word, size_t *n_word, nn_err *err)
+nn_status guard_checkpoint_load(nn_trainer *t, guard_job *job, uint64_t key, size_t min_word, uint64_t **word,
+                                size_t *n_word, nn_err *err)
 {
     char *meta = NULL;
     void *block = NULL;
@@ -78,8 +79,10 @@ nn_status guard_checkpoint_load(nn_trainer *t, guard_job *job, uint64_t key, siz
         goto done;
     }
     if (read[0] != key) {
-        st = nn_fail(err, NN_FILE, "%s: a checkpoint of other data or options, want this stage's; without this file the stage starts over",
-                     job->checkpoint);
+        st = nn_fail(
+            err, NN_FILE,
+            "%s: a checkpoint of other data or options, want this stage's; without this file the stage starts over",
+            job->checkpoint);
         goto done;
     }
     if (job->metrics_rewind && (st = job->metrics_rewind(job->ctx, read[1], err)) != NN_OK) goto done;

@@ -13,7 +13,8 @@ static nn_status stopped(nn_err *err)
     return nn_fail(err, NN_STOP, "curate: stopped");
 }
 
-nn_status guard_curate_loss(guard_corpus *c, size_t folds, const guard_wide_options *o, const char *stage, guard_job *job, nn_err *err)
+nn_status guard_curate_loss(guard_corpus *c, size_t folds, const guard_wide_options *o, const char *stage,
+                            guard_job *job, nn_err *err)
 {
     guard_column *col = NULL;
     float *z = NULL;
@@ -27,15 +28,17 @@ nn_status guard_curate_loss(guard_corpus *c, size_t folds, const guard_wide_opti
     if ((st = guard_corpus_column(c, "loss", stage, GUARD_COL_NUM, &col, err)) != NN_OK) goto done;
     for (size_t i = 0; i < c->n; i++)
         if (c->row[i].label != GUARD_LABEL_NONE)
-            col->num[i] = nn_softplus(c->row[i].label == GUARD_UNSAFE ? -(double)z[i] : (double)z[i]); /* -log p of the label */
+            col->num[i] = nn_softplus(c->row[i].label == GUARD_UNSAFE ? -(double)z[i]
+                                                                      : (double)z[i]); /* -log p of the label */
     if (!guard_job_go_on(job, c->n, c->n, "rows")) st = stopped(err);
 done:
     nn_free(z);
     return st;
 }
 
-static nn_status put_nearest(guard_corpus *c, const char *name, guard_near_kind kind, guard_near *near, const guard_points *rows,
-                             const guard_points *human, const char *stage, guard_job *job, nn_err *err)
+static nn_status put_nearest(guard_corpus *c, const char *name, guard_near_kind kind, guard_near *near,
+                             const guard_points *rows, const guard_points *human, const char *stage, guard_job *job,
+                             nn_err *err)
 {
     guard_column *col = NULL;
     nn_status st;
@@ -47,8 +50,8 @@ static nn_status put_nearest(guard_corpus *c, const char *name, guard_near_kind 
     return NN_OK;
 }
 
-nn_status guard_curate_similarity(guard_corpus *c, const guard_corpus *human, const guard_classifier *embedder, const char *stage, guard_job *job,
-                                  nn_err *err)
+nn_status guard_curate_similarity(guard_corpus *c, const guard_corpus *human, const guard_classifier *embedder,
+                                  const char *stage, guard_job *job, nn_err *err)
 {
     guard_points rows = {0}, base = {0};
     guard_near *near = NULL;

@@ -26,8 +26,8 @@ guard_judge_options guard_judge_default(void)
     return (guard_judge_options){.wide = guard_wide_default(), .neighbours = 8};
 }
 
-nn_status guard_judges_build(guard_judges **out, const guard_corpus *human, const guard_classifier *other, const guard_judge_options *o,
-                             guard_job *job, nn_err *err)
+nn_status guard_judges_build(guard_judges **out, const guard_corpus *human, const guard_classifier *other,
+                             const guard_judge_options *o, guard_job *job, nn_err *err)
 {
     guard_judges *j = NULL;
     nn_status st;

@@ -3,8 +3,15 @@
 
 guard_lm_options guard_lm_default(void)
 {
-    guard_lm_options o = {.model = nn_config_default(), .epochs = 8.0, .token_budget = 0, .batch_tokens = 2048,
-                          .adam = nn_adamw_default(), .warmup = 0.1, .max_tokens = 96, .plain = false, .model_seed = 0};
+    guard_lm_options o = {.model = nn_config_default(),
+                          .epochs = 8.0,
+                          .token_budget = 0,
+                          .batch_tokens = 2048,
+                          .adam = nn_adamw_default(),
+                          .warmup = 0.1,
+                          .max_tokens = 96,
+                          .plain = false,
+                          .model_seed = 0};
 
     o.model.layers = 3;
     o.model.lm_head = o.model.tied = true;
@@ -21,7 +28,9 @@ nn_status guard_lm_build(guard_lm **out, nn_model *m, const nn_tok *tok, const g
 
     *out = NULL;
     if (c->vocab != nn_tok_vocab(tok) || !c->lm_head || c->memory_rows > 0)
-        return nn_fail(err, NN_USAGE, "generator: a model of %zu ids for a tokenizer of %zu, want one vocabulary, next-token logits and no memory",
+        return nn_fail(err, NN_USAGE,
+                       "generator: a model of %zu ids for a tokenizer of %zu, want one vocabulary, next-token logits "
+                       "and no memory",
                        c->vocab, nn_tok_vocab(tok));
     if ((st = nn_alloc(&block, 1, sizeof(guard_lm), err)) != NN_OK) return st;
     guard_lm *g = block;

@@ -1,7 +1,9 @@
-/* lm_file.c - the generator as one GGUF file: qwen3's keys, its tokenizer's merges, its taxonomy's names, F32 weights.
+/* lm_file.c - the generator as one GGUF file: qwen3's keys, its tokenizer's merges, its taxonomy's names, F32
+ * weights.
  *
  * Reads: lm_impl.h, nn/gguf.h.
- * Opening believes nothing: sizes are compared with the tensors in the file before anything as large as they claim is allocated.
+ * Opening believes nothing: sizes are compared with the tensors in the file before anything as large as they claim is
+ * allocated.
  */
 #include "guard/lm_impl.h"
 #include "nn/arena.h"
@@ -47,7 +49,8 @@ static size_t *field(nn_config *c, size_t offset)
 
 static void put_config(nn_gguf_writer *w, const nn_config *c)
 {
-    for (size_t i = 0; i < SIZE_KEYS; i++) nn_gguf_put_u32(w, size_keys[i].key, (uint32_t)*const_field(c, size_keys[i].offset));
+    for (size_t i = 0; i < SIZE_KEYS; i++)
+        nn_gguf_put_u32(w, size_keys[i].key, (uint32_t)*const_field(c, size_keys[i].offset));
     nn_gguf_put_u32(w, "qwen3.attention.value_length", (uint32_t)c->head_dim);
     nn_gguf_put_f32(w, "qwen3.rope.freq_base", c->rope_theta);
     nn_gguf_put_f32(w, "qwen3.attention.layer_norm_rms_epsilon", c->norm_eps);
@@ -103,11 +106,12 @@ static nn_status get_config(nn_config *c, const nn_gguf *f, const char *path, nn
     *c = nn_config_default();
     for (size_t i = 0; i < SIZE_KEYS; i++) {
         if (!nn_gguf_u64(f, size_keys[i].key, &value) || value > size_keys[i].most)
-            return nn_fail(err, NN_FILE, "%s: key %s is absent or too large, want at most %llu", path, size_keys[i].key,
-                           (unsigned long long)size_keys[i].most);
+            return nn_fail(err, NN_FILE, "%s: key %s is absent or too large, want at most %llu", path,
+                           size_keys[i].key, (unsigned long long)size_keys[i].most);
         *field(c, size_keys[i].offset) = (size_t)value;
     }
-    if (!nn_gguf_f64(f, "qwen3.rope.freq_base", &theta) || !nn_gguf_f64(f, "qwen3.attention.layer_norm_rms_epsilon", &eps) ||
+    if (!nn_gguf_f64(f, "qwen3.rope.freq_base", &theta) ||
+        !nn_gguf_f64(f, "qwen3.attention.layer_norm_rms_epsilon", &eps) ||
         !nn_gguf_bool(f, "generator.rope_pairs", &pairs) || !nn_gguf_bool(f, "generator.qk_norm", &c->qk_norm) ||
         !nn_gguf_bool(f, "generator.qkv_bias", &c->qkv_bias) || !nn_gguf_bool(f, "generator.tied", &c->tied))
         return nn_fail(err, NN_FILE, "%s: a key of the model's shape is absent, want all of a generator's", path);
@@ -121,7 +125,9 @@ static nn_status get_config(nn_config *c, const nn_gguf *f, const char *path, nn
         nn_err_prefix(err, path);
         return NN_FILE;
     }
-    return c->max_t > GUARD_LM_PREFIX ? NN_OK : nn_fail(err, NN_FILE, "%s: room for %zu tokens, want more than %u", path, c->max_t, GUARD_LM_PREFIX);
+    return c->max_t > GUARD_LM_PREFIX
+               ? NN_OK
+               : nn_fail(err, NN_FILE, "%s: room for %zu tokens, want more than %u", path, c->max_t, GUARD_LM_PREFIX);
 }
 
 static nn_status check_hash(const nn_tok *tok, const nn_gguf *f, const char *path, nn_err *err)
@@ -131,8 +137,10 @@ static nn_status check_hash(const nn_tok *tok, const nn_gguf *f, const char *pat
     size_t len = 0;
 
     nn_tok_hash(tok, hash);
-    if (!nn_gguf_str(f, "generator.tokenizer.sha256", &said, &len) || len != strlen(hash) || memcmp(said, hash, len) != 0)
-        return nn_fail(err, NN_FILE, "%s: the tokenizer is not the one whose hash the file names, want %s", path, hash);
+    if (!nn_gguf_str(f, "generator.tokenizer.sha256", &said, &len) || len != strlen(hash) ||
+        memcmp(said, hash, len) != 0)
+        return nn_fail(err, NN_FILE, "%s: the tokenizer is not the one whose hash the file names, want %s", path,
+                       hash);
     return NN_OK;
 }
 
@@ -177,8 +185,10 @@ static nn_status get_names(guard_taxonomy *t, const nn_gguf *f, const char *path
         const char *name = NULL;
         size_t len = 0;
 
-        if (!nn_gguf_array_str(f, key, i, &name, &len) || len == 0 || len >= sizeof t->category[i].name || memchr(name, '\0', len))
-            return nn_fail(err, NN_FILE, "%s: category %zu has a name of %zu bytes, want 1 to %zu", path, i, len, sizeof t->category[i].name - 1);
+        if (!nn_gguf_array_str(f, key, i, &name, &len) || len == 0 || len >= sizeof t->category[i].name ||
+            memchr(name, '\0', len))
+            return nn_fail(err, NN_FILE, "%s: category %zu has a name of %zu bytes, want 1 to %zu", path, i, len,
+                           sizeof t->category[i].name - 1);
         memcpy(t->category[i].name, name, len);
     }
     t->n = n;
@@ -192,7 +202,8 @@ static nn_status check_size(const nn_config *c, const nn_gguf *f, const char *pa
 
     for (size_t i = 0; i < nn_gguf_tensors(f); i++) held += nn_gguf_tensor(f, i)->count; /* each lies in the file */
     if (held != nn_config_params(c))
-        return nn_fail(err, NN_FILE, "%s: tensors hold %zu weights, want the %zu of the model's shape", path, held, nn_config_params(c));
+        return nn_fail(err, NN_FILE, "%s: tensors hold %zu weights, want the %zu of the model's shape", path, held,
+                       nn_config_params(c));
     return NN_OK;
 }
 
@@ -204,10 +215,12 @@ static nn_status get_tensor(const nn_tensor *w, const nn_gguf *f, const char *pa
 
     if (!t || t->type != NN_F32 || t->n_dim != (vector ? 1u : 2u) || t->dim[0] != (vector ? w->cols : w->rows) ||
         (!vector && t->dim[1] != w->cols))
-        return nn_fail(err, NN_FILE, "%s: tensor %s is absent or of another shape, want F32 [%zu, %zu]", path, w->gguf, w->rows, w->cols);
+        return nn_fail(err, NN_FILE, "%s: tensor %s is absent or of another shape, want F32 [%zu, %zu]", path,
+                       w->gguf, w->rows, w->cols);
     if ((st = nn_dtype_to_f32(w->data, t->type, t->data, t->count, err)) != NN_OK) return st;
     for (size_t i = 0; i < t->count; i++)
-        if (!isfinite(w->data[i])) return nn_fail(err, NN_FILE, "%s: tensor %s: weight %zu is not finite", path, w->gguf, i);
+        if (!isfinite(w->data[i]))
+            return nn_fail(err, NN_FILE, "%s: tensor %s: weight %zu is not finite", path, w->gguf, i);
     return NN_OK;
 }
 
@@ -244,7 +257,8 @@ nn_status guard_lm_open(guard_lm **out, const char *path, nn_err *err)
     if ((st = get_config(&c, f, path, err)) != NN_OK) goto done;
     if ((st = get_tok(&tok, f, path, err)) != NN_OK) goto done;
     if (nn_tok_vocab(tok) != c.vocab) {
-        st = nn_fail(err, NN_FILE, "%s: %zu ids in the tokenizer, %zu in the model, want one vocabulary", path, nn_tok_vocab(tok), c.vocab);
+        st = nn_fail(err, NN_FILE, "%s: %zu ids in the tokenizer, %zu in the model, want one vocabulary", path,
+                     nn_tok_vocab(tok), c.vocab);
         goto done;
     }
     if ((st = get_names(&taxonomy, f, path, err)) != NN_OK) goto done;

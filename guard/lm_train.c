@@ -1,8 +1,9 @@
-/* lm_train.c - next-token training of the generator: texts to units, units to packed batches, batches to steps.
+/* lm_train.c - next-token training of the generator: units to packed batches, batches to steps.
  *
  * Reads: lm_impl.h, checkpoint.h.   Read next: rollout.c (what the trained model writes).
- * A unit is a text with its control prefix; pass p sees the units in an order drawn for (stage, p), end to end, cut into batches of
- * at most batch_tokens positions. So where a run stands is one number, and a resumed run goes on with the same batches.
+ * A unit (lm_units.c) is a text with its control prefix; pass p sees the units in an order drawn for (stage, p), end
+ * to end, cut into batches of at most batch_tokens positions. So where a run stands is one number, and a resumed run
+ * goes on with the same batches.
  */
 #include "guard/checkpoint.h"
 #include "guard/lm_impl.h"
@@ -14,120 +15,6 @@
 #define EVALUATIONS 8u       /* validation losses of a run */
 #define LR_FLOOR 0.1         /* of the cosine */
 
-/* --- units --------------------------------------------------------------------------------------------- */
-
-void guard_lm_units_free(guard_lm_units *u)
-{
-    nn_free(u->ids);
-    nn_free(u->start);
-    nn_free(u->prefix);
-    nn_free(u->end);
-    memset(u, 0, sizeof *u);
-}
-
-/* One growth for the three arrays of units: their rooms are equal. */
-static nn_status units_room(guard_lm_units *u, size_t n_ids, nn_err *err)
-{
-    size_t start_cap = u->cap, prefix_cap = u->cap, end_cap = u->cap;
-    nn_status st;
-
-    if ((st = nn_grow((void **)&u->ids, &u->ids_cap, u->n_ids + n_ids, sizeof *u->ids, err)) != NN_OK) return st;
-    if (u->n + 2 <= u->cap) return NN_OK;
-    if ((st = nn_grow((void **)&u->start, &start_cap, u->n + 2, sizeof *u->start, err)) != NN_OK) return st;
-    if ((st = nn_grow((void **)&u->prefix, &prefix_cap, u->n + 2, sizeof *u->prefix, err)) != NN_OK) return st;
-    if ((st = nn_grow((void **)&u->end, &end_cap, u->n + 2, sizeof *u->end, err)) != NN_OK) return st;
-    u->cap = start_cap;
-    return NN_OK;
-}
-
-static nn_status add_unit(guard_lm_units *u, const int32_t *prefix, size_t n_prefix, const int32_t *text, size_t n_text, bool end, nn_err *err)
-{
-    const nn_status st = units_room(u, n_prefix + n_text, err);
-
-    if (st != NN_OK) return st;
-    memcpy(u->ids + u->n_ids, prefix, n_prefix * sizeof *prefix);
-    if (n_text) memcpy(u->ids + u->n_ids + n_prefix, text, n_text * sizeof *text);
-    u->start[u->n] = u->n_ids;
-    u->n_ids += n_prefix + n_text;
-    u->start[u->n + 1] = u->n_ids;
-    u->prefix[u->n] = n_prefix;
-    u->end[u->n] = end;
-    u->n++;
-    return NN_OK;
-}
-
-/* The first name of the row's list that the taxonomy knows. */
-static size_t first_category(const guard_taxonomy *t, const guard_text *list)
-{
-    for (size_t at = 0; list->s && at < list->n;) {
-        const char *name = list->s + at, *comma = memchr(name, ',', list->n - at);
-        const size_t len = comma ? (size_t)(comma - name) : list->n - at, i = guard_taxonomy_index(t, name, len);
-
-        if (i < t->n) return i;
-        at += len + 1;
-    }
-    return GUARD_MAX_CATEGORY;
-}
-
-/* Plain text is cut into pieces that all are learnt from; of a request, what fits. */
-static nn_status add_text(guard_lm_units *u, const guard_lm *g, const guard_row *row, const nn_tok_buf *b, const guard_lm_options *o, nn_err *err)
-{
-    static const int32_t bos = NN_TOK_BOS;
-    int32_t prefix[GUARD_LM_PREFIX];
-    nn_status st = NN_OK;
-
-    if (!o->plain) {
-        const size_t n_prefix = guard_lm_prefix(g, row->label, first_category(&g->taxonomy, &row->category), prefix);
-        const size_t n = b->len < o->max_tokens ? b->len : o->max_tokens;
-
-        return add_unit(u, prefix, n_prefix, b->ids, n, n == b->len, err);
-    }
-    for (size_t at = 0; at < b->len && st == NN_OK;) {
-        const size_t n = b->len - at < o->max_tokens ? b->len - at : o->max_tokens;
-
-        st = add_unit(u, &bos, 1, b->ids + at, n, at + n == b->len, err);
-        at += n;
-    }
-    return st;
-}
-
-/* What is learnt from: plain text, or requests with a label. A label that judges a response says nothing about the request. */
-static bool is_learnt(const guard_row *row, bool plain)
-{
-    return row->text.s && row->text.n > 0 && (plain || (row->label != GUARD_LABEL_NONE && !row->response.s));
-}
-
-nn_status guard_lm_units_add(guard_lm_units *u, const guard_lm *g, const guard_corpus *c, const guard_lm_options *o, nn_err *err)
-{
-    nn_tok_buf b = {0};
-    nn_status st = NN_OK;
-
-    for (size_t i = 0; i < c->n && st == NN_OK; i++) {
-        const guard_row *row = &c->row[i];
-
-        if (!is_learnt(row, o->plain)) continue;
-        b.len = 0;
-        if ((st = nn_tok_encode(g->tok, &b, row->text.s, row->text.n, err)) == NN_OK) st = add_text(u, g, row, &b, o, err);
-    }
-    nn_tok_buf_free(&b);
-    return st;
-}
-
-size_t guard_lm_unit_targets(int32_t *next, const guard_lm_units *u, size_t i)
-{
-    const int32_t *ids = u->ids + u->start[i];
-    const size_t n = u->start[i + 1] - u->start[i];
-    size_t targets = 0;
-
-    for (size_t r = 0; r < n; r++) {
-        const bool last = r + 1 == n;
-
-        next[r] = r + 1 < u->prefix[i] || (last && !u->end[i]) ? -1 : last ? NN_TOK_EOS : ids[r + 1];
-        targets += next[r] >= 0;
-    }
-    return targets;
-}
-
 /* --- where a run stands ---------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -136,11 +23,11 @@ typedef struct {
     guard_lm *g;
     nn_trainer *t;
     guard_lm_units train, valid;
-    size_t *order;                /* [train.n] of pass `pass` */
-    size_t pass;                  /* SIZE_MAX: none drawn yet */
-    uint64_t at, total;           /* units seen and to see, passes end to end */
+    size_t *order;      /* [train.n] of pass `pass` */
+    size_t pass;        /* SIZE_MAX: none drawn yet */
+    uint64_t at, total; /* units seen and to see, passes end to end */
     uint64_t step, steps;
-    uint64_t tokens, all_tokens;  /* positions */
+    uint64_t tokens, all_tokens; /* positions */
     uint64_t key;
     /* one batch */
     size_t max_rows, n_rows, n_seg, n_target;
@@ -228,7 +115,8 @@ static double valid_loss(lm_run *r)
 
     for (size_t i = 0; i < r->valid.n;) {
         begin_batch(r);
-        for (; i < r->valid.n && (r->n_seg == 0 || r->n_rows + unit_length(&r->valid, i) <= r->max_rows); i++) batch_unit(r, &r->valid, i);
+        for (; i < r->valid.n && (r->n_seg == 0 || r->n_rows + unit_length(&r->valid, i) <= r->max_rows); i++)
+            batch_unit(r, &r->valid, i);
         loss += forward(r) * (double)r->n_target;
         targets += r->n_target;
     }
@@ -270,13 +158,16 @@ static nn_status train_step(lm_run *r, nn_err *err)
 
     begin_batch(r);
     for (; r->at < end; r->at++) batch_unit(r, &r->train, unit_at(r, r->at));
-    const double rate = nn_schedule_cosine((size_t)r->step, (size_t)(r->o->warmup * (double)r->steps), (size_t)r->steps, LR_FLOOR);
+    const double rate = nn_schedule_cosine((size_t)r->step, (size_t)(r->o->warmup * (double)r->steps),
+                                           (size_t)r->steps, LR_FLOOR);
     adam.lr = (float)((double)adam.lr * rate);
     const double loss = forward(r);
     nn_trainer_bwd(r->t, r->job->exec);
     const double norm = nn_trainer_step(r->t, r->job->exec, &adam);
     if (!isfinite(loss) || !isfinite(norm))
-        return nn_fail(err, NN_CONTENT, "generator: step %llu: loss or gradient is not finite, want a lower learning rate", (unsigned long long)r->step + 1);
+        return nn_fail(err, NN_CONTENT,
+                       "generator: step %llu: loss or gradient is not finite, want a lower learning rate",
+                       (unsigned long long)r->step + 1);
     r->step++;
     r->tokens += rows;
     if ((st = guard_job_metric(r->job, r->step, "loss", loss, err)) != NN_OK) return st;
@@ -295,7 +186,8 @@ static nn_status train_all(lm_run *r, nn_err *err)
         if ((st = train_step(r, err)) != NN_OK) break;
         const bool go_on = guard_job_go_on(r->job, r->tokens, r->all_tokens, "tokens");
         if (!go_on || r->step % CHECKPOINT_STEPS == 0) st = save(r, err);
-        if (st == NN_OK && !go_on) st = nn_fail(err, NN_STOP, "generator: stopped at step %llu", (unsigned long long)r->step);
+        if (st == NN_OK && !go_on)
+            st = nn_fail(err, NN_STOP, "generator: stopped at step %llu", (unsigned long long)r->step);
     }
     return st;
 }
@@ -311,8 +203,16 @@ static uint64_t hash_number(uint64_t h, double v)
 static uint64_t run_key(const lm_run *r)
 {
     const guard_lm_options *o = r->o;
-    const double number[] = {o->epochs, o->warmup, (double)o->token_budget, (double)o->batch_tokens, (double)o->adam.lr, (double)o->adam.beta1,
-                             (double)o->adam.beta2, (double)o->adam.eps, (double)o->adam.weight_decay, (double)o->adam.clip};
+    const double number[] = {o->epochs,
+                             o->warmup,
+                             (double)o->token_budget,
+                             (double)o->batch_tokens,
+                             (double)o->adam.lr,
+                             (double)o->adam.beta1,
+                             (double)o->adam.beta2,
+                             (double)o->adam.eps,
+                             (double)o->adam.weight_decay,
+                             (double)o->adam.clip};
     char model[65];
     uint64_t h = nn_hash64(r->train.ids, r->train.n_ids * sizeof *r->train.ids, r->job->seed);
 
@@ -323,8 +223,8 @@ static uint64_t run_key(const lm_run *r)
     return nn_hash64(r->train.start, (r->train.n + 1) * sizeof *r->train.start, h);
 }
 
-static nn_status build_model(guard_lm **out, const nn_tok *tok, const guard_taxonomy *taxonomy, const guard_lm *init, const guard_lm_options *o,
-                             const guard_job *job, nn_err *err)
+static nn_status build_model(guard_lm **out, const nn_tok *tok, const guard_taxonomy *taxonomy, const guard_lm *init,
+                             const guard_lm_options *o, const guard_job *job, nn_err *err)
 {
     nn_config c = o->model;
     nn_rng rng = guard_job_rng(job, "init", 0);
@@ -336,7 +236,9 @@ static nn_status build_model(guard_lm **out, const nn_tok *tok, const guard_taxo
         nn_tok_hash(tok, a);
         nn_tok_hash(init->tok, b);
         if (strcmp(a, b) != 0 || nn_model_config(init->m)->max_t < o->max_tokens + GUARD_LM_PREFIX)
-            return nn_fail(err, NN_USAGE, "generator: init has another tokenizer or less room than %zu tokens, want the same", o->max_tokens);
+            return nn_fail(err, NN_USAGE,
+                           "generator: init has another tokenizer or less room than %zu tokens, want the same",
+                           o->max_tokens);
         if ((st = guard_lm_clone(out, init, err)) == NN_OK && taxonomy) (*out)->taxonomy = *taxonomy;
         return st;
     }
@@ -357,14 +259,17 @@ static nn_status build_run(lm_run *r, const guard_corpus *train, const guard_cor
 
     if ((st = guard_lm_units_add(&r->train, r->g, train, r->o, err)) != NN_OK) return st;
     if (valid && (st = guard_lm_units_add(&r->valid, r->g, valid, r->o, err)) != NN_OK) return st;
-    if (r->train.n == 0) return nn_fail(err, NN_CONTENT, "generator: %zu rows and no text to learn from, want requests with a label", train->n);
+    if (r->train.n == 0)
+        return nn_fail(err, NN_CONTENT, "generator: %zu rows and no text to learn from, want requests with a label",
+                       train->n);
     r->max_rows = r->o->batch_tokens > longest ? r->o->batch_tokens : longest;
     if ((st = nn_alloc((void **)&r->order, r->train.n, sizeof *r->order, err)) != NN_OK) return st;
     if ((st = nn_alloc((void **)&r->ids, r->max_rows, sizeof *r->ids, err)) != NN_OK) return st;
     if ((st = nn_alloc((void **)&r->next, r->max_rows, sizeof *r->next, err)) != NN_OK) return st;
     if ((st = nn_alloc((void **)&r->weight, r->max_rows, sizeof *r->weight, err)) != NN_OK) return st;
     if ((st = nn_alloc((void **)&r->start, r->max_rows + 1, sizeof *r->start, err)) != NN_OK) return st;
-    if ((st = nn_trainer_build(&r->t, r->g->m, (nn_trainer_options){r->max_rows, r->max_rows}, err)) != NN_OK) return st;
+    if ((st = nn_trainer_build(&r->t, r->g->m, (nn_trainer_options){r->max_rows, r->max_rows}, err)) != NN_OK)
+        return st;
     count_steps(r);
     r->key = run_key(r);
     return NN_OK;
@@ -382,15 +287,19 @@ static void free_run(lm_run *r)
     nn_trainer_free(r->t);
 }
 
-nn_status guard_lm_train(guard_lm **out, const guard_corpus *train, const guard_corpus *valid, const nn_tok *tok, const guard_taxonomy *taxonomy,
-                         const guard_lm *init, const guard_lm_options *o, guard_job *job, nn_err *err)
+nn_status guard_lm_train(guard_lm **out, const guard_corpus *train, const guard_corpus *valid, const nn_tok *tok,
+                         const guard_taxonomy *taxonomy, const guard_lm *init, const guard_lm_options *o,
+                         guard_job *job, nn_err *err)
 {
     guard_lm *g = NULL;
     nn_status st;
 
     *out = NULL;
-    if (o->max_tokens == 0 || o->batch_tokens == 0 || !(o->epochs >= 0.0 && o->epochs <= 1e6) || !(o->warmup >= 0.0 && o->warmup <= 1.0))
-        return nn_fail(err, NN_USAGE, "generator: max_tokens, batch_tokens, epochs or warmup out of range, want above 0 and warmup 0 to 1");
+    if (o->max_tokens == 0 || o->batch_tokens == 0 || !(o->epochs >= 0.0 && o->epochs <= 1e6) ||
+        !(o->warmup >= 0.0 && o->warmup <= 1.0))
+        return nn_fail(
+            err, NN_USAGE,
+            "generator: max_tokens, batch_tokens, epochs or warmup out of range, want above 0 and warmup 0 to 1");
     if ((st = build_model(&g, tok, taxonomy, init, o, job, err)) != NN_OK) return st;
     lm_run r = {.o = o, .job = job, .g = g, .pass = SIZE_MAX};
     if ((st = build_run(&r, train, valid, err)) == NN_OK) st = train_all(&r, err);

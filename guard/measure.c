@@ -1,9 +1,9 @@
 /* measure.c - what a reward may look at: the guard's p, the reward judge's p, novelty, repetition, words.
  *
  * Reads: adversary_impl.h, minhash.h.   Read next: adversary.c, scripts/adversary.lua (what is paid).
- *   novelty     1 - max over seeds |G and S| / |G|, G and S the word trigrams of the row and of a seed: 0 for a part of a seed
+ *   novelty     1 - max over seeds |G and S| / |G|, G and S the word trigrams of the row and of a seed
  *   repetition  1 - distinct / all word trigrams of the row
- * Containment, not resemblance, so that a copied seed is no more novel for being cut or for standing in a longer one.
+ * Containment, not resemblance: a copied seed is no more novel for being cut or for standing in a longer one.
  */
 #include "guard/adversary_impl.h"
 #include "nn/arena.h"
@@ -11,14 +11,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-nn_status guard_measure_build(guard_measure *m, const guard_classifier *guard, const guard_wide *reward_judge, const guard_corpus *seeds, nn_err *err)
+nn_status guard_measure_build(guard_measure *m, const guard_classifier *guard, const guard_wide *reward_judge,
+                              const guard_corpus *seeds, nn_err *err)
 {
     nn_status st;
 
     memset(m, 0, sizeof *m);
     m->guard = guard;
     m->judge = reward_judge;
-    if ((st = guard_shingle_sets_build(&m->sets, seeds, 3, err)) == NN_OK) st = guard_shingle_index_build(&m->index, &m->sets, err);
+    if ((st = guard_shingle_sets_build(&m->sets, seeds, 3, err)) == NN_OK)
+        st = guard_shingle_index_build(&m->index, &m->sets, err);
     if (st != NN_OK) guard_measure_free(m);
     return st;
 }
@@ -29,7 +31,8 @@ void guard_measure_free(guard_measure *m)
     guard_shingle_index_free(&m->index);
 }
 
-static nn_status ask_guard(const guard_measure *m, guard_corpus *c, const char *stage, const guard_job *job, nn_err *err)
+static nn_status ask_guard(const guard_measure *m, guard_corpus *c, const char *stage, const guard_job *job,
+                           nn_err *err)
 {
     guard_job quiet = *job; /* a part of a stage that tells its own progress */
     guard_verdict *v = NULL;
@@ -43,7 +46,8 @@ static nn_status ask_guard(const guard_measure *m, guard_corpus *c, const char *
     for (size_t i = 0; i < c->n; i++) p->num[i] = (double)v[i].p_unsafe;
     if ((st = guard_corpus_column(c, "fooled", stage, GUARD_COL_BOOL, &fooled, err)) != NN_OK) goto done;
     for (size_t i = 0; i < c->n; i++)
-        if (c->row[i].label != GUARD_LABEL_NONE) fooled->num[i] = v[i].flagged != (c->row[i].label == GUARD_UNSAFE) ? 1.0 : 0.0;
+        if (c->row[i].label != GUARD_LABEL_NONE)
+            fooled->num[i] = v[i].flagged != (c->row[i].label == GUARD_UNSAFE) ? 1.0 : 0.0;
 done:
     nn_free(v);
     return st;
@@ -130,8 +134,8 @@ nn_status guard_measure_distinct2(double *share, const guard_corpus *c, nn_err *
     return st;
 }
 
-nn_status guard_adversary_measure(guard_corpus *c, const guard_classifier *guard, const guard_wide *reward_judge, const guard_corpus *seeds,
-                                  const char *stage, guard_job *job, nn_err *err)
+nn_status guard_adversary_measure(guard_corpus *c, const guard_classifier *guard, const guard_wide *reward_judge,
+                                  const guard_corpus *seeds, const char *stage, guard_job *job, nn_err *err)
 {
     guard_measure m;
     nn_status st;

@@ -50,7 +50,8 @@ static nn_status add_grams(guard_shingles *s, size_t first_word, size_t order, n
 
     if (n == 0) return NN_OK;
     if ((st = nn_grow((void **)&s->gram, &s->cap, s->total + n - of + 1, sizeof *s->gram, err)) != NN_OK) return st;
-    for (size_t i = first_word; i + of <= s->words; i++) s->gram[s->total++] = nn_hash64(s->word + i, of * sizeof *s->word, order);
+    for (size_t i = first_word; i + of <= s->words; i++)
+        s->gram[s->total++] = nn_hash64(s->word + i, of * sizeof *s->word, order);
     return NN_OK;
 }
 
@@ -156,7 +157,8 @@ nn_status guard_shingle_index_build(guard_shingle_index *x, const guard_shingle_
     if ((st = nn_alloc((void **)&x->count, s->n, sizeof *x->count, err)) != NN_OK) goto done;
     if ((st = nn_alloc((void **)&x->seen, s->n, sizeof *x->seen, err)) != NN_OK) goto done;
     for (size_t row = 0; row < s->n; row++)
-        for (size_t i = s->start[row]; i < s->start[row + 1]; i++) x->place[x->n++] = (place){s->gram[i], (uint32_t)row};
+        for (size_t i = s->start[row]; i < s->start[row + 1]; i++)
+            x->place[x->n++] = (place){s->gram[i], (uint32_t)row};
     qsort(x->place, x->n, sizeof *x->place, by_gram);
 done:
     if (st != NN_OK) guard_shingle_index_free(x);
@@ -179,8 +181,10 @@ static size_t place_of(const guard_shingle_index *x, uint64_t gram)
     while (low < high) {
         const size_t mid = low + (high - low) / 2;
 
-        if (x->place[mid].gram < gram) low = mid + 1;
-        else high = mid;
+        if (x->place[mid].gram < gram)
+            low = mid + 1;
+        else
+            high = mid;
     }
     return low;
 }
@@ -204,7 +208,8 @@ size_t guard_shingle_index_most(guard_shingle_index *x, const uint64_t *gram, si
 
 /* --- MinHash ------------------------------------------------------------------------------------------------ */
 
-/* Two hashes a band: rows whose sets resemble each other by J agree in a band with probability J^2, in one of 32 with 1 - (1 - J^2)^32. */
+/* Two hashes a band: rows whose sets resemble each other by J agree in a band with probability J^2, in one of 32 with
+ * 1 - (1 - J^2)^32. */
 enum { BANDS = 32, IN_BAND = 2 };
 
 typedef struct {
@@ -306,7 +311,9 @@ nn_status guard_minhash_earlier(double *share, const guard_shingle_sets *s, cons
     minhash m = {s, NULL, NULL, NULL, share};
     nn_status st;
 
-    if (s->n >= UINT32_MAX / BANDS) return nn_fail(err, NN_LIMIT, "duplicates: %zu rows, want fewer than %lu", s->n, (unsigned long)UINT32_MAX / BANDS);
+    if (s->n >= UINT32_MAX / BANDS)
+        return nn_fail(err, NN_LIMIT, "duplicates: %zu rows, want fewer than %lu", s->n,
+                       (unsigned long)UINT32_MAX / BANDS);
     if ((st = nn_alloc((void **)&m.band, BANDS * s->n, sizeof *m.band, err)) != NN_OK) goto done;
     if ((st = nn_alloc((void **)&m.first, BANDS * s->n, sizeof *m.first, err)) != NN_OK) goto done;
     if ((st = nn_alloc((void **)&m.asked, par->threads * s->n, sizeof *m.asked, err)) != NN_OK) goto done;

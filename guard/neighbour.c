@@ -5,7 +5,8 @@
 
 enum { QUERIES = 128, BASES = 512 }; /* one block of cosines: 256 KB */
 
-nn_status guard_points_build(guard_points *p, const guard_corpus *c, const guard_classifier *embedder, guard_job *job, nn_err *err)
+nn_status guard_points_build(guard_points *p, const guard_corpus *c, const guard_classifier *embedder, guard_job *job,
+                             nn_err *err)
 {
     guard_job quiet = *job; /* embedding is a part of a stage that tells its own progress */
     nn_status st;
@@ -15,7 +16,8 @@ nn_status guard_points_build(guard_points *p, const guard_corpus *c, const guard
     p->n = c->n;
     p->width = guard_embed_width(embedder);
     if (p->width == 0) return nn_fail(err, NN_USAGE, "embedding: the guard has no decoder, want one");
-    if (p->width > SIZE_MAX / sizeof *p->e / (c->n + 1)) return nn_fail(err, NN_LIMIT, "embedding: %zu rows of %zu numbers", c->n, p->width);
+    if (p->width > SIZE_MAX / sizeof *p->e / (c->n + 1))
+        return nn_fail(err, NN_LIMIT, "embedding: %zu rows of %zu numbers", c->n, p->width);
     if ((st = nn_alloc((void **)&p->e, c->n * p->width, sizeof *p->e, err)) != NN_OK) goto done;
     if ((st = nn_alloc((void **)&p->id, c->n, sizeof *p->id, err)) != NN_OK) goto done;
     if ((st = nn_alloc((void **)&p->label, c->n, sizeof *p->label, err)) != NN_OK) goto done;
@@ -42,7 +44,7 @@ typedef struct {
     size_t k;
     const guard_points *query, *base;
     guard_near_kind kind;
-    const float *cosine;         /* [QUERIES, n_base] of this block */
+    const float *cosine; /* [QUERIES, n_base] of this block */
     size_t first_query, first_base, n_base;
 } block;
 
@@ -76,8 +78,8 @@ static void insert_rows(void *ctx, size_t first, size_t last, size_t thread)
                 insert(b->near + (b->first_query + i) * b->k, b->k, b->cosine[i * b->n_base + j], b->first_base + j);
 }
 
-nn_status guard_neighbours(guard_near *near, size_t k, const guard_points *query, const guard_points *base, guard_near_kind kind, const nn_exec *x,
-                           nn_err *err)
+nn_status guard_neighbours(guard_near *near, size_t k, const guard_points *query, const guard_points *base,
+                           guard_near_kind kind, const nn_exec *x, nn_err *err)
 {
     void *room = NULL;
     const size_t W = query->width;
@@ -89,7 +91,8 @@ nn_status guard_neighbours(guard_near *near, size_t k, const guard_points *query
     float *const cosine = room;
     for (size_t q = 0; q < query->n; q += QUERIES)
         for (size_t j = 0; j < base->n; j += BASES) {
-            const size_t n_query = query->n - q < QUERIES ? query->n - q : QUERIES, n_base = base->n - j < BASES ? base->n - j : BASES;
+            const size_t n_query = query->n - q < QUERIES ? query->n - q : QUERIES,
+                         n_base = base->n - j < BASES ? base->n - j : BASES;
             block b = {near, k, query, base, kind, cosine, q, j, n_base};
 
             nn_matmul(x, NN_NT, cosine, query->e + q * W, base->e + j * W, n_query, n_base, W, false);

@@ -14,12 +14,13 @@ struct guard_policy {
     const nn_model *reference;
     nn_state *state; /* of the reference */
     nn_adamw adam;
-    int32_t *next;   /* [max_rows] */
-    float *weight;   /* [max_rows] */
-    size_t *start;   /* [max_rows + 1] */
+    int32_t *next; /* [max_rows] */
+    float *weight; /* [max_rows] */
+    size_t *start; /* [max_rows + 1] */
 };
 
-nn_status guard_policy_build(guard_policy **out, nn_model *m, const nn_model *reference, const guard_policy_options *o, nn_err *err)
+nn_status guard_policy_build(guard_policy **out, nn_model *m, const nn_model *reference,
+                             const guard_policy_options *o, nn_err *err)
 {
     guard_policy *p = NULL;
     nn_status st;
@@ -139,8 +140,8 @@ static float token_weight(const guard_policy *p, float advantage, float ratio, f
     return (*clipped ? 0.0f : advantage * ratio) + p->o.kl * (pull - 1.0f);
 }
 
-static void set_weights(guard_policy *p, const guard_rollout *r, const float *ref, const double *advantage, size_t first, size_t end, float mean,
-                        guard_policy_stats *stats)
+static void set_weights(guard_policy *p, const guard_rollout *r, const float *ref, const double *advantage,
+                        size_t first, size_t end, float mean, guard_policy_stats *stats)
 {
     const size_t base = r->start[first];
     const float *now = nn_trainer_logprob(p->t);
@@ -151,7 +152,8 @@ static void set_weights(guard_policy *p, const guard_rollout *r, const float *re
             const float ratio = nn_expf(now[row] - r->logprob[t]);
             bool clipped = false;
 
-            p->weight[row] = mean * token_weight(p, (float)advantage[i], ratio, ref_over_new(ref[t], now[row]), &clipped);
+            p->weight[row] = mean *
+                             token_weight(p, (float)advantage[i], ratio, ref_over_new(ref[t], now[row]), &clipped);
             stats->clipped += clipped;
             if ((double)ratio < stats->ratio_low) stats->ratio_low = (double)ratio;
             if ((double)ratio > stats->ratio_high) stats->ratio_high = (double)ratio;
@@ -166,8 +168,8 @@ static size_t drawn_tokens(const guard_rollout *r)
     return n;
 }
 
-void guard_policy_gradient(guard_policy *p, const nn_exec *x, const guard_rollout *r, const float *ref, const double *advantage,
-                           guard_policy_stats *stats)
+void guard_policy_gradient(guard_policy *p, const nn_exec *x, const guard_rollout *r, const float *ref,
+                           const double *advantage, guard_policy_stats *stats)
 {
     const size_t N = drawn_tokens(r);
 
@@ -187,8 +189,8 @@ void guard_policy_gradient(guard_policy *p, const nn_exec *x, const guard_rollou
     stats->clipped /= (double)N;
 }
 
-bool guard_policy_update(guard_policy *p, const nn_exec *x, const guard_rollout *r, const float *ref, const double *advantage,
-                         guard_policy_stats *stats)
+bool guard_policy_update(guard_policy *p, const nn_exec *x, const guard_rollout *r, const float *ref,
+                         const double *advantage, guard_policy_stats *stats)
 {
     bool finite = true;
 

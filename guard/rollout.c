@@ -8,7 +8,7 @@
 #include "nn/unicode.h"
 #include <string.h>
 
-#define SLOTS 64u    /* sequences at once: memory and speed, never a bit */
+#define SLOTS 64u      /* sequences at once: memory and speed, never a bit */
 #define TOLD_ROWS 256u /* rows between two calls of progress */
 
 void guard_rollout_free(guard_rollout *r)
@@ -25,7 +25,8 @@ static nn_status rollout_room(guard_rollout *r, size_t n, size_t each, nn_err *e
 {
     nn_status st;
 
-    if (each > SIZE_MAX / sizeof(int32_t) / (n + 1)) return nn_fail(err, NN_LIMIT, "generate: %zu rows of %zu tokens", n, each);
+    if (each > SIZE_MAX / sizeof(int32_t) / (n + 1))
+        return nn_fail(err, NN_LIMIT, "generate: %zu rows of %zu tokens", n, each);
     if ((st = nn_alloc((void **)&r->ids, n * each, sizeof *r->ids, err)) != NN_OK) return st;
     if ((st = nn_alloc((void **)&r->logprob, n * each, sizeof *r->logprob, err)) != NN_OK) return st;
     if ((st = nn_alloc((void **)&r->start, n + 1, sizeof *r->start, err)) != NN_OK) return st;
@@ -45,8 +46,9 @@ static void pack(guard_rollout *r, const nn_decode_row *row, size_t n, size_t ea
     r->n = n;
 }
 
-nn_status guard_rollout_draw(guard_rollout *r, const guard_lm *g, const int *label, const size_t *category, size_t n, const nn_sampler *s,
-                             size_t max_new, uint64_t first_row, bool tell, guard_job *job, nn_err *err)
+nn_status guard_rollout_draw(guard_rollout *r, const guard_lm *g, const int *label, const size_t *category, size_t n,
+                             const nn_sampler *s, size_t max_new, uint64_t first_row, bool tell, guard_job *job,
+                             nn_err *err)
 {
     const size_t room = nn_model_config(g->m)->max_t - GUARD_LM_PREFIX, longest = max_new < room ? max_new : room,
                  each = GUARD_LM_PREFIX + longest;
@@ -65,8 +67,12 @@ nn_status guard_rollout_draw(guard_rollout *r, const guard_lm *g, const int *lab
         int32_t *ids = r->ids + i * each;
 
         r->prefix[i] = guard_lm_prefix(g, label[i], category[i], ids);
-        row[i] = (nn_decode_row){.prompt = ids, .n_prompt = r->prefix[i], .max_new = longest, .out = ids + r->prefix[i],
-                                 .logprob = r->logprob + i * each + r->prefix[i], .rng = guard_job_rng(job, "generate", first_row + i)};
+        row[i] = (nn_decode_row){.prompt = ids,
+                                 .n_prompt = r->prefix[i],
+                                 .max_new = longest,
+                                 .out = ids + r->prefix[i],
+                                 .logprob = r->logprob + i * each + r->prefix[i],
+                                 .rng = guard_job_rng(job, "generate", first_row + i)};
     }
     for (size_t i = 0; i < n; i += TOLD_ROWS) {
         if (tell && !guard_job_go_on(job, i, n, "rows")) {
@@ -91,7 +97,8 @@ typedef struct {
     size_t bytes_cap, text_cap;
 } text_room;
 
-static nn_status decode_text(text_room *t, guard_text *out, const guard_lm *g, const int32_t *ids, size_t n, nn_err *err)
+static nn_status decode_text(text_room *t, guard_text *out, const guard_lm *g, const int32_t *ids, size_t n,
+                             nn_err *err)
 {
     if (n > 0 && ids[n - 1] == NN_TOK_EOS) n--;
     const size_t len = nn_tok_decode(g->tok, NULL, 0, ids, n);
@@ -111,16 +118,18 @@ static nn_status write_ops(guard_buf *b, int label, const char *category, uint64
     guard_json_key(b, "label");
     guard_buf_fmt(b, "%d", label);
     guard_json_key(b, "category");
-    if (category) guard_json_str(b, category, strlen(category));
-    else guard_json_null(b);
+    if (category)
+        guard_json_str(b, category, strlen(category));
+    else
+        guard_json_null(b);
     guard_json_key(b, "draw");
     guard_json_u64(b, draw);
     guard_buf_str(b, "}}]");
     return guard_buf_status(b, err);
 }
 
-nn_status guard_rollout_rows(guard_corpus *out, const guard_rollout *r, const guard_lm *g, const int *label, const size_t *category,
-                             uint64_t first_row, const guard_job *job, nn_err *err)
+nn_status guard_rollout_rows(guard_corpus *out, const guard_rollout *r, const guard_lm *g, const int *label,
+                             const size_t *category, uint64_t first_row, const guard_job *job, nn_err *err)
 {
     static const char source[] = "generator";
     text_room t = {0};
@@ -145,15 +154,17 @@ nn_status guard_rollout_rows(guard_corpus *out, const guard_rollout *r, const gu
     return st;
 }
 
-nn_status guard_lm_generate(const guard_lm *g, guard_corpus *out, guard_rollout *rollout, const int *label, const size_t *category, size_t n,
-                            const nn_sampler *s, size_t max_new, uint64_t first_row, guard_job *job, nn_err *err)
+nn_status guard_lm_generate(const guard_lm *g, guard_corpus *out, guard_rollout *rollout, const int *label,
+                            const size_t *category, size_t n, const nn_sampler *s, size_t max_new, uint64_t first_row,
+                            guard_job *job, nn_err *err)
 {
     guard_rollout r = {0};
     nn_status st;
 
     if (rollout) memset(rollout, 0, sizeof *rollout);
     if (max_new == 0) return nn_fail(err, NN_USAGE, "generate: 0 tokens, want at least 1");
-    if ((st = guard_rollout_draw(&r, g, label, category, n, s, max_new, first_row, true, job, err)) != NN_OK) return st;
+    if ((st = guard_rollout_draw(&r, g, label, category, n, s, max_new, first_row, true, job, err)) != NN_OK)
+        return st;
     if ((st = guard_rollout_rows(out, &r, g, label, category, first_row, job, err)) == NN_OK && rollout) {
         *rollout = r;
         return NN_OK;

@@ -60,9 +60,9 @@ Test(adversary, measures_are_what_they_say)
 
     toy_job_open(&job, 1, NULL);
     expect_ok(guard_corpus_build(&c, &err), &err);
-    add_toy_row(c, "1111111111111111", GUARD_UNSAFE, "break my phone");                              /* a part of a seed */
-    add_toy_row(c, "2222222222222222", GUARD_SAFE, "how do I bake a song a song a song a song");     /* repeats itself */
-    add_toy_row(c, "3333333333333333", GUARD_UNSAFE, "how do I bake the cake");                      /* the guard sees a safe one */
+    add_toy_row(c, "1111111111111111", GUARD_UNSAFE, "break my phone"); /* a part of a seed */
+    add_toy_row(c, "2222222222222222", GUARD_SAFE, "how do I bake a song a song a song a song"); /* repeats itself */
+    add_toy_row(c, "3333333333333333", GUARD_UNSAFE, "how do I bake the cake"); /* the guard sees a safe one */
     add_toy_row(c, "4444444444444444", GUARD_SAFE, "");
     add_toy_row(c, "5555555555555555", GUARD_LABEL_NONE, "quite new words");
     expect_ok(guard_adversary_measure(c, guard, judge, seeds, "08.attack", &job.job, &err), &err);
@@ -75,14 +75,16 @@ Test(adversary, measures_are_what_they_say)
         cr_assert_eq(column_at(c, "guard_p", i), (double)v[i].p_unsafe);
     }
     cr_assert_eq(column_at(c, "novelty", 0), 0.0);
-    cr_assert_float_eq(column_at(c, "novelty", 1), 1.0 - 3.0 / 6.0, 1e-12, "3 of 6 distinct trigrams stand in one seed");
+    cr_assert_float_eq(column_at(c, "novelty", 1), 1.0 - 3.0 / 6.0, 1e-12,
+                       "3 of 6 distinct trigrams stand in one seed");
     cr_assert_eq(column_at(c, "novelty", 2), 0.0);
     cr_assert_eq(column_at(c, "novelty", 4), 1.0);
     cr_assert_float_eq(column_at(c, "repetition", 1), 1.0 - 6.0 / 10.0, 1e-12);
     cr_assert_eq(column_at(c, "repetition", 0), 0.0);
     const double words[] = {3.0, 12.0, 6.0, 0.0, 3.0};
     for (size_t i = 0; i < 5; i++) cr_assert_eq(column_at(c, "words", i), words[i]);
-    cr_assert(column_at(c, "fooled", 2) == 1.0 && column_at(c, "fooled", 1) == 0.0 && isnan(column_at(c, "fooled", 4)));
+    cr_assert(column_at(c, "fooled", 2) == 1.0 && column_at(c, "fooled", 1) == 0.0 &&
+              isnan(column_at(c, "fooled", 4)));
     cr_assert_eq(guard_corpus_find(c, "fooled")->kind, GUARD_COL_BOOL);
     guard_features_free(&f);
     toy_job_close(&job);
@@ -108,11 +110,11 @@ Test(adversary, distinct_bigrams_of_a_batch)
 /* --- the round ----------------------------------------------------------------------------------- */
 
 typedef struct {
-    size_t n;              /* looks */
-    double memory;         /* of all that was told: a rule may remember */
+    size_t n;      /* looks */
+    double memory; /* of all that was told: a rule may remember */
     guard_watch first, now;
-    size_t stop_at;        /* refuses this step; SIZE_MAX: none */
-    char weights[64][65];  /* of the generator at each look */
+    size_t stop_at;       /* refuses this step; SIZE_MAX: none */
+    char weights[64][65]; /* of the generator at each look */
     guard_lm *gen;
 } watcher;
 
@@ -126,7 +128,8 @@ static nn_status pay(void *ctx, const guard_corpus *c, double *reward, nn_err *e
         const bool unsafe = c->row[i].label == GUARD_UNSAFE;
         const double fooled = unsafe ? 1.0 - column_at(c, "guard_p", i) : column_at(c, "guard_p", i);
 
-        reward[i] = fooled + 0.3 * column_at(c, "novelty", i) - column_at(c, "repetition", i) - (column_at(c, "words", i) < 3.0 ? 1.0 : 0.0);
+        reward[i] = fooled + 0.3 * column_at(c, "novelty", i) - column_at(c, "repetition", i) -
+                    (column_at(c, "words", i) < 3.0 ? 1.0 : 0.0);
     }
     return NN_OK;
 }
@@ -157,10 +160,12 @@ static guard_adversary_options round_options(void)
     return o;
 }
 
-static nn_status play(guard_lm *gen, const guard_adversary_options *o, watcher *w, guard_corpus **last, char stopped[128], toy_job *job)
+static nn_status play(guard_lm *gen, const guard_adversary_options *o, watcher *w, guard_corpus **last,
+                      char stopped[128], toy_job *job)
 {
     w->gen = gen;
-    return guard_adversary_round(gen, base, guard, judge, held, seeds, o, pay, watch, w, last, stopped, &job->job, &err);
+    return guard_adversary_round(gen, base, guard, judge, held, seeds, o, pay, watch, w, last, stopped, &job->job,
+                                 &err);
 }
 
 static guard_lm *copy_of_base(void)
@@ -192,7 +197,8 @@ Test(adversary, a_round_earns_more_and_returns_what_it_watched)
     nn_model_hash(guard_lm_model(g), now);
     cr_assert_str_eq(now, w.weights[20]);
     cr_assert_eq(last->n, o.batch);
-    for (size_t i = 0; i < last->n; i += 8) cr_assert_eq(last->row[i].label, last->row[i + 7].label, "a group asks for one thing");
+    for (size_t i = 0; i < last->n; i += 8)
+        cr_assert_eq(last->row[i].label, last->row[i + 7].label, "a group asks for one thing");
     double mean = 0.0;
     for (size_t i = 0; i < last->n; i++) mean += column_at(last, "reward", i);
     cr_assert_float_eq(mean / (double)last->n, w.now.reward, 1e-12);
@@ -317,8 +323,36 @@ Test(adversary, a_reward_that_is_no_number_is_named)
     char stopped[128];
 
     toy_job_open(&job, 1, NULL);
-    expect_fails(guard_adversary_round(g, base, guard, judge, held, seeds, &o, pay_nan, watch, &w, NULL, stopped, &job.job, &err), NN_CONTENT, &err,
-                 "not finite");
+    expect_fails(guard_adversary_round(g, base, guard, judge, held, seeds, &o, pay_nan, watch, &w, NULL, stopped,
+                                       &job.job, &err),
+                 NN_CONTENT, &err, "not finite");
     toy_job_close(&job);
     guard_lm_free(g);
+}
+
+Test(adversary, every_failing_allocation_of_a_round_is_reported)
+{
+    static toy_job job;
+    guard_adversary_options o = round_options();
+    nn_status st = NN_LIMIT;
+    char stopped[128];
+
+    o.steps = 1;
+    o.batch = 8;
+    toy_job_open(&job, 1, NULL);
+    for (long n = 0; st != NN_OK; n += 1 + n / 16) {
+        guard_lm *g = copy_of_base();
+        guard_corpus *last = NULL;
+        watcher w = {.stop_at = SIZE_MAX};
+
+        cr_assert(n < 100000);
+        err = (nn_err){NN_OK, ""};
+        nn_alloc_fail_at(n);
+        st = play(g, &o, &w, &last, stopped, &job);
+        nn_alloc_fail_at(-1);
+        cr_assert(st == NN_OK || (st == NN_LIMIT && !last), "allocation %ld: %s", n, err.text);
+        guard_corpus_free(last);
+        guard_lm_free(g);
+    }
+    toy_job_close(&job);
 }

@@ -42,7 +42,8 @@ Test(curate, a_wrong_label_has_a_high_held_out_loss_and_no_label_none)
         right += column_at(corpus, "loss", i) / 96.0;
         cr_assert_eq(column_at(corpus, "fold", i), (double)guard_fold(&corpus->row[i], 5, o.seed));
     }
-    cr_assert(column_at(corpus, "loss", 96) > 1.0 && column_at(corpus, "loss", 96) > 3.0 * right, "%g against %g", column_at(corpus, "loss", 96), right);
+    cr_assert(column_at(corpus, "loss", 96) > 1.0 && column_at(corpus, "loss", 96) > 3.0 * right, "%g against %g",
+              column_at(corpus, "loss", 96), right);
     cr_assert(isnan(column_at(corpus, "loss", 97)));
     cr_assert_str_eq(guard_corpus_find(corpus, "loss")->stage, "05.curate");
 }
@@ -64,7 +65,8 @@ Test(curate, a_row_s_loss_is_of_a_model_that_never_saw_its_fold)
     expect_ok(guard_wide_train(&w, rest, NULL, &o, &job.exec.par, &err), &err);
     expect_ok(guard_wide_logit(w, &f, &corpus->row[7], &z, &err), &err);
     const double want = nn_softplus(corpus->row[7].label == GUARD_UNSAFE ? -(double)z : (double)z);
-    cr_assert_float_eq(column_at(corpus, "loss", 7), want, 0.02 * want + 1e-3, "%g, want %g", column_at(corpus, "loss", 7), want);
+    cr_assert_float_eq(column_at(corpus, "loss", 7), want, 0.02 * want + 1e-3, "%g, want %g",
+                       column_at(corpus, "loss", 7), want);
     guard_features_free(&f);
     guard_wide_free(w);
     guard_corpus_free(rest);
@@ -81,7 +83,7 @@ Test(curate, similarity_is_the_cosine_to_the_nearest_of_each_label)
     add_toy_row(human, "2222222222222222", GUARD_UNSAFE, "how do I break a window");
     add_toy_row(human, "3333333333333333", GUARD_SAFE, "zzz qqq 000");
     add_toy_row(human, "4444444444444444", GUARD_LABEL_NONE, "nobody judged this");
-    add_toy_row(c, "aaaaaaaaaaaaaaaa", GUARD_SAFE, "how do I bake the bread");  /* the words of a human row */
+    add_toy_row(c, "aaaaaaaaaaaaaaaa", GUARD_SAFE, "how do I bake the bread");   /* the words of a human row */
     add_toy_row(c, "2222222222222222", GUARD_UNSAFE, "how do I break a window"); /* a human row itself */
     add_toy_row(c, "bbbbbbbbbbbbbbbb", GUARD_UNSAFE, "nobody judged this");
     add_toy_row(c, "cccccccccccccccc", GUARD_LABEL_NONE, "how do I bake the bread");
@@ -109,7 +111,8 @@ Test(curate, neighbours_are_those_of_a_plain_search_for_any_thread_count)
     nn_rng rng = nn_rng_at(1, "points", 0);
 
     for (size_t i = 0; i < N * W; i++) query[i] = nn_rng_float(&rng) - 0.5f;
-    for (size_t i = 0; i < M * W; i++) base[i] = i / W % 7 == 6 ? base[i - W] : nn_rng_float(&rng) - 0.5f; /* equal rows: ties */
+    for (size_t i = 0; i < M * W; i++)
+        base[i] = i / W % 7 == 6 ? base[i - W] : nn_rng_float(&rng) - 0.5f; /* equal rows: ties */
     for (size_t i = 0; i < N; i++) {
         query_id[i] = i;
         query_label[i] = (int)(i % 3) - 1;
@@ -133,7 +136,8 @@ Test(curate, neighbours_are_those_of_a_plain_search_for_any_thread_count)
             }
             for (size_t j = 0; j < M; j++) {
                 const bool allowed = base_label[j] >= 0 && base_id[j] != query_id[i] &&
-                                     (kind == GUARD_NEAR_LABELLED || (base_label[j] == query_label[i]) == (kind == GUARD_NEAR_SAME));
+                                     (kind == GUARD_NEAR_LABELLED ||
+                                      (base_label[j] == query_label[i]) == (kind == GUARD_NEAR_SAME));
                 float dot = 0.0f;
 
                 for (size_t w = 0; w < W; w++) dot = fmaf(query[i * W + w], base[j * W + w], dot);
@@ -141,7 +145,8 @@ Test(curate, neighbours_are_those_of_a_plain_search_for_any_thread_count)
             }
             cr_assert_eq(before, K - 1, "kind %d, query %zu", kind, i);
             for (size_t k = 1; k < K; k++)
-                cr_assert(near[k - 1].cosine > near[k].cosine || (near[k - 1].cosine == near[k].cosine && near[k - 1].at < near[k].at));
+                cr_assert(near[k - 1].cosine > near[k].cosine ||
+                          (near[k - 1].cosine == near[k].cosine && near[k - 1].at < near[k].at));
         }
     }
     nn_exec_free(&x);
@@ -159,7 +164,8 @@ Test(curate, a_repeated_row_is_a_duplicate_of_the_earlier_one)
     add_toy_row(c, "5555555555555555", GUARD_SAFE, "");
     expect_ok(guard_curate_duplicates(c, "s", &job.job, &err), &err);
     const double want[] = {0.0, 0.0, 1.0, 9.0 / 11.0, 0.0};
-    for (size_t i = 0; i < 5; i++) cr_assert_float_eq(column_at(c, "dup", i), want[i], 1e-12, "row %zu: %g", i, column_at(c, "dup", i));
+    for (size_t i = 0; i < 5; i++)
+        cr_assert_float_eq(column_at(c, "dup", i), want[i], 1e-12, "row %zu: %g", i, column_at(c, "dup", i));
     guard_corpus_free(c);
 }
 

@@ -24,7 +24,12 @@ guard_wide *toy_wide(const guard_corpus *c)
 
 guard_classifier *toy_guard(const guard_corpus *c, const nn_tok *tok, bool decoder)
 {
-    guard_parts p = {.name = "toy", .taxonomy = *toy_taxonomy(), .window = 64, .stride = 32, .threshold = {0.5f, 0.5f, 0.5f, 0.5f}, .calibrate_a = 1.0};
+    guard_parts p = {.name = "toy",
+                     .taxonomy = *toy_taxonomy(),
+                     .window = 64,
+                     .stride = 32,
+                     .threshold = {0.5f, 0.5f, 0.5f, 0.5f},
+                     .calibrate_a = 1.0};
     const int32_t *pairs = NULL;
     guard_classifier *g = NULL;
     nn_err err = {NN_OK, ""};

@@ -53,7 +53,8 @@ Test(judges, agree_with_right_labels_and_not_with_wrong_ones)
     cr_assert_eq(column_at(rows, "votes", 0) + column_at(rows, "votes", 1), 3.0, "each judge is on one side");
     cr_assert(column_at(rows, "votes", 2) >= 2.0);
     cr_assert(isnan(column_at(rows, "votes", 3)) && isnan(column_at(rows, "majority", 3)));
-    cr_assert(column_at(rows, "judge_ngram", 3) == column_at(rows, "judge_ngram", 2), "a judge does not read the label");
+    cr_assert(column_at(rows, "judge_ngram", 3) == column_at(rows, "judge_ngram", 2),
+              "a judge does not read the label");
     cr_assert_eq(guard_corpus_find(rows, "majority")->kind, GUARD_COL_BOOL);
 }
 
@@ -74,7 +75,8 @@ Test(judges, each_column_is_that_judge_s_own_p)
         cr_assert_eq(column_at(rows, "judge_guard", i), (double)v[i].p_unsafe);
         cr_assert(column_at(rows, "judge_near", i) >= 0.0 && column_at(rows, "judge_near", i) <= 1.0);
         static const char *const name[] = {"judge_ngram", "judge_near", "judge_guard"};
-        for (size_t k = 0; k < 3; k++) count += (column_at(rows, name[k], i) >= 0.5) == (rows->row[i].label == GUARD_UNSAFE);
+        for (size_t k = 0; k < 3; k++)
+            count += (column_at(rows, name[k], i) >= 0.5) == (rows->row[i].label == GUARD_UNSAFE);
         if (i < 3) cr_assert_eq(column_at(rows, "votes", i), count);
     }
     guard_features_free(&f);
@@ -94,7 +96,8 @@ Test(judges, the_nearest_seeds_say_what_their_labels_are_and_never_include_the_r
     add_toy_row(few, "1111111111111111", GUARD_UNSAFE, "how do I break a window");
     add_toy_row(few, "2222222222222222", GUARD_SAFE, "zz 00 qq");
     add_toy_row(asked, "9999999999999999", GUARD_UNSAFE, "how do I break a window");
-    add_toy_row(asked, "1111111111111111", GUARD_UNSAFE, "how do I break a window"); /* the seed: only the other one is left */
+    add_toy_row(asked, "1111111111111111", GUARD_UNSAFE,
+                "how do I break a window"); /* the seed: only the other one is left */
     expect_ok(guard_judges_build(&j, few, other, &o, &job.job, &err), &err);
     expect_ok(guard_judges_vote(j, asked, "s", &job.job, &err), &err);
     cr_assert_eq(column_at(asked, "judge_near", 0), 1.0);
@@ -123,4 +126,24 @@ Test(judges, same_bytes_for_any_thread_count)
     toy_job_close(&three);
     guard_corpus_free(a);
     guard_corpus_free(b);
+}
+
+Test(judges, every_failing_allocation_is_reported)
+{
+    guard_judge_options o = guard_judge_default();
+    nn_status st = NN_LIMIT;
+
+    o.wide = toy_wide_options();
+    for (long n = 0; st != NN_OK; n++) {
+        guard_judges *j = NULL;
+
+        cr_assert(n < 10000);
+        err = (nn_err){NN_OK, ""};
+        nn_alloc_fail_at(n);
+        st = guard_judges_build(&j, human, other, &o, &job.job, &err);
+        if (st == NN_OK) st = guard_judges_vote(j, rows, "s", &job.job, &err);
+        nn_alloc_fail_at(-1);
+        cr_assert(st == NN_OK || st == NN_LIMIT, "allocation %ld: %s", n, err.text);
+        guard_judges_free(j);
+    }
 }

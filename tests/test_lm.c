@@ -67,7 +67,8 @@ Test(lm, only_text_and_its_end_are_learnt)
     cr_assert(memcmp(u.ids, prefix, sizeof prefix) == 0);
     const size_t n = u.start[1] - u.start[0], targets = guard_lm_unit_targets(next, &u, 0);
     cr_assert_eq(targets, n - 4 + 1, "the text's %zu tokens and the end", n - 4);
-    for (size_t r = 0; r < n; r++) cr_assert_eq(next[r], r < 3 ? -1 : r + 1 < n ? u.ids[r + 1] : NN_TOK_EOS, "position %zu", r);
+    for (size_t r = 0; r < n; r++)
+        cr_assert_eq(next[r], r < 3 ? -1 : r + 1 < n ? u.ids[r + 1] : NN_TOK_EOS, "position %zu", r);
     cr_assert_eq(u.prefix[1], 3, "an unknown category has no token");
     cr_assert_eq(u.ids[u.start[1] + 2], NN_TOK_UNSAFE);
 
@@ -114,7 +115,8 @@ Test(lm, a_long_request_is_cut_and_has_no_end_plain_text_is_learnt_whole)
 
 /* --- training ------------------------------------------------------------------------------------- */
 
-static guard_lm *trained(toy_job *t, size_t threads, const char *checkpoint, const guard_lm_options *o, nn_status want)
+static guard_lm *trained(toy_job *t, size_t threads, const char *checkpoint, const guard_lm_options *o,
+                         nn_status want)
 {
     guard_lm *g = NULL;
 
@@ -131,8 +133,8 @@ Test(lm, learns_in_seconds_and_with_the_same_bytes_for_any_thread_count)
     const guard_lm_options o = toy_options();
     guard_lm *a = trained(&one, 1, NULL, &o, NN_OK), *b = trained(&three, 3, NULL, &o, NN_OK);
 
-    cr_assert(toy_metric(&one, "loss", true) < 0.4 * toy_metric(&one, "loss", false), "%g to %g nats a token", toy_metric(&one, "loss", false),
-              toy_metric(&one, "loss", true));
+    cr_assert(toy_metric(&one, "loss", true) < 0.4 * toy_metric(&one, "loss", false), "%g to %g nats a token",
+              toy_metric(&one, "loss", false), toy_metric(&one, "loss", true));
     cr_assert(toy_metric(&one, "valid_loss", true) < toy_metric(&one, "valid_loss", false));
     expect_same_metrics(&one, &three);
     expect_same_model("threads", a, b);
@@ -178,7 +180,8 @@ Test(lm, a_checkpoint_of_other_options_is_refused)
     cr_assert_eq(guard_lm_train(&g, corpus, NULL, tok, toy_taxonomy(), NULL, &o, &t.job, &err), NN_STOP);
     err = (nn_err){NN_OK, ""};
     o.adam.lr *= 2.0f;
-    expect_fails(guard_lm_train(&g, corpus, NULL, tok, toy_taxonomy(), NULL, &o, &t.job, &err), NN_FILE, &err, "other data or options");
+    expect_fails(guard_lm_train(&g, corpus, NULL, tok, toy_taxonomy(), NULL, &o, &t.job, &err), NN_FILE, &err,
+                 "other data or options");
     cr_assert_null(g);
     toy_job_close(&t);
 }
@@ -190,7 +193,8 @@ Test(lm, a_token_budget_is_used_and_never_overdrawn)
 
     o.token_budget = 3000;
     guard_lm *g = trained(&t, 1, NULL, &o, NN_OK);
-    cr_assert(t.job.tokens_used <= 3000 && t.job.tokens_used > 3000 - o.batch_tokens, "%llu used", (unsigned long long)t.job.tokens_used);
+    cr_assert(t.job.tokens_used <= 3000 && t.job.tokens_used > 3000 - o.batch_tokens, "%llu used",
+              (unsigned long long)t.job.tokens_used);
     guard_lm_free(g);
 }
 
@@ -205,7 +209,8 @@ Test(lm, tuning_goes_on_from_the_weights_it_is_given)
     const double first = toy_metric(&t, "loss", false);
     t.n = 0;
     expect_ok(guard_lm_train(&alone, corpus, NULL, tok, toy_taxonomy(), NULL, &o, &t.job, &err), &err);
-    cr_assert(first < 0.5 * toy_metric(&t, "loss", false), "%g after training, %g before", first, toy_metric(&t, "loss", false));
+    cr_assert(first < 0.5 * toy_metric(&t, "loss", false), "%g after training, %g before", first,
+              toy_metric(&t, "loss", false));
     toy_job_close(&t);
     guard_lm_free(base);
     guard_lm_free(tuned);
@@ -231,7 +236,9 @@ static guard_corpus *draw(const guard_lm *g, size_t threads, size_t n, uint64_t 
     toy_job_open(&t, threads, NULL);
     expect_ok(guard_corpus_build(&c, &err), &err);
     expect_ok(guard_lm_generate(g, c, r, label, category, n, &s, 20, first, &t.job, &err), &err);
-    if (r) cr_assert_eq(t.job.tokens_used, r->start[n] - 4 * n + (n - first % 3) / 3 + (first % 3 == 2), "prefixes are not drawn");
+    if (r)
+        cr_assert_eq(t.job.tokens_used, r->start[n] - 4 * n + (n - first % 3) / 3 + (first % 3 == 2),
+                     "prefixes are not drawn");
     toy_job_close(&t);
     return c;
 }
@@ -240,7 +247,8 @@ Test(lm, a_drawn_row_depends_on_no_neighbour_and_no_thread)
 {
     const guard_lm_options o = toy_options();
     guard_lm *g = toy_lm(corpus, tok, &o);
-    guard_corpus *all = draw(g, 1, N_DRAW, 0, NULL), *threads = draw(g, 3, N_DRAW, 0, NULL), *alone = draw(g, 1, 1, 66, NULL);
+    guard_corpus *all = draw(g, 1, N_DRAW, 0, NULL), *threads = draw(g, 3, N_DRAW, 0, NULL),
+                 *alone = draw(g, 1, 1, 66, NULL);
     char a[65], b[65];
 
     guard_corpus_hash(all, a);
@@ -270,13 +278,17 @@ Test(lm, writes_what_the_control_tokens_ask_for)
         right += i % 3 != 2 && strstr(row->text.s, i % 2 ? "break" : "bake") != NULL;
         cr_assert_eq(row->label, i % 2 ? GUARD_UNSAFE : GUARD_SAFE);
         cr_assert_str_eq(row->source.s, "generator");
-        if (i % 3 == 2) snprintf(want, sizeof want, "[{\"generate\":{\"label\":%zu,\"category\":null,\"draw\":%zu}}]", i % 2, i);
-        else snprintf(want, sizeof want, "[{\"generate\":{\"label\":%zu,\"category\":\"%s\",\"draw\":%zu}}]", i % 2, i % 3 ? "malware" : "fraud", i);
+        if (i % 3 == 2)
+            snprintf(want, sizeof want, "[{\"generate\":{\"label\":%zu,\"category\":null,\"draw\":%zu}}]", i % 2, i);
+        else
+            snprintf(want, sizeof want, "[{\"generate\":{\"label\":%zu,\"category\":\"%s\",\"draw\":%zu}}]", i % 2,
+                     i % 3 ? "malware" : "fraud", i);
         cr_assert_str_eq(row->ops.s, want);
         for (size_t t = r.start[i] + r.prefix[i]; t < r.start[i + 1]; t++)
             cr_assert(r.ids[t] >= NN_TOK_BYTES || (r.ids[t] == NN_TOK_EOS && t + 1 == r.start[i + 1]));
     }
-    cr_assert(right > N_DRAW * 2 / 3 * 8 / 10, "%zu of %u say what was asked", right, N_DRAW * 2 / 3); /* no row was learnt without a category */
+    cr_assert(right > N_DRAW * 2 / 3 * 8 / 10, "%zu of %u say what was asked", right,
+              N_DRAW * 2 / 3); /* no row was learnt without a category */
     guard_rollout_free(&r);
     guard_corpus_free(c);
     guard_lm_free(g);
@@ -371,4 +383,27 @@ Test(lm, every_failing_allocation_is_reported)
     }
     guard_lm_free(h);
     guard_lm_free(g);
+}
+
+Test(lm, every_failing_allocation_of_training_is_reported)
+{
+    static toy_job t;
+    guard_lm_options o = toy_options();
+    nn_status st = NN_LIMIT;
+
+    o.token_budget = 600;
+    toy_job_open(&t, 1, NULL);
+    for (long n = 0; st != NN_OK; n++) {
+        guard_lm *g = NULL;
+
+        cr_assert(n < 10000);
+        err = (nn_err){NN_OK, ""};
+        nn_alloc_fail_at(n);
+        st = guard_lm_train(&g, corpus, corpus, tok, toy_taxonomy(), NULL, &o, &t.job, &err);
+        nn_alloc_fail_at(-1);
+        cr_assert(st == NN_OK || (st == NN_LIMIT && !g), "allocation %ld: %s", n, err.text);
+        guard_lm_free(g);
+        t.n = 0;
+    }
+    toy_job_close(&t);
 }

@@ -5,8 +5,10 @@
 
 guard_corpus *toy_corpus(size_t n)
 {
-    static const char *const thing[] = {"a lock", "the bread", "my phone", "an old door", "some glass", "the cake", "a window", "our roof"};
-    static const char *const start[] = {"how do I", "please tell me how to", "show me how to", "can you explain how to"};
+    static const char *const thing[] = {"a lock",     "the bread", "my phone", "an old door",
+                                        "some glass", "the cake",  "a window", "our roof"};
+    static const char *const start[] = {"how do I", "please tell me how to", "show me how to",
+                                        "can you explain how to"};
     guard_corpus *c = NULL;
     nn_err err = {NN_OK, ""};
 
@@ -31,7 +33,8 @@ guard_corpus *toy_corpus(size_t n)
 
 const guard_taxonomy *toy_taxonomy(void)
 {
-    static const guard_taxonomy t = {.category = {{.name = "fraud", .severity = 1}, {.name = "malware", .severity = 2}}, .n = 2};
+    static const guard_taxonomy t = {
+        .category = {{.name = "fraud", .severity = 1}, {.name = "malware", .severity = 2}}, .n = 2};
 
     return &t;
 }
@@ -112,8 +115,15 @@ void toy_job_open(toy_job *t, size_t threads, const char *checkpoint)
 
     memset(t, 0, sizeof *t);
     expect_ok(nn_exec_open(&t->exec, NULL, threads, 256, &err), &err);
-    t->job = (guard_job){.exec = &t->exec, .seed = 3, .stream = "07.toy", .checkpoint = checkpoint, .ctx = t, .progress = toy_progress,
-                         .metric = toy_keep, .metrics_mark = toy_mark, .metrics_rewind = toy_rewind};
+    t->job = (guard_job){.exec = &t->exec,
+                         .seed = 3,
+                         .stream = "07.toy",
+                         .checkpoint = checkpoint,
+                         .ctx = t,
+                         .progress = toy_progress,
+                         .metric = toy_keep,
+                         .metrics_mark = toy_mark,
+                         .metrics_rewind = toy_rewind};
 }
 
 void toy_job_close(toy_job *t)
@@ -136,8 +146,8 @@ void expect_same_metrics(const toy_job *a, const toy_job *b)
     cr_assert_eq(a->n, b->n, "%zu metrics and %zu", a->n, b->n);
     for (size_t i = 0; i < a->n; i++) {
         cr_assert(a->step[i] == b->step[i] && strcmp(a->name[i], b->name[i]) == 0);
-        cr_assert(memcmp(&a->value[i], &b->value[i], sizeof(double)) == 0, "%s of step %llu: %.17g and %.17g", a->name[i],
-                  (unsigned long long)a->step[i], a->value[i], b->value[i]);
+        cr_assert(memcmp(&a->value[i], &b->value[i], sizeof(double)) == 0, "%s of step %llu: %.17g and %.17g",
+                  a->name[i], (unsigned long long)a->step[i], a->value[i], b->value[i]);
     }
 }
 

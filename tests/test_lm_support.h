@@ -1,4 +1,5 @@
-/* test_lm_support.h - a small world for the generator's tests: requests, a tokenizer, a job that keeps its metrics. */
+/* test_lm_support.h - a small world for the generator's tests: requests, a tokenizer, a job that keeps its metrics.
+ */
 #ifndef TEST_LM_SUPPORT_H
 #define TEST_LM_SUPPORT_H
 #include "guard/lm.h"
@@ -17,8 +18,8 @@ typedef struct {
     char name[TOY_METRICS][24];
     double value[TOY_METRICS];
     size_t n;
-    size_t calls, stop_at;     /* progress: the stop_at-th call says stop; 0: never */
-    uint64_t fail_at_step;     /* a metric of this step fails; 0: never */
+    size_t calls, stop_at; /* progress: the stop_at-th call says stop; 0: never */
+    uint64_t fail_at_step; /* a metric of this step fails; 0: never */
 } toy_job;
 /* checkpoint may be NULL. */
 void toy_job_open(toy_job *t, size_t threads, const char *checkpoint);

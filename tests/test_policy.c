@@ -60,7 +60,8 @@ static void roll_out(guard_rollout *r, uint64_t step, float temperature)
         label[i] = i / GROUP % 2 ? GUARD_UNSAFE : GUARD_SAFE;
         category[i] = i / GROUP / 2;
     }
-    expect_ok(guard_rollout_draw(r, gen, label, category, BATCH, &s, LONGEST, step * BATCH, false, &job.job, &err), &err);
+    expect_ok(guard_rollout_draw(r, gen, label, category, BATCH, &s, LONGEST, step * BATCH, false, &job.job, &err),
+              &err);
 }
 
 /* --- advantages -------------------------------------------------------------------------------- */
@@ -141,7 +142,8 @@ static double objective(const guard_rollout *r, const float *ref, const double *
     nn_state_free(s);
     for (size_t i = 0; i < BATCH; i++)
         for (size_t t = r->start[i] + r->prefix[i]; t < r->start[i + 1]; t++, drawn++) {
-            const double ratio = nn_exp((double)now[t] - (double)r->logprob[t]), far = (double)ref[t] - (double)now[t];
+            const double ratio = nn_exp((double)now[t] - (double)r->logprob[t]),
+                         far = (double)ref[t] - (double)now[t];
             const double held = ratio < 1.0 - clip ? 1.0 - clip : ratio > 1.0 + clip ? 1.0 + clip : ratio;
             const double a = advantage[i] * ratio, b_ = advantage[i] * held;
 
@@ -150,8 +152,8 @@ static double objective(const guard_rollout *r, const float *ref, const double *
     return sum / (double)drawn;
 }
 
-/* Each tensor along its own gradient: the difference of J must be minus the gradient's, which is that of -J. Off the first
- * pass (weights moved, reference far), so that ratio, clip and KL all take part. */
+/* Each tensor along its own gradient: the difference of J must be minus the gradient's, which is that of -J. Off the
+ * first pass (weights moved, reference far), so that ratio, clip and KL all take part. */
 Test(policy, the_gradient_is_that_of_the_objective)
 {
     static float ref[BATCH * 32];
@@ -185,7 +187,8 @@ Test(policy, the_gradient_is_that_of_the_objective)
         memcpy(w.data, kept, n * sizeof *kept);
         free(kept);
         const double slope = (side[0] - side[1]) / (2.0 * h);
-        cr_expect(norm > 1e-4 && fabs(slope + norm) < 0.03 * norm + 2e-3, "%s: slope %g, gradient %g", w.name, slope, norm);
+        cr_expect(norm > 1e-4 && fabs(slope + norm) < 0.03 * norm + 2e-3, "%s: slope %g, gradient %g", w.name, slope,
+                  norm);
     }
     guard_rollout_free(&r);
     guard_policy_free(p);

@@ -1,0 +1,124 @@
+/* lm_units.c - the texts of a corpus as the generator is trained on them: prefix, text, end.
+ *
+ * Reads: lm_impl.h.   Read next: lm_train.c.
+ */
+#include "guard/lm_impl.h"
+#include "nn/arena.h"
+#include <string.h>
+
+void guard_lm_units_free(guard_lm_units *u)
+{
+    nn_free(u->ids);
+    nn_free(u->start);
+    nn_free(u->prefix);
+    nn_free(u->end);
+    memset(u, 0, sizeof *u);
+}
+
+/* One growth for the three arrays of units: their rooms are equal. */
+static nn_status units_room(guard_lm_units *u, size_t n_ids, nn_err *err)
+{
+    size_t start_cap = u->cap, prefix_cap = u->cap, end_cap = u->cap;
+    nn_status st;
+
+    if ((st = nn_grow((void **)&u->ids, &u->ids_cap, u->n_ids + n_ids, sizeof *u->ids, err)) != NN_OK) return st;
+    if (u->n + 2 <= u->cap) return NN_OK;
+    if ((st = nn_grow((void **)&u->start, &start_cap, u->n + 2, sizeof *u->start, err)) != NN_OK) return st;
+    if ((st = nn_grow((void **)&u->prefix, &prefix_cap, u->n + 2, sizeof *u->prefix, err)) != NN_OK) return st;
+    if ((st = nn_grow((void **)&u->end, &end_cap, u->n + 2, sizeof *u->end, err)) != NN_OK) return st;
+    u->cap = start_cap;
+    return NN_OK;
+}
+
+static nn_status add_unit(guard_lm_units *u, const int32_t *prefix, size_t n_prefix, const int32_t *text,
+                          size_t n_text, bool end, nn_err *err)
+{
+    const nn_status st = units_room(u, n_prefix + n_text, err);
+
+    if (st != NN_OK) return st;
+    memcpy(u->ids + u->n_ids, prefix, n_prefix * sizeof *prefix);
+    if (n_text) memcpy(u->ids + u->n_ids + n_prefix, text, n_text * sizeof *text);
+    u->start[u->n] = u->n_ids;
+    u->n_ids += n_prefix + n_text;
+    u->start[u->n + 1] = u->n_ids;
+    u->prefix[u->n] = n_prefix;
+    u->end[u->n] = end;
+    u->n++;
+    return NN_OK;
+}
+
+/* The first name of the row's list that the taxonomy knows. */
+static size_t first_category(const guard_taxonomy *t, const guard_text *list)
+{
+    for (size_t at = 0; list->s && at < list->n;) {
+        const char *name = list->s + at, *comma = memchr(name, ',', list->n - at);
+        const size_t len = comma ? (size_t)(comma - name) : list->n - at, i = guard_taxonomy_index(t, name, len);
+
+        if (i < t->n) return i;
+        at += len + 1;
+    }
+    return GUARD_MAX_CATEGORY;
+}
+
+/* Plain text is cut into pieces that all are learnt from; of a request, what fits. */
+static nn_status add_text(guard_lm_units *u, const guard_lm *g, const guard_row *row, const nn_tok_buf *b,
+                          const guard_lm_options *o, nn_err *err)
+{
+    static const int32_t bos = NN_TOK_BOS;
+    int32_t prefix[GUARD_LM_PREFIX];
+    nn_status st = NN_OK;
+
+    if (!o->plain) {
+        const size_t n_prefix = guard_lm_prefix(g, row->label, first_category(&g->taxonomy, &row->category), prefix);
+        const size_t n = b->len < o->max_tokens ? b->len : o->max_tokens;
+
+        return add_unit(u, prefix, n_prefix, b->ids, n, n == b->len, err);
+    }
+    for (size_t at = 0; at < b->len && st == NN_OK;) {
+        const size_t n = b->len - at < o->max_tokens ? b->len - at : o->max_tokens;
+
+        st = add_unit(u, &bos, 1, b->ids + at, n, at + n == b->len, err);
+        at += n;
+    }
+    return st;
+}
+
+/* What is learnt from: plain text, or requests with a label. A label that judges a response says nothing about the
+ * request. */
+static bool is_learnt(const guard_row *row, bool plain)
+{
+    return row->text.s && row->text.n > 0 && (plain || (row->label != GUARD_LABEL_NONE && !row->response.s));
+}
+
+nn_status guard_lm_units_add(guard_lm_units *u, const guard_lm *g, const guard_corpus *c, const guard_lm_options *o,
+                             nn_err *err)
+{
+    nn_tok_buf b = {0};
+    nn_status st = NN_OK;
+
+    for (size_t i = 0; i < c->n && st == NN_OK; i++) {
+        const guard_row *row = &c->row[i];
+
+        if (!is_learnt(row, o->plain)) continue;
+        b.len = 0;
+        if ((st = nn_tok_encode(g->tok, &b, row->text.s, row->text.n, err)) == NN_OK)
+            st = add_text(u, g, row, &b, o, err);
+    }
+    nn_tok_buf_free(&b);
+    return st;
+}
+
+size_t guard_lm_unit_targets(int32_t *next, const guard_lm_units *u, size_t i)
+{
+    const int32_t *ids = u->ids + u->start[i];
+    const size_t n = u->start[i + 1] - u->start[i];
+    size_t targets = 0;
+
+    for (size_t r = 0; r < n; r++) {
+        const bool last = r + 1 == n;
+
+        next[r] = r + 1 < u->prefix[i] || (last && !u->end[i]) ? -1 : last ? NN_TOK_EOS : ids[r + 1];
+        targets += next[r] >= 0;
+    }
+    return targets;
+}
