@@ -54,11 +54,12 @@ CLI     := $(if $(wildcard guard/main.c),$(B)/parapet)
 PUBLIC  := guard/parapet.h guard/taxonomy.h nn/err.h
 ALL_OBJ := $(LIB_OBJ) $(LUA_OBJ) $(CLI_OBJ) $(TEST_OBJ)
 
-# The part that goes on a machine without Lua, jansson, zlib or threads: classify from memory.
-EMBEDDED := $(wildcard nn/err.c nn/arena.c nn/cursor.c nn/rng.c nn/sha256.c nn/mathf.c nn/par.c nn/exec.c \
-            nn/kern_*.c nn/op_*.c nn/model*.c nn/decode.c nn/dtype.c nn/fmt_gguf.c nn/fmt_gguf_get.c \
-            nn/fmt_gguf_open.c nn/tok*.c nn/unicode*.c \
-            guard/classify.c guard/ngram.c guard/gguard.c guard/text.c tests/embedded_driver.c)
+# The part that goes on a machine without Lua, jansson, zlib, files or threads: classify from memory.
+EMBEDDED := $(wildcard nn/kern_*.c nn/op_*.c nn/unicode*.c) \
+            $(patsubst %,nn/%.c,err arena cursor rng sha256 mathf par exec dtype fmt_gguf fmt_gguf_get \
+              tok tok_encode model model_body model_state) \
+            $(patsubst %,guard/%.c,classify windows window_batch check gguard gguard_keys wide ngram text) \
+            tests/embedded_driver.c
 
 .PHONY: all objects demo deps deps-check test check-data identity ship lint bench embedded install uninstall clean help
 .DELETE_ON_ERROR:
@@ -155,7 +156,7 @@ bench: $(BENCHES) ## build and run bench/bench_*.c
 
 embedded: ## the inference part alone: plain cc -std=c99 and libm
 	@mkdir -p $(B)
-	$(CC) -std=c99 -O2 $(FP) -I. $(EMBEDDED) -lm $(if $(wildcard tests/embedded_driver.c),,-shared -fPIC) -o $(B)/embedded
+	$(CC) -std=c99 -O2 $(FP) -I. $(EMBEDDED) -lm -o $(B)/embedded
 
 install: all ## copy into DESTDIR/PREFIX; users compile with -I PREFIX/include/parapet
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin lib include/parapet share/parapet)
