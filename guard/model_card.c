@@ -22,13 +22,15 @@ static void put_summary(guard_buf *b, const report_facts *f)
         guard_buf_str(b, "This run shipped no guard; the numbers below are of guards inside the run folder.\n\n");
         return;
     }
-    guard_buf_str(b, "A guard that says of a text whether it is a safe or an unsafe request to a language model, with a "
-                     "probability for each category of its taxonomy.\n\n- file: `guard.gguf`, ");
+    guard_buf_str(b, "A guard that says of a text whether it is a safe or an unsafe request to a language model, "
+                     "with a probability for each category of its taxonomy.\n\n"
+                     "- file: `guard.gguf`, ");
     report_put_count(b, m->bytes);
     guard_buf_str(b, " bytes, ");
     report_put_count(b, m->weights);
     guard_buf_fmt(b, " weights\n- SHA-256: `%s`\n", m->sha256);
-    if (m->window) guard_buf_fmt(b, "- reads windows of %zu tokens; the verdict is the worst window\n", (size_t)m->window);
+    if (m->window)
+        guard_buf_fmt(b, "- reads windows of %zu tokens; the verdict is the worst window\n", (size_t)m->window);
     guard_buf_str(b, "\n");
 }
 
@@ -36,8 +38,8 @@ static void put_use(guard_buf *b)
 {
     guard_buf_str(
         b, "## Intended use\n\n"
-           "Screening of prompts (and of responses, when it was trained on them) before or after a language model, on the "
-           "machine where that model runs, as one layer of several; research on small guards.\n\n"
+           "Screening of prompts (and of responses, when it was trained on them) before or after a language model, "
+           "on the machine where that model runs, as one layer of several; research on small guards.\n\n"
            "## Out of scope\n\n"
            "- the only safeguard of a product, or a decision about a person\n"
            "- text in languages or registers that the training rows lack\n"
@@ -99,7 +101,9 @@ static void put_corpus(guard_buf *b, const report_file *c)
         uint64_t safe = 0;
 
         for (size_t k = 0; k < c->safe_category.n; k++) {
-            if (strcmp(c->safe_category.at[k].name, c->unsafe_category.at[i].name) == 0) safe = c->safe_category.at[k].n;
+            const report_count *x = c->safe_category.at + k;
+
+            if (strcmp(x->name, c->unsafe_category.at[i].name) == 0) safe = x->n;
         }
         guard_buf_str(b, "| ");
         report_put_md(b, c->unsafe_category.at[i].name);
@@ -120,7 +124,8 @@ static void put_data(guard_buf *b, const report_facts *f)
     guard_buf_str(b, "## Training data\n\n");
     for (size_t i = 0; i < f->run.inputs.n; i++) {
         if (!report_input_used(f, i)) continue;
-        if (!any) guard_buf_str(b, "Files that the run read, for training or for evaluation:\n\n| input | SHA-256 |\n|---|---|\n");
+        if (!any) guard_buf_str(b, "Files that the run read, for training or for evaluation:\n\n"
+                                   "| input | SHA-256 |\n|---|---|\n");
         any = true;
         guard_buf_str(b, "| ");
         report_put_md(b, f->run.inputs.at[i].path);
@@ -153,10 +158,10 @@ static void put_numbers(guard_buf *b, const report_facts *f)
         guard_buf_str(b, "The run evaluated no guard.\n\n");
         return;
     }
-    guard_buf_str(b, "At the stored threshold, with 95% intervals by bootstrap over rows. FPR: share of safe rows that are "
-                     "flagged; twins share their alarming words with an unsafe row.\n\n"
-                     "| set | guard | rows | precision | recall | F1 | average precision | FPR | FPR twins | FPR ordinary |\n"
-                     "|---|---|---:|---|---|---|---|---|---|---|\n");
+    guard_buf_str(b, "At the stored threshold, with 95% intervals by bootstrap over rows. FPR: share of safe rows "
+                     "that are flagged; twins share their alarming words with an unsafe row.\n\n"
+                     "| set | guard | rows | precision | recall | F1 | average precision | FPR | FPR twins | FPR "
+                     "ordinary |\n|---|---|---:|---|---|---|---|---|---|---|\n");
     for (size_t i = 0; i < f->n_result; i++) {
         const guard_result *r = &f->result[i]->r;
 
@@ -181,9 +186,9 @@ static void put_numbers(guard_buf *b, const report_facts *f)
 
 static void put_thresholds(guard_buf *b, const report_model *m)
 {
-    guard_buf_str(b, "## Thresholds\n\nA text is flagged when its calibrated probability reaches the threshold. A threshold is "
-                     "chosen on validation rows, so that at most the stated share of their safe rows is flagged; on other "
-                     "text that share differs. A lower rate finds less.\n\n");
+    guard_buf_str(b, "## Thresholds\n\nA text is flagged when its calibrated probability reaches the threshold. A "
+                     "threshold is chosen on validation rows, so that at most the stated share of their safe rows "
+                     "is flagged; on other text that share differs. A lower rate finds less.\n\n");
     if (m->n_rate == 0) return;
     guard_buf_str(b, "| false-positive rate on validation rows | threshold |\n|---:|---:|\n");
     for (size_t i = 0; i < m->n_rate; i++) {
@@ -227,8 +232,8 @@ static void put_limits(guard_buf *b, const report_facts *f)
     guard_buf_str(b, "\n- Adversaries: ");
     if (f->n_round == 0) guard_buf_str(b, "the guard was not attacked in this run.");
     else
-        guard_buf_fmt(b, "the guard went through %zu round%s against a small generator, and %zu of the guards trained on what "
-                         "was found %s accepted.",
+        guard_buf_fmt(b, "the guard went through %zu round%s against a small generator, and %zu of the guards "
+                         "trained on what was found %s accepted.",
                       f->n_round, f->n_round == 1 ? "" : "s", accepted, accepted == 1 ? "was" : "were");
     guard_buf_str(b, " Larger or human adversaries will find more.\n"
                      "- Labels of written rows are those asked for, confirmed by judges at best.\n\n");
@@ -285,9 +290,9 @@ static void put_again(guard_buf *b, const report_facts *f)
         guard_buf_str(b, " --set ");
         put_word(b, f->run.set[i]);
     }
-    guard_buf_str(b, " --out runs/again\n    parapet audit THIS_FOLDER runs/again\n\nwith the inputs and scripts named in "
-                     "run.json: the second command says that both folders hold the same bytes.\n\nLedger head when this "
-                     "card was written: ");
+    guard_buf_str(b, " --out runs/again\n    parapet audit THIS_FOLDER runs/again\n\n"
+                     "with the inputs and scripts named in run.json: the second command says that both folders "
+                     "hold the same bytes.\n\nLedger head when this card was written: ");
     guard_buf_fmt(b, "`%s` (%zu entries).\n", report_head(f), f->n_entry);
 }
 

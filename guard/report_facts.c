@@ -162,30 +162,33 @@ static void copy_member(char *out, size_t cap, const json_t *o, const char *key)
 static void read_result(guard_result *r, const json_t *o)
 {
     const struct {
-        const char *key, *key_ci;
+        const char *key;
         double *value;
         guard_interval *ci;
-    } field[] = {{"precision", "precision_ci", &r->all.precision, &r->ci.precision},
-                 {"recall", "recall_ci", &r->all.recall, &r->ci.recall},
-                 {"f1", "f1_ci", &r->all.f1, &r->ci.f1},
-                 {"average_precision", "average_precision_ci", &r->all.average_precision, &r->ci.average_precision},
-                 {"roc_auc", "roc_auc_ci", &r->all.roc_auc, &r->ci.roc_auc},
-                 {"fpr", "fpr_ci", &r->all.fpr, &r->ci.fpr},
-                 {"fpr_twins", "fpr_twins_ci", &r->fpr_twins, &r->ci_twins},
-                 {"fpr_ordinary", "fpr_ordinary_ci", &r->fpr_ordinary, &r->ci_ordinary}};
+    } field[] = {{"precision", &r->all.precision, &r->ci.precision},
+                 {"recall", &r->all.recall, &r->ci.recall},
+                 {"f1", &r->all.f1, &r->ci.f1},
+                 {"average_precision", &r->all.average_precision, &r->ci.average_precision},
+                 {"roc_auc", &r->all.roc_auc, &r->ci.roc_auc},
+                 {"fpr", &r->all.fpr, &r->ci.fpr},
+                 {"fpr_twins", &r->fpr_twins, &r->ci_twins},
+                 {"fpr_ordinary", &r->fpr_ordinary, &r->ci_ordinary}};
+    const json_t *ci = json_object_get(o, "ci");
 
     copy_member(r->guard, sizeof r->guard, o, "guard");
     copy_member(r->set, sizeof r->set, o, "set");
     r->all.n = count_of(o, "n");
-    r->all.positive = count_of(o, "unsafe");
+    r->all.positive = count_of(o, "positive");
     r->all.flagged = count_of(o, "flagged");
     r->n_twins = count_of(o, "n_twins");
     r->n_ordinary = count_of(o, "n_ordinary");
     r->target_fpr = number_of(o, "target_fpr");
     r->all.threshold = number_of(o, "threshold");
+    r->all.log_loss = number_of(o, "log_loss");
+    r->all.brier = number_of(o, "brier");
     for (size_t i = 0; i < sizeof field / sizeof *field; i++) {
         *field[i].value = number_of(o, field[i].key);
-        *field[i].ci = interval_of(o, field[i].key_ci);
+        *field[i].ci = interval_of(ci, field[i].key);
     }
 }
 

@@ -45,10 +45,10 @@ static void put_head(guard_buf *b, const report_facts *f)
 {
     const char *line = NULL;
 
-    guard_buf_str(b, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-                     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-                     "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
-                     "'unsafe-inline'\">\n<title>");
+    guard_buf_str(b, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n"
+                     "<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, "
+                     "initial-scale=1\">\n<meta http-equiv=\"Content-Security-Policy\" content=\"default-src "
+                     "'none'; style-src 'unsafe-inline'\">\n<title>");
     put_title(b, f);
     guard_buf_str(b, ": a Parapet run</title>\n<style>\n");
     for (size_t i = 0; (line = report_style_line(i)) != NULL; i++) guard_buf_fmt(b, "%s\n", line);
@@ -85,9 +85,11 @@ static void put_header(guard_buf *b, const report_facts *f)
     put_tile(b, f->n_round, f->n_round == 1 ? "adversarial round" : "adversarial rounds");
     guard_buf_str(b, "</ul>\n<nav aria-label=\"Sections\"><ul>\n<li><a href=\"#run\">This run</a></li>\n"
                      "<li><a href=\"#results\">Results</a></li>\n<li><a href=\"#training\">Training</a></li>\n"
-                     "<li><a href=\"#rounds\">The adversary</a></li>\n<li><a href=\"#flow\">What came from what</a></li>\n"
-                     "<li><a href=\"#examples\">Examples</a></li>\n<li><a href=\"#stages\">Stages</a></li>\n"
-                     "<li><a href=\"#limits\">Limits</a></li>\n</ul></nav>\n</header>\n<main>\n");
+                     "<li><a href=\"#rounds\">The adversary</a></li>\n"
+                     "<li><a href=\"#flow\">What came from what</a></li>\n"
+                     "<li><a href=\"#examples\">Examples</a></li>\n"
+                     "<li><a href=\"#stages\">Stages</a></li>\n<li><a href=\"#limits\">Limits</a></li>\n"
+                     "</ul></nav>\n</header>\n<main>\n");
 }
 
 /* --- this run ----------------------------------------------------------------------------- */
@@ -101,8 +103,7 @@ static void put_inputs(guard_buf *b, const report_facts *f)
         guard_buf_str(b, "<p>No input file was read.</p>\n");
         return;
     }
-    guard_buf_str(b, "<div class=\"scroll\"><table>\n<caption>Inputs</caption>\n<thead><tr><th scope=\"col\">file</th>"
-                     "<th scope=\"col\">SHA-256</th></tr></thead>\n<tbody>\n");
+    report_table_open(b, "Inputs", "", "file|SHA-256");
     for (size_t i = 0; i < f->run.inputs.n; i++) {
         if (!report_input_used(f, i)) continue;
         guard_buf_str(b, "<tr><th scope=\"row\">");
@@ -111,7 +112,7 @@ static void put_inputs(guard_buf *b, const report_facts *f)
         put_hash(b, f->run.inputs.at[i].sha256);
         guard_buf_str(b, "</td></tr>\n");
     }
-    guard_buf_str(b, "</tbody>\n</table></div>\n");
+    report_table_close(b);
 }
 
 static void put_model(guard_buf *b, const report_model *m)
@@ -228,13 +229,10 @@ static void put_rows(guard_buf *b, const report_facts *f, size_t entry)
 
 static void put_stages(guard_buf *b, const report_facts *f)
 {
-    guard_buf_str(b, "<section id=\"stages\">\n<h2>Stages</h2>\n<p>Each stage is an entry of the ledger and carries the "
-                     "hash of the entry before it; <code>parapet audit</code> finds a changed byte, "
-                     "<code>parapet lineage</code> follows a row.</p>\n<div class=\"scroll\"><table>\n"
-                     "<caption>Ledger <span>rows: handed on to later stages</span></caption>\n<thead><tr>"
-                     "<th scope=\"col\">stage</th><th scope=\"col\">reads</th><th scope=\"col\" class=\"n\">rows</th>"
-                     "<th scope=\"col\" class=\"n\">tokens</th><th scope=\"col\">rules</th><th scope=\"col\">entry</th>"
-                     "</tr></thead>\n<tbody>\n");
+    guard_buf_str(b, "<section id=\"stages\">\n<h2>Stages</h2>\n<p>Each stage is an entry of the ledger and "
+                     "carries the hash of the entry before it; <code>parapet audit</code> finds a changed byte, "
+                     "<code>parapet lineage</code> follows a row.</p>\n");
+    report_table_open(b, "Ledger", "rows: handed on to later stages", "stage|reads|#rows|#tokens|rules|entry");
     for (size_t i = 0; i < f->n_entry; i++) {
         const guard_entry *e = f->ledger.entry + i;
         char label[64];
@@ -255,7 +253,8 @@ static void put_stages(guard_buf *b, const report_facts *f)
         put_short_hash(b, e->sha256);
         guard_buf_str(b, "</td></tr>\n");
     }
-    guard_buf_str(b, "</tbody>\n</table></div>\n</section>\n");
+    report_table_close(b);
+    guard_buf_str(b, "</section>\n");
 }
 
 /* --- limits ------------------------------------------------------------------------------- */
@@ -263,15 +262,15 @@ static void put_stages(guard_buf *b, const report_facts *f)
 static void put_limits(guard_buf *b)
 {
     guard_buf_str(
-        b, "<section id=\"limits\">\n<h2>Limits</h2>\n"
-           "<p>Intervals say how much the numbers would move with other rows of the same kind; they say nothing about "
-           "other kinds of text, other languages or later attacks. Rows written by templates or by the generator carry "
-           "the label that was asked for, confirmed by judges at best, not by people. A threshold keeps its "
-           "false-positive rate on text like the validation rows, and safe requests that share their words with unsafe "
-           "ones are flagged more often than others. The adversary here is small: what it does not find, somebody "
-           "else will. A guard of this size is one layer of several, and its verdict is no proof.</p>\n"
-           "<p>Unsafe text on this page is folded away, in some categories it is named by its hash alone. What is not "
-           "shown stands in the run folder.</p>\n</section>\n");
+        b, "<section id=\"limits\">\n<h2>Limits</h2>\n<p>Intervals say how much the numbers would move with other "
+           "rows of the same kind; they say nothing about other kinds of text, other languages or later attacks. "
+           "Rows written by templates or by the generator carry the label that was asked for, confirmed by judges "
+           "at best, not by people. A threshold keeps its false-positive rate on text like the validation rows, "
+           "and safe requests that share their words with unsafe ones are flagged more often than others. The "
+           "adversary here is small: what it does not find, somebody else will. A guard of this size is one layer "
+           "of several, and its verdict is no proof.</p>\n"
+           "<p>Unsafe text on this page is folded away, in some categories it is named by its hash alone. What is "
+           "not shown stands in the run folder.</p>\n</section>\n");
 }
 
 void report_html(guard_buf *b, const report_facts *f)

@@ -45,17 +45,14 @@ static void cells_of(cell out[CELLS], const guard_result *r)
     memcpy(out, all, sizeof all);
 }
 
-static void put_set_caption(guard_buf *b, const guard_result *r)
+static void set_note(guard_buf *b, const guard_result *r)
 {
-    guard_buf_str(b, "<caption>");
-    report_puts(b, r->set);
-    guard_buf_str(b, " <span>");
     report_put_count(b, r->all.n);
     guard_buf_str(b, " rows, ");
     report_put_count(b, r->all.positive);
     guard_buf_str(b, " unsafe; stored threshold for a false-positive rate of ");
     report_put_fixed(b, r->target_fpr * 100.0, 1);
-    guard_buf_str(b, "% on validation rows; 95% intervals by bootstrap over rows</span></caption>\n");
+    guard_buf_str(b, "% on validation rows; 95% intervals by bootstrap over rows");
 }
 
 /* The results of one evaluate stage from index `first` on; returns how many. */
@@ -69,6 +66,7 @@ static size_t stage_results(const report_facts *f, size_t first)
 
 static void put_table(guard_buf *b, const report_facts *f, size_t first, size_t n)
 {
+    guard_buf note = {NULL, 0, 0, NN_OK};
     bool shown[CELLS] = {false};
     cell c[CELLS];
 
@@ -76,11 +74,12 @@ static void put_table(guard_buf *b, const report_facts *f, size_t first, size_t 
         cells_of(c, &f->result[i]->r);
         for (size_t k = 0; k < CELLS; k++) shown[k] = shown[k] || !isnan(c[k].v);
     }
-    guard_buf_str(b, "<div class=\"scroll\"><table>\n");
-    put_set_caption(b, &f->result[first]->r);
-    guard_buf_str(b, "<thead><tr><th scope=\"col\">guard</th>");
+    set_note(&note, &f->result[first]->r);
+    if (b->status == NN_OK) b->status = note.status;
+    report_table_open(b, f->result[first]->r.set, note.bytes ? note.bytes : "", NULL);
+    report_put_th(b, "guard", false);
     for (size_t k = 0; k < CELLS; k++) {
-        if (shown[k]) guard_buf_fmt(b, "<th scope=\"col\">%s</th>", c[k].title);
+        if (shown[k]) report_put_th(b, c[k].title, false);
     }
     guard_buf_str(b, "</tr></thead>\n<tbody>\n");
     for (size_t i = first; i < first + n; i++) {
@@ -93,7 +92,8 @@ static void put_table(guard_buf *b, const report_facts *f, size_t first, size_t 
         }
         guard_buf_str(b, "</tr>\n");
     }
-    guard_buf_str(b, "</tbody>\n</table></div>\n");
+    report_table_close(b);
+    guard_buf_free(&note);
 }
 
 /* At most LINES guards a chart, more charts for more guards. */
@@ -126,12 +126,13 @@ void report_html_results(guard_buf *b, const report_facts *f)
         guard_buf_str(b, "<p>This run evaluated no guard.</p>\n</section>\n");
         return;
     }
-    guard_buf_str(b, "<p>FPR is the false-positive rate: the share of safe rows that are flagged. Safe twins share their "
-                     "alarming words with an unsafe row. A set with one class has a recall or a false-positive rate "
-                     "and nothing else.</p>\n");
+    guard_buf_str(b, "<p>FPR is the false-positive rate: the share of safe rows that are flagged. Safe twins share "
+                     "their alarming words with an unsafe row. A set with one class has a recall or a "
+                     "false-positive rate and nothing else.</p>\n");
     for (size_t i = 0; i < f->n_result; i += stage_results(f, i)) put_table(b, f, i, stage_results(f, i));
-    guard_buf_str(b, "<h3>Precision and recall at every threshold</h3>\n<p>Steps, not interpolated; a mark is the stored "
-                     "threshold.</p>\n<div class=\"grid\">\n");
+    guard_buf_str(b, "<h3>Precision and recall at every threshold</h3>\n"
+                     "<p>Steps, not interpolated; a mark is the stored threshold.</p>\n"
+                     "<div class=\"grid\">\n");
     for (size_t i = 0; i < f->n_result; i += stage_results(f, i)) put_curves(b, f, i, stage_results(f, i));
     guard_buf_str(b, "</div>\n</section>\n");
 }
@@ -191,12 +192,14 @@ void report_html_training(guard_buf *b, const report_facts *f)
         guard_buf_str(b, "<p>No stage of this run recorded a loss.</p>\n</section>\n");
         return;
     }
-    guard_buf_str(b, "<p>Mean loss by step. Where a point stands for several steps, the shade behind the line reaches "
-                     "from the lowest to the highest of them.</p>\n<div class=\"grid\">\n");
+    guard_buf_str(b, "<p>Mean loss by step. Where a point stands for several steps, the shade behind the line "
+                     "reaches from the lowest to the highest of them.</p>\n"
+                     "<div class=\"grid\">\n");
     for (size_t i = 0; i < f->n_entry; i++) {
         if (!f->ledger.entry[i].rule) put_losses(b, f, f->ledger.entry + i);
     }
-    guard_buf_str(b, "</div>\n<details>\n<summary>Learning rates and gradient norms</summary>\n<div class=\"grid\">\n");
+    guard_buf_str(b, "</div>\n<details>\n<summary>Learning rates and gradient norms</summary>\n"
+                     "<div class=\"grid\">\n");
     for (size_t i = 0; i < f->n_entry; i++) {
         if (!f->ledger.entry[i].rule) put_other_metrics(b, f, f->ledger.entry + i);
     }
@@ -252,12 +255,9 @@ static void put_verdict(guard_buf *b, const report_facts *f, size_t accept)
 
 static void put_round_table(guard_buf *b, const report_facts *f)
 {
-    guard_buf_str(b, "<div class=\"scroll\"><table>\n<caption>Rounds <span>first step \xe2\x86\x92 last step; recall on "
-                     "validation rows</span></caption>\n<thead><tr><th scope=\"col\">round</th><th scope=\"col\">reward</th>"
-                     "<th scope=\"col\">fooled</th><th scope=\"col\">paid judge</th><th scope=\"col\">judges not paid</th>"
-                     "<th scope=\"col\" class=\"n\">written</th><th scope=\"col\" class=\"n\">of these fooled</th>"
-                     "<th scope=\"col\" class=\"n\">hard negatives</th><th scope=\"col\">new guard</th>"
-                     "<th scope=\"col\">the watch</th></tr></thead>\n<tbody>\n");
+    report_table_open(b, "Rounds", "first step \xe2\x86\x92 last step; recall on validation rows",
+                      "round|reward|fooled|paid judge|judges not paid|#written|#of these fooled|#hard "
+                      "negatives|new guard|the watch");
     for (size_t i = 0; i < f->n_round; i++) {
         const report_round *r = f->round + i;
         const guard_entry *attack = f->ledger.entry + r->attack;
@@ -277,7 +277,7 @@ static void put_round_table(guard_buf *b, const report_facts *f)
         report_puts(b, stopped[0] ? stopped : "did not stop it");
         guard_buf_str(b, "</td></tr>\n");
     }
-    guard_buf_str(b, "</tbody>\n</table></div>\n");
+    report_table_close(b);
 }
 
 static void put_round_charts(guard_buf *b, const report_facts *f, size_t round)
@@ -321,14 +321,14 @@ void report_html_rounds(guard_buf *b, const report_facts *f)
         guard_buf_str(b, "<p>This run had no adversarial round.</p>\n</section>\n");
         return;
     }
-    guard_buf_str(b, "<p>The generator is paid for requests that the guard gets wrong while one judge believes their label. "
-                     "The judges that are not paid for are the watch: when the paid judge believes and they do not, "
-                     "the reward is being gamed and not the guard.</p>\n");
+    guard_buf_str(b, "<p>The generator is paid for requests that the guard gets wrong while one judge believes "
+                     "their label. The judges that are not paid for are the watch: when the paid judge believes "
+                     "and they do not, the reward is being gamed and not the guard.</p>\n");
     put_round_table(b, f);
     guard_buf_str(b, "<div class=\"grid\">\n");
     for (size_t i = 0; i < f->n_round; i++) put_round_charts(b, f, i);
-    guard_buf_str(b, "</div>\n<details>\n<summary>Other signs: KL, variety, repetition, length, empty texts</summary>\n"
-                     "<div class=\"grid\">\n");
+    guard_buf_str(b, "</div>\n<details>\n<summary>Other signs: KL, variety, repetition, length, empty "
+                     "texts</summary>\n<div class=\"grid\">\n");
     for (size_t i = 0; i < f->n_round; i++) put_round_signs(b, f, i);
     guard_buf_str(b, "</div>\n</details>\n</section>\n");
 }

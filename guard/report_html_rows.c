@@ -38,19 +38,17 @@ static void put_flow_table(guard_buf *b, const report_file *c, const char *title
     size_t order[REPORT_NAMES];
 
     report_counts_order(order, &c->reason);
-    guard_buf_str(b, "<details>\n<summary>The same as a table</summary>\n<div class=\"scroll\"><table>\n<caption>");
-    report_puts(b, title);
-    guard_buf_str(b, "</caption>\n<thead><tr><th scope=\"col\">outcome</th>");
-    for (size_t i = 0; i < c->tier.n && i <= REPORT_TIERS; i++) {
-        guard_buf_str(b, "<th scope=\"col\" class=\"n\">");
-        report_puts(b, i == REPORT_TIERS ? "other tiers" : report_tier_name(c->tier.at + i));
-        guard_buf_str(b, "</th>");
-    }
+    guard_buf_str(b, "<details>\n<summary>The same as a table</summary>\n");
+    report_table_open(b, title, "", NULL);
+    report_put_th(b, "outcome", false);
+    for (size_t i = 0; i < c->tier.n && i <= REPORT_TIERS; i++)
+        report_put_th(b, i == REPORT_TIERS ? "other tiers" : report_tier_name(c->tier.at + i), true);
     guard_buf_str(b, "</tr></thead>\n<tbody>\n");
     put_flow_line(b, c, "kept", 0);
     for (size_t k = 0; k < c->reason.n; k++) put_flow_line(b, c, c->reason.at[order[k]].name, order[k] + 1);
     if (c->reason.other) put_flow_line(b, c, "other reasons", REPORT_NAMES + 1);
-    guard_buf_str(b, "</tbody>\n</table></div>\n</details>\n");
+    report_table_close(b);
+    guard_buf_str(b, "</details>\n");
 }
 
 static void put_flows(guard_buf *b, const report_facts *f)
@@ -73,11 +71,8 @@ static void put_flows(guard_buf *b, const report_facts *f)
 
 static void put_hard(guard_buf *b, const report_facts *f)
 {
-    guard_buf_str(b, "<div class=\"scroll\"><table>\n<caption>Hard negatives <span>written by the generator, confirmed by a "
-                     "rule</span></caption>\n<thead><tr><th scope=\"col\">round</th><th scope=\"col\" class=\"n\">"
-                     "written</th><th scope=\"col\" class=\"n\">kept</th><th scope=\"col\" class=\"n\">unsafe</th>"
-                     "<th scope=\"col\" class=\"n\">safe</th><th scope=\"col\">dropped, by reason</th></tr></thead>\n"
-                     "<tbody>\n");
+    report_table_open(b, "Hard negatives", "written by the generator, confirmed by a rule",
+                      "round|#written|#kept|#unsafe|#safe|dropped, by reason");
     for (size_t i = 0; i < f->n_round; i++) {
         const report_file *c =
             f->round[i].hard == REPORT_NOWHERE ? NULL : report_file_of(f, f->round[i].hard, 0);
@@ -99,7 +94,7 @@ static void put_hard(guard_buf *b, const report_facts *f)
         }
         guard_buf_str(b, "</td></tr>\n");
     }
-    guard_buf_str(b, "</tbody>\n</table></div>\n");
+    report_table_close(b);
 }
 
 static bool has_hard(const report_facts *f)
@@ -153,6 +148,19 @@ static void put_pair(guard_buf *b, uint64_t unsafe, uint64_t safe)
     guard_buf_str(b, "</small></td>");
 }
 
+/* Which rule's rows they are: several stages may have the same name. */
+static void put_rule_name(guard_buf *b, const report_facts *f, const report_file *c)
+{
+    for (size_t i = 0; i < c->entry; i++) {
+        const guard_entry *e = f->ledger.entry + i;
+
+        if (!e->rule || e->ordinal != f->ledger.entry[c->entry].ordinal) continue;
+        guard_buf_str(b, ": ");
+        report_puts(b, e->name);
+        return;
+    }
+}
+
 static void put_categories(guard_buf *b, const report_facts *f)
 {
     const report_file *file[COLUMNS];
@@ -165,14 +173,16 @@ static void put_categories(guard_buf *b, const report_facts *f)
             report_counts_add(&names, file[i]->unsafe_category.at[k].name, strlen(file[i]->unsafe_category.at[k].name));
     }
     if (n == 0) return;
-    guard_buf_str(b, "<div class=\"scroll\"><table>\n<caption>Rows by category <span>unsafe rows / safe rows that share the "
-                     "category; a row may have several</span></caption>\n<thead><tr><th scope=\"col\">category</th>");
+    report_table_open(b, "Rows by category",
+                      "unsafe rows / safe rows that share the category; a row may have several", NULL);
+    report_put_th(b, "category", false);
     for (size_t i = 0; i < n; i++) {
         char label[64];
 
         report_stage_label(label, f->ledger.entry + file[i]->entry);
         guard_buf_str(b, "<th scope=\"col\" class=\"n\">");
         report_puts(b, label);
+        put_rule_name(b, f, file[i]);
         if (f->ledger.entry[file[i]->entry].out.n > 1) guard_buf_fmt(b, " (%zu)", file[i]->output + 1);
         guard_buf_str(b, "</th>");
     }
@@ -188,7 +198,7 @@ static void put_categories(guard_buf *b, const report_facts *f)
                      count_of(&file[i]->safe_category, names.at[k].name));
         guard_buf_str(b, "</tr>\n");
     }
-    guard_buf_str(b, "</tbody>\n</table></div>\n");
+    report_table_close(b);
 }
 
 void report_html_flow(guard_buf *b, const report_facts *f)
@@ -198,8 +208,8 @@ void report_html_flow(guard_buf *b, const report_facts *f)
         guard_buf_str(b, "<p>This run wrote no corpus.</p>\n</section>\n");
         return;
     }
-    guard_buf_str(b, "<p>Every synthetic row names its parents and the operations that made it. Rules decide what stays; "
-                     "what they drop stays in the corpus file with its reason.</p>\n");
+    guard_buf_str(b, "<p>Every synthetic row names its parents and the operations that made it. Rules decide what "
+                     "stays; what they drop stays in the corpus file with its reason.</p>\n");
     put_flows(b, f);
     if (has_hard(f)) put_hard(b, f);
     put_categories(b, f);
@@ -252,13 +262,14 @@ static void put_example(guard_buf *b, const report_example *x)
 {
     guard_buf_fmt(b, "<li%s>", x->label == GUARD_SAFE ? "" : " class=\"unsafe\"");
     if (x->hidden && !x->never) guard_buf_str(b, "<details class=\"unsafe\"><summary>");
+    else guard_buf_str(b, "<div class=\"tag\">");
     guard_buf_fmt(b, "%s, ", label_name(x->label));
     report_puts(b, x->category[0] ? x->category : "no category");
     guard_buf_str(b, ", ");
     report_put_count(b, x->text_bytes + x->response_bytes);
     guard_buf_str(b, " bytes");
     if (x->never) guard_buf_fmt(b, ", never shown: <code>%.16s</code>", x->sha256);
-    else if (x->hidden) guard_buf_str(b, "</summary>");
+    guard_buf_str(b, x->hidden && !x->never ? "</summary>" : "</div>");
     if (!x->never) put_text(b, x);
     if (x->hidden && !x->never) guard_buf_str(b, "</details>");
     put_origin(b, x);
@@ -287,8 +298,8 @@ void report_html_examples(guard_buf *b, const report_facts *f)
 
     guard_buf_str(b, "<section id=\"examples\">\n<h2>Examples</h2>\n");
     for (size_t i = 0; i < f->n_file; i++) any = any || f->file[i]->n_group > 0;
-    guard_buf_str(b, any ? "<p>Rows drawn by the run's seed. Unsafe, dropped and generated texts open with a click; marks "
-                           "like [U+202E] stand for characters that do not show.</p>\n"
+    guard_buf_str(b, any ? "<p>Rows drawn by the run's seed. Unsafe, dropped and generated texts open with a "
+                           "click; marks like [U+202E] stand for characters that do not show.</p>\n"
                          : "<p>No stage of this run augments, curates or attacks.</p>\n");
     for (size_t i = 0; i < f->n_file; i++) {
         for (size_t k = 0; k < f->file[i]->n_group; k++) put_group(b, f, f->file[i], f->file[i]->group + k);

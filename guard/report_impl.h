@@ -168,6 +168,11 @@ void report_put_short(guard_buf *b, double v);             /* three digits that 
 void report_put_md(guard_buf *b, const char *s);           /* for Markdown outside code */
 /* Bytes of s up to cap that end with a whole code point. */
 size_t report_cut(const char *s, size_t len, size_t cap);
+/* A table with its caption (escaped) and a dim note beside it; columns "stage|reads|#rows", # for numbers, NULL for a
+ * caller who writes the head. The caller writes rows and calls close. */
+void report_table_open(guard_buf *b, const char *caption, const char *note, const char *columns);
+void report_table_close(guard_buf *b);
+void report_put_th(guard_buf *b, const char *text, bool number); /* head of a column */
 const char *report_style_line(size_t i); /* of the page's CSS; NULL after the last */
 
 void report_html_results(guard_buf *b, const report_facts *f);

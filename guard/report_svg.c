@@ -41,7 +41,8 @@ static void set_step(axis *a, double range, double most)
     }
 }
 
-static axis make_axis(double lo, double hi, double most)
+/* Round ends when they are asked for; otherwise the ends are those of the data. */
+static axis make_axis(double lo, double hi, double most, bool round_ends)
 {
     axis a = {lo, hi, 1.0, 0};
 
@@ -50,6 +51,7 @@ static axis make_axis(double lo, double hi, double most)
         a.hi = lo + (lo != 0.0 ? fabs(lo) * 0.5 : 0.5);
     }
     set_step(&a, a.hi - a.lo, most);
+    if (!round_ends) return a;
     a.lo = floor(a.lo / a.step) * a.step;
     a.hi = ceil(a.hi / a.step) * a.step;
     return a;
@@ -95,7 +97,7 @@ static void put_label(guard_buf *b, const char *class, double x, double y)
 
 static void put_axes(guard_buf *b, const axis *x, const axis *y, const report_chart *c)
 {
-    for (double k = rint(y->lo / y->step); k * y->step <= y->hi + y->step * 0.5; k += 1.0) {
+    for (double k = rint(y->lo / y->step) + 0.0; k * y->step <= y->hi + y->step * 1e-6; k += 1.0) {
         guard_buf_str(b, "<path class=\"grid-line\" d=\"");
         put_xy(b, 'M', LEFT, at_y(y, k * y->step));
         put_xy(b, 'L', RIGHT, at_y(y, k * y->step));
@@ -104,7 +106,7 @@ static void put_axes(guard_buf *b, const axis *x, const axis *y, const report_ch
         report_put_fixed(b, k * y->step, y->digits);
         guard_buf_str(b, "</text>");
     }
-    for (double k = rint(x->lo / x->step); k * x->step <= x->hi + x->step * 0.5; k += 1.0) {
+    for (double k = ceil(x->lo / x->step - 1e-6) + 0.0; k * x->step <= x->hi + x->step * 1e-6; k += 1.0) {
         put_label(b, "mid", at_x(x, k * x->step), BOTTOM + 16.0);
         report_put_fixed(b, k * x->step, x->digits);
         guard_buf_str(b, "</text>");
@@ -197,8 +199,8 @@ static axis data_axis(const report_chart *c, bool of_y)
             any = true;
         }
     }
-    if (c->unit || (c->share && of_y)) return make_axis(0.0, 1.0, 5.0);
-    return make_axis(lo, hi, 5.0);
+    if (c->unit || (c->share && of_y)) return make_axis(0.0, 1.0, 5.0, true);
+    return make_axis(lo, hi, 5.0, of_y);
 }
 
 static void put_description(guard_buf *b, const report_chart *c)
@@ -246,17 +248,17 @@ void report_svg_chart(guard_buf *b, const report_chart *c)
 
 void report_svg_dot(guard_buf *b, double v, guard_interval ci)
 {
-    guard_buf_str(b, "<svg class=\"dot\" width=\"74\" height=\"10\" viewBox=\"0 0 74 10\" aria-hidden=\"true\">"
-                     "<path class=\"axis\" d=\"M2 5H72M2 3V7M72 3V7\"/>");
+    guard_buf_str(b, "<svg class=\"dot\" width=\"74\" height=\"10\" viewBox=\"0 0 74 10\" "
+                     "aria-hidden=\"true\"><path class=\"grid-line\" d=\"M4 5H70M4 2V8M70 2V8\"/>");
     if (!isnan(ci.low)) {
         guard_buf_str(b, "<path class=\"whisker\" d=\"");
-        put_xy(b, 'M', 2.0 + 70.0 * ci.low, 5.0);
-        put_xy(b, 'L', 2.0 + 70.0 * ci.high, 5.0);
+        put_xy(b, 'M', 4.0 + 66.0 * ci.low, 5.0);
+        put_xy(b, 'L', 4.0 + 66.0 * ci.high, 5.0);
         guard_buf_str(b, "\"/>");
     }
     if (!isnan(v)) {
         guard_buf_str(b, "<circle class=\"f0\" cy=\"5\" r=\"3\"");
-        put_attribute(b, "cx", 2.0 + 70.0 * v);
+        put_attribute(b, "cx", 4.0 + 66.0 * v);
         guard_buf_str(b, "/>");
     }
     guard_buf_str(b, "</svg>");
@@ -264,11 +266,11 @@ void report_svg_dot(guard_buf *b, double v, guard_interval ci)
 
 /* --- the flow from tiers to what became of their rows --------------------------------------- */
 
-#define FLOW_W 640.0
 #define FLOW_BAND 240.0 /* height that all rows share */
-#define FLOW_LEFT 150.0
-#define FLOW_RIGHT 400.0
+#define FLOW_LEFT 160.0
+#define FLOW_RIGHT 370.0
 #define FLOW_NODE 10.0
+#define FLOW_LABEL 36u   /* bytes of a name that fit beside a node */
 #define FLOW_ENDS 9u /* kept, seven reasons, the rest */
 
 typedef struct {
@@ -299,7 +301,8 @@ static void flow_fill(flow *w, const report_file *c)
     if (c->tier.n > REPORT_TIERS) w->from[w->n_from++].label = "other tiers";
     report_counts_order(order, &c->reason);
     w->to[w->n_to++].label = "kept";
-    for (size_t k = 0; k < c->reason.n && w->n_to + 1 < FLOW_ENDS; k++) w->to[w->n_to++].label = c->reason.at[order[k]].name;
+    for (size_t k = 0; k < c->reason.n && w->n_to + 1 < FLOW_ENDS; k++)
+        w->to[w->n_to++].label = c->reason.at[order[k]].name;
     const size_t named = w->n_to - 1;
     if (c->reason.n > named || c->reason.other) w->to[w->n_to++].label = "other reasons";
     for (size_t i = 0; i < w->n_from; i++) {
@@ -339,11 +342,13 @@ static void put_node(guard_buf *b, const node *at, double x, double scale, bool 
     put_attribute(b, "width", FLOW_NODE);
     put_attribute(b, "height", h < 1.0 ? 1.0 : h);
     guard_buf_str(b, "/>");
+    const size_t len = strlen(at->label), cut = report_cut(at->label, len, FLOW_LABEL);
+
     put_label(b, left ? "end" : "start", left ? x - 6.0 : x + FLOW_NODE + 6.0, middle);
-    report_put(b, at->label, report_cut(at->label, strlen(at->label), 36));
-    guard_buf_str(b, " ");
     report_put_count(b, at->n);
-    guard_buf_str(b, "</text>");
+    guard_buf_str(b, " ");
+    report_put(b, at->label, cut);
+    guard_buf_str(b, cut < len ? "\xe2\x80\xa6</text>" : "</text>");
 }
 
 /* A band of constant height along a curve that is level at both ends. */
@@ -377,12 +382,12 @@ void report_svg_flow(guard_buf *b, const report_file *c, const char *title)
     w.height = left > right ? left : right;
     guard_buf_str(b, "<figure>\n<figcaption>");
     report_puts(b, title);
-    guard_buf_str(b, "</figcaption>\n<div class=\"scroll\"><svg class=\"flow\" role=\"img\" viewBox=\"0 0 640 ");
+    guard_buf_str(b, "</figcaption>\n<div class=\"scroll\"><svg class=\"flow\" role=\"img\" viewBox=\"0 0 680 ");
     report_put_fixed(b, w.height, 1);
     guard_buf_str(b, "\"><title>");
     report_puts(b, title);
-    guard_buf_str(b, "</title><desc>Bands from the tiers of augmentation to what became of their rows; the table below "
-                     "has the numbers.</desc>\n");
+    guard_buf_str(b, "</title><desc>Bands from the tiers of augmentation to what became of their rows; the table "
+                     "below has the numbers.</desc>\n");
     for (size_t i = 0; i < w.n_from; i++) {
         for (size_t k = 0; k < w.n_to; k++)
             put_flow_band(b, w.from + i, w.to + k, w.n[i][k], w.scale, k == 0);

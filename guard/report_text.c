@@ -104,6 +104,46 @@ void report_put_md(guard_buf *b, const char *s)
     }
 }
 
+/* --- tables ------------------------------------------------------------------------------- */
+
+static void put_th(guard_buf *b, const char *s, size_t len, bool number)
+{
+    guard_buf_str(b, number ? "<th scope=\"col\" class=\"n\">" : "<th scope=\"col\">");
+    report_put(b, s, len);
+    guard_buf_str(b, "</th>");
+}
+
+void report_put_th(guard_buf *b, const char *text, bool number)
+{
+    put_th(b, text, strlen(text), number);
+}
+
+void report_table_open(guard_buf *b, const char *caption, const char *note, const char *columns)
+{
+    guard_buf_str(b, "<div class=\"scroll\"><table>\n<caption>");
+    report_puts(b, caption);
+    if (note[0]) {
+        guard_buf_str(b, " <span>");
+        report_puts(b, note);
+        guard_buf_str(b, "</span>");
+    }
+    guard_buf_str(b, "</caption>\n<thead><tr>");
+    while (columns && *columns) {
+        const bool number = columns[0] == '#';
+        const size_t len = strcspn(columns + number, "|");
+
+        put_th(b, columns + number, len, number);
+        columns += number + len;
+        columns += *columns == '|';
+    }
+    if (columns) guard_buf_str(b, "</tr></thead>\n<tbody>\n");
+}
+
+void report_table_close(guard_buf *b)
+{
+    guard_buf_str(b, "</tbody>\n</table></div>\n");
+}
+
 /* --- numbers ------------------------------------------------------------------------------ */
 
 void report_put_fixed(guard_buf *b, double v, int digits)

@@ -1,4 +1,4 @@
-/* test_report.c - the report of a run full of hostile texts: the same bytes, well formed, nothing unsafe in the open. */
+/* test_report.c - the report of a run full of hostile texts: same bytes, well formed, nothing unsafe in the open. */
 #include "guard/report.h"
 #include "guard/report_impl.h"
 #include "nn/arena.h"
@@ -81,7 +81,8 @@ Test(report, unsafe_texts_are_folded_and_some_never_shown)
     cr_expect(count_of(page, OPEN_WORD) > 4);
     cr_expect(count_of(page, NEVER_WORD) == 0);
     cr_expect(count_of(page, "never shown") > 0);
-    cr_expect(count_of(page, "unsafe, fraud") + count_of(page, "unsafe, cyber") + count_of(page, "unsafe, violence") > 0);
+    cr_expect(count_of(page, "unsafe, fraud") + count_of(page, "unsafe, cyber") + count_of(page, "unsafe, "
+                                                                                                 "violence") > 0);
     cr_expect(count_of(data, HIDDEN_WORD) == 0);
     cr_expect(count_of(data, OPEN_WORD) > 4);
     free(page);
@@ -105,6 +106,9 @@ Test(report, data_say_what_the_run_did)
     cr_expect(json_integer_value(get(at(tiers, 0), "kept")) == 100);
     cr_expect(json_integer_value(get(at(tiers, 1), "kept")) == 80);
     cr_expect(json_array_size(results) == 8);
+    cr_expect(json_integer_value(get(at(results, 0), "positive")) == 100);
+    cr_expect(json_array_size(get(get(at(results, 0), "ci"), "roc_auc")) == 2);
+    cr_expect(json_real_value(get(at(results, 0), "brier")) > 0.0);
     cr_expect(json_is_null(get(at(results, 4), "precision")), "one class");
     cr_expect(json_array_size(get(o, "curves")) == 4);
     cr_expect(json_array_size(rounds) == 2);

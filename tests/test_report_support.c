@@ -12,7 +12,8 @@
 
 /* --- rows --------------------------------------------------------------------------------- */
 
-static const char nasty[] = "</p></details><script>alert(\"1\")</script> & 'q' <img src=x onerror=y> \xe2\x80\xaerevo \x01";
+static const char nasty[] = "</p></details><script>alert(\"1\")</script> & 'q' <img src=x onerror=y> "
+                            "\xe2\x80\xaerevo \x01";
 
 static guard_text whole(const char *s)
 {
@@ -87,7 +88,8 @@ static void end(guard_run *r, guard_stage *s, const char *path, const char *note
     expect_ok(guard_run_stage_end(r, s, output, path ? 1 : 0, note, tokens, &err), &err);
 }
 
-static void end_corpus(guard_run *r, guard_stage *s, guard_corpus *c, const char *suffix, const char *note, char hash[65])
+static void end_corpus(guard_run *r, guard_stage *s, guard_corpus *c, const char *suffix, const char *note,
+                       char hash[65])
 {
     char path[512];
     nn_err err = {NN_OK, ""};
@@ -123,7 +125,7 @@ static void load(guard_run *r, char hash[65])
     nn_sha256_hex("seeds", 5, input);
     expect_ok(guard_run_input(r, "data/se|eds<b>.jsonl", input, &err), &err);
     begin(r, &s, "load", in, 1);
-    for (size_t i = 0; i < 12; i++) add_row(c, i, i % 2 ? GUARD_UNSAFE : GUARD_SAFE, i % 2 ? HIDDEN_WORD : OPEN_WORD, "seeds");
+    for (size_t i = 0; i < 12; i++) add_row(c, i, (int)(i % 2), i % 2 ? HIDDEN_WORD : OPEN_WORD, "seeds");
     end_corpus(r, &s, c, ".jsonl", NULL, hash);
 }
 
@@ -153,7 +155,7 @@ static void curate(guard_run *r, const char *in, size_t rows, char hash[65])
     size_t kept = 0;
 
     begin(r, &s, "curate", &in, 1);
-    for (size_t i = 0; i < rows; i++) add_row(c, i, i % 2 ? GUARD_UNSAFE : GUARD_SAFE, HIDDEN_WORD, "augment");
+    for (size_t i = 0; i < rows; i++) add_row(c, i, (int)(i % 2), HIDDEN_WORD, "augment");
     column(c, "tier", GUARD_COL_STR);
     column(c, "reason", GUARD_COL_STR);
     double *keep = column(c, "kept", GUARD_COL_BOOL)->num;
@@ -190,16 +192,20 @@ static void train(guard_run *r, const char *corpus, size_t steps, const char *fi
 
 static void attack(guard_run *r, const char *guard, const char *stopped)
 {
-    static const char *const name[] = {"reward", "kl", "fooled", "reward_judge", "held_judges", "distinct2", "repetition", "length", "empty"};
-    static const double from[] = {0.1, 0.0, 0.1, 0.7, 0.72, 0.9, 0.05, 14.0, 0.0}, to[] = {0.6, 2.5, 0.45, 0.85, 0.6, 0.7, 0.1, 11.0, 0.05};
+    static const struct {
+        const char *name;
+        double from, to;
+    } seen[] = {{"reward", 0.1, 0.6},       {"kl", 0.0, 2.5},          {"fooled", 0.1, 0.45},
+                {"reward_judge", 0.7, 0.85}, {"held_judges", 0.72, 0.6}, {"distinct2", 0.9, 0.7},
+                {"repetition", 0.05, 0.1},  {"length", 14.0, 11.0},    {"empty", 0.0, 0.05}};
     char hash[65], note[300];
     guard_corpus *c = new_corpus();
     guard_stage s;
 
     begin(r, &s, "attack", &guard, 1);
     for (size_t step = 0; step < 10; step++) {
-        for (size_t k = 0; k < sizeof name / sizeof *name; k++)
-            metric(r, &s, step + 1, name[k], from[k] + (to[k] - from[k]) * (double)step / 9.0);
+        for (size_t k = 0; k < sizeof seen / sizeof *seen; k++)
+            metric(r, &s, step + 1, seen[k].name, seen[k].from + (seen[k].to - seen[k].from) * (double)step / 9.0);
     }
     for (size_t i = 0; i < 8; i++) add_row(c, i, (int)(i % 2), HIDDEN_WORD, "generator");
     snprintf(note, sizeof note, "{\"stopped\":\"%s\"}", stopped);
@@ -219,8 +225,8 @@ static void harvest(guard_run *r, const char *guard, bool ruled, size_t round, c
     for (size_t i = 0; i < c->n; i++) v[i] = i % 3 == 0;
     if (ruled) {
         v = column(c, "kept", GUARD_COL_BOOL)->num;
-        for (size_t i = 0; i < c->n; i++) v[i] = i % 4 == 0;
-        rule(r, &s, "hard_negative", 15, 45);
+        for (size_t i = 0; i < c->n; i++) v[i] = i % 3 == 0;
+        rule(r, &s, "hard_negative", 20, 40);
     }
     end_corpus(r, &s, c, ".jsonl", NULL, hash);
 }
@@ -231,8 +237,8 @@ static void accept(guard_run *r, const char *guard, bool yes)
     guard_stage s;
 
     begin(r, &s, "accept", &guard, 1);
-    snprintf(note, sizeof note, "{\"accepted\":%s,\"recall\":0.8125,\"recall_before\":%s,\"target_fpr\":0.05}", yes ? "true" : "false",
-             yes ? "0.78" : "0.84");
+    snprintf(note, sizeof note, "{\"accepted\":%s,\"recall\":0.8125,\"recall_before\":%s,\"target_fpr\":0.05}",
+             yes ? "true" : "false", yes ? "0.78" : "0.84");
     end(r, &s, NULL, note, 0);
 }
 
@@ -306,7 +312,8 @@ static void evaluate(guard_run *r, const char *corpus, const char *const *model,
 
 static void ship(guard_run *r, const char *guard)
 {
-    static const float rate[] = {0.01f, 0.02f, 0.05f, 0.1f}, threshold[] = {0.93f, 0.88f, 0.71f, 0.52f}, weight[64] = {0.0f};
+    static const float rate[] = {0.01f, 0.02f, 0.05f, 0.1f}, threshold[] = {0.93f, 0.88f, 0.71f, 0.52f};
+    static const float weight[64] = {0.0f};
     nn_gguf_writer *w = NULL;
     char path[512];
     guard_stage s;
@@ -405,12 +412,13 @@ static bool is_one_of(const char *name, const char *list)
 /* name="value", all of them known and none that runs or fetches anything. */
 static void read_attribute(page_reader *p, bool *unsafe)
 {
-    static const char known[] = " lang charset name content http-equiv id class href scope role viewBox width height d x y cx cy r "
-                                "transform aria-hidden aria-label dir ";
+    static const char known[] = " lang charset name content http-equiv id class href scope role viewBox width "
+                                "height d x y cx cy r transform aria-hidden aria-label dir ";
     char name[24];
     const size_t n = strcspn(p->at, "=> ");
 
-    cr_assert(n > 0 && n < sizeof name && p->at[n] == '=' && p->at[n + 1] == '"', "attribute without quotes: %.40s", p->at);
+    cr_assert(n > 0 && n < sizeof name && strncmp(p->at + n, "=\"", 2) == 0, "attribute without quotes: %.40s",
+              p->at);
     memcpy(name, p->at, n);
     name[n] = '\0';
     cr_assert(is_one_of(name, known), "attribute %s", name);
@@ -424,9 +432,9 @@ static void read_attribute(page_reader *p, bool *unsafe)
 
 static void read_tag(page_reader *p)
 {
-    static const char known[] = " html head title style body header main footer nav section h1 h2 h3 p a b span small div ul li dl dt dd "
-                                "code table caption thead tbody tr th td figure figcaption svg desc path text rect circle "
-                                "details summary meta ";
+    static const char known[] = " html head title style body header main footer nav section h1 h2 h3 p a b span "
+                                "small div ul li dl dt dd code table caption thead tbody tr th td figure "
+                                "figcaption svg desc path text rect circle details summary meta ";
     char name[16];
     const bool closes = p->at[1] == '/';
     bool unsafe = false;

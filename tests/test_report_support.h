@@ -22,8 +22,8 @@ typedef struct {
 void report_run_make(const char *dir, report_run o);
 
 /* Fails the test unless the page is well formed: every element closed in order, attributes quoted and known, entities
- * known, no script, no address outside the page; and HIDDEN_WORD stands only inside an unfolded-by-click details, not in
- * its summary. */
+ * known, no script, no address outside the page; and HIDDEN_WORD stands only inside a details that opens with a click,
+ * not in its summary. */
 void expect_html(const char *page);
 size_t count_of(const char *text, const char *word);
 #endif
