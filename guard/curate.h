@@ -24,7 +24,7 @@ guard_judge_options guard_judge_default(void);
 NN_CHECKED nn_status guard_judges_build(guard_judges **out, const guard_corpus *human, const guard_classifier *other,
                                         const guard_judge_options *o, guard_job *job, nn_err *err);
 void guard_judges_free(guard_judges *j);
-/* Columns judge_ngram, judge_near, judge_guard (p unsafe of each), votes (0..3 that agree with the row's label),
+/* Columns judge_ngram, judge_near, judge_guard (p unsafe of each, at even odds), votes (0..3 that agree with the row's label),
  * majority (bool: votes >= 2); votes and majority have no value in a row without label. */
 NN_CHECKED nn_status guard_judges_vote(const guard_judges *j, guard_corpus *c, const char *stage, guard_job *job,
                                        nn_err *err);

@@ -5,7 +5,9 @@
  *   near       the k nearest human rows in the embedding of `other`, each with its cosine as weight:
  *              p = sum of max(0, cos_i) [unsafe_i] / sum of max(0, cos_i), 1/2 when all weights are 0
  *   guard      `other`, a guard of another fold and seed: its calibrated p
- * A judge agrees with a label when its p is on that side of 1/2. A human row is not its own neighbour.
+ * Each p is then moved to even odds: seeds are one third unsafe, and a judge that knows nothing should not vote "safe" for
+ * that reason alone. With pi the share of unsafe human rows, p' = p (1 - pi) / (p (1 - pi) + (1 - p) pi).
+ * A judge agrees with a label when its p' is on that side of 1/2. A human row is not its own neighbour.
  */
 #include "guard/curate.h"
 #include "guard/neighbour.h"
@@ -19,11 +21,24 @@ struct guard_judges {
     guard_points human;
     const guard_classifier *other; /* borrowed */
     size_t neighbours;
+    double prior; /* pi */
 };
 
 guard_judge_options guard_judge_default(void)
 {
     return (guard_judge_options){.wide = guard_wide_default(), .neighbours = 8};
+}
+
+/* Share of unsafe rows among the labelled ones; 1/2 when one class is missing: there are no odds to even. */
+static double unsafe_share(const guard_corpus *c)
+{
+    size_t labelled = 0, unsafe = 0;
+
+    for (size_t i = 0; i < c->n; i++) {
+        labelled += c->row[i].label != GUARD_LABEL_NONE;
+        unsafe += c->row[i].label == GUARD_UNSAFE;
+    }
+    return unsafe == 0 || unsafe == labelled ? 0.5 : (double)unsafe / (double)labelled;
 }
 
 nn_status guard_judges_build(guard_judges **out, const guard_corpus *human, const guard_classifier *other,
@@ -37,6 +52,7 @@ nn_status guard_judges_build(guard_judges **out, const guard_corpus *human, cons
     if ((st = nn_alloc((void **)&j, 1, sizeof *j, err)) != NN_OK) return st;
     j->other = other;
     j->neighbours = o->neighbours;
+    j->prior = unsafe_share(human);
     if ((st = guard_wide_train(&j->ngram, human, NULL, &o->wide, &job->exec->par, err)) != NN_OK) goto done;
     if ((st = guard_points_build(&j->human, human, other, job, err)) != NN_OK) goto done;
     *out = j;
@@ -137,6 +153,14 @@ static nn_status count_votes(guard_corpus *c, const char *stage, double *const p
     return NN_OK;
 }
 
+static void even_odds(double *p, size_t n, double prior)
+{
+    for (size_t i = 0; i < n; i++) {
+        const double unsafe = p[i] * (1.0 - prior), safe = (1.0 - p[i]) * prior;
+        p[i] = unsafe / (unsafe + safe);
+    }
+}
+
 nn_status guard_judges_vote(const guard_judges *j, guard_corpus *c, const char *stage, guard_job *job, nn_err *err)
 {
     static const char *const name[JUDGES] = {"judge_ngram", "judge_near", "judge_guard"};
@@ -152,5 +176,6 @@ nn_status guard_judges_vote(const guard_judges *j, guard_corpus *c, const char *
     if ((st = ask_ngram(p[0], j, c, err)) != NN_OK) return st;
     if ((st = ask_near(p[1], j, c, job, err)) != NN_OK) return st;
     if ((st = ask_guard(p[2], j, c, job, err)) != NN_OK) return st;
+    for (size_t k = 0; k < JUDGES; k++) even_odds(p[k], c->n, j->prior);
     return count_votes(c, stage, p, err);
 }

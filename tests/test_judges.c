@@ -71,8 +71,8 @@ Test(judges, each_column_is_that_judge_s_own_p)
         double count = 0.0;
 
         expect_ok(guard_wide_logit(w, &f, &rows->row[i], &z, &err), &err);
-        cr_assert_eq(column_at(rows, "judge_ngram", i), nn_sigmoid((double)z));
-        cr_assert_eq(column_at(rows, "judge_guard", i), (double)v[i].p_unsafe);
+        cr_assert(fabs(column_at(rows, "judge_ngram", i) - nn_sigmoid((double)z)) < 1e-15);
+        cr_assert(fabs(column_at(rows, "judge_guard", i) - (double)v[i].p_unsafe) < 1e-15);
         cr_assert(column_at(rows, "judge_near", i) >= 0.0 && column_at(rows, "judge_near", i) <= 1.0);
         static const char *const name[] = {"judge_ngram", "judge_near", "judge_guard"};
         for (size_t k = 0; k < 3; k++)
@@ -81,6 +81,37 @@ Test(judges, each_column_is_that_judge_s_own_p)
     }
     guard_features_free(&f);
     guard_wide_free(w);
+}
+
+/* One unsafe row for two safe ones: what a judge says moves from the odds of its seeds to even odds. */
+Test(judges, are_asked_at_even_odds)
+{
+    size_t pick[96], n = 0, n_unsafe = 0, n_safe = 0;
+    guard_corpus *skewed = NULL;
+    guard_judges *j = NULL;
+    guard_judge_options o = guard_judge_default();
+    guard_features f = {0};
+    float z = 0.0f;
+
+    for (size_t i = 0; i < human->n; i++) {
+        const bool unsafe = human->row[i].label == GUARD_UNSAFE;
+        if (unsafe ? n_unsafe < 20 : n_safe < 40) pick[n++] = i;
+        if (unsafe) n_unsafe += n_unsafe < 20;
+        else n_safe += n_safe < 40;
+    }
+    cr_assert(n_unsafe == 20 && n_safe == 40);
+    o.wide = toy_wide_options();
+    expect_ok(guard_corpus_pick(&skewed, human, pick, n, &err), &err);
+    expect_ok(guard_judges_build(&j, skewed, other, &o, &job.job, &err), &err);
+    expect_ok(guard_judges_vote(j, rows, "s", &job.job, &err), &err);
+    guard_wide *w = toy_wide(skewed);
+    expect_ok(guard_wide_logit(w, &f, &rows->row[0], &z, &err), &err);
+    const double p = nn_sigmoid((double)z), even = p * 2.0 / (p * 2.0 + (1.0 - p));
+    cr_assert(fabs(column_at(rows, "judge_ngram", 0) - even) < 1e-12, "%g, want %g", column_at(rows, "judge_ngram", 0), even);
+    guard_wide_free(w);
+    guard_features_free(&f);
+    guard_judges_free(j);
+    guard_corpus_free(skewed);
 }
 
 Test(judges, the_nearest_seeds_say_what_their_labels_are_and_never_include_the_row_itself)
