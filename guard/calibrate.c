@@ -80,19 +80,21 @@ static bool newton_step(const platt *f, double *a, double *b)
     return false;
 }
 
-/* A fit whose slope is not positive says that these rows contradict the guard: then the logit is left as it is, because the worst window must
- * stay the one of the largest p. */
-static void fit(guard_parts *p, const double *z, const int *label, size_t n, size_t n1)
+void guard_platt(double *a, double *b, const double *z, const int *label, size_t n)
 {
-    const size_t n0 = n - n1;
-    const platt f = {z, label, n, ((double)n1 + 1.0) / ((double)n1 + 2.0), 1.0 / ((double)n0 + 2.0)};
-    double a = 1.0, b = 0.0;
+    double to_a = 1.0, to_b = 0.0;
+    size_t n1 = 0;
 
-    for (int i = 0; i < NEWTON_STEPS && newton_step(&f, &a, &b); i++) continue;
-    const float fa = (float)a, fb = (float)b;
+    *a = 1.0;
+    *b = 0.0;
+    for (size_t i = 0; i < n; i++) n1 += label[i] == GUARD_UNSAFE;
+    if (n1 == 0 || n1 == n) return; /* of one class alone nothing can be calibrated */
+    const platt f = {z, label, n, ((double)n1 + 1.0) / ((double)n1 + 2.0), 1.0 / ((double)(n - n1) + 2.0)};
+    for (int i = 0; i < NEWTON_STEPS && newton_step(&f, &to_a, &to_b); i++) continue;
+    const float fa = (float)to_a, fb = (float)to_b;
     if (!(fa > 0.0f) || !isfinite(fa) || !isfinite(fb)) return;
-    p->calibrate_a = (double)fa;
-    p->calibrate_b = (double)fb;
+    *a = (double)fa;
+    *b = (double)fb;
 }
 
 static nn_status choose_thresholds(guard_parts *p, double *z, const int *label, size_t n, nn_err *err)
@@ -128,7 +130,7 @@ nn_status guard_classifier_calibrate(guard_classifier *g, const guard_corpus *va
         label[n++] = valid->row[i].label;
         n1 += valid->row[i].label == GUARD_UNSAFE;
     }
-    if (n1 > 0 && n1 < n) fit(p, z, label, n, n1); /* of one class alone nothing can be calibrated */
+    guard_platt(&p->calibrate_a, &p->calibrate_b, z, label, n);
     if (n1 < n) st = choose_thresholds(p, z, label, n, err);
 done:
     nn_free(label);

@@ -15,6 +15,9 @@ struct guard_classifier {
 
 /* p = sigmoid(a z + b), the same bits wherever it is computed. */
 float guard_calibrated(const guard_parts *p, float logit);
+/* Platt's fit: sigmoid(a z + b) for the labels. 1 and 0, which leave z as it is, when the rows are of one class, or contradict z: a is
+ * always above 0, because the worst window must stay the one of the largest p. */
+void guard_platt(double *a, double *b, const double *z, const int *label, size_t n);
 void guard_parts_uncalibrated(guard_parts *p); /* thresholds 0.5, a = 1, b = 0 */
 /* The type a tensor of this shape has in a file of type `type`: vectors and rows that Q8_0's blocks do not divide stay F32. */
 nn_dtype guard_stored_type(nn_dtype type, size_t rows, size_t cols);
