@@ -169,7 +169,7 @@ static void curate(guard_run *r, const char *in, size_t rows, char hash[65])
     end_corpus(r, &s, c, ".jsonl", NULL, hash);
 }
 
-/* A loss that falls, with one spike at step 7. */
+/* A loss that falls, with a spike at step 7 and a higher one near the end. */
 static void train(guard_run *r, const char *corpus, size_t steps, const char *file, char hash[65])
 {
     char path[512];
@@ -179,7 +179,7 @@ static void train(guard_run *r, const char *corpus, size_t steps, const char *fi
     begin(r, &s, "train_guard", &corpus, 1);
     for (size_t i = 0; i < steps; i++) {
         const double loss = 0.15 + 0.55 / (1.0 + 12.0 * (double)i / (double)steps);
-        metric(r, &s, i, "loss", i == 7 ? 9.5 : loss + 0.02 * (double)(i % 5));
+        metric(r, &s, i, "loss", i == 7 ? 9.5 : i + 5 == steps ? 9.75 : loss + 0.02 * (double)(i % 5));
         metric(r, &s, i, "lr", 0.002 * (double)(steps - i) / (double)steps);
         metric(r, &s, i, "grad_norm", 1.0 + (double)(i % 3));
         if (i % 20 == 19) metric(r, &s, i, "valid_loss", loss + 0.07);
