@@ -171,7 +171,10 @@ static void put_reads(guard_buf *b, const report_facts *f, size_t entry)
     for (size_t i = 0; i < e->n_in; i++) {
         size_t output = 0;
         const size_t from = report_writer(f, entry, e->in[i], &output);
+        bool told = false;
 
+        for (size_t k = 0; k < i; k++) told = told || strcmp(e->in[k], e->in[i]) == 0;
+        if (told) continue;
         if (from != REPORT_NOWHERE) {
             const guard_entry *w = f->ledger.entry + from;
             char label[64];
@@ -239,7 +242,7 @@ static void put_stages(guard_buf *b, const report_facts *f)
 
         if (e->rule) continue;
         report_stage_label(label, e);
-        guard_buf_fmt(b, "<tr id=\"stage-%zu\"><th scope=\"row\">", e->ordinal);
+        guard_buf_fmt(b, "<tr id=\"stage-%zu\"><th scope=\"row\" class=\"m\">", e->ordinal);
         report_puts(b, label);
         guard_buf_str(b, "</th><td>");
         put_reads(b, f, i);

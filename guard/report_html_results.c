@@ -256,8 +256,8 @@ static void put_verdict(guard_buf *b, const report_facts *f, size_t accept)
 static void put_round_table(guard_buf *b, const report_facts *f)
 {
     report_table_open(b, "Rounds", "first step \xe2\x86\x92 last step; recall on validation rows",
-                      "round|reward|fooled|paid judge|judges not paid|#written|#of these fooled|#hard "
-                      "negatives|new guard|the watch");
+                      "round|reward|fooled|paid judge|judges not paid|#written|#of these fooled|"
+                      "#hard negatives|new guard|why it ended");
     for (size_t i = 0; i < f->n_round; i++) {
         const report_round *r = f->round + i;
         const guard_entry *attack = f->ledger.entry + r->attack;
@@ -274,7 +274,7 @@ static void put_round_table(guard_buf *b, const report_facts *f)
         put_verdict(b, f, r->accept);
         report_note_text(stopped, sizeof stopped, attack, "stopped");
         guard_buf_str(b, "<td>");
-        report_puts(b, stopped[0] ? stopped : "did not stop it");
+        report_puts(b, stopped[0] ? stopped : "all updates done");
         guard_buf_str(b, "</td></tr>\n");
     }
     report_table_close(b);

@@ -16,6 +16,17 @@ static void put_stage_title(char out[192], const report_facts *f, const report_f
     snprintf(out, 192, "%s: %s", label, what);
 }
 
+/* The rule that decided about the rows, "" for none: several stages may have the same name. */
+static const char *rule_name(const report_facts *f, const report_file *c)
+{
+    for (size_t i = 0; i < c->entry; i++) {
+        const guard_entry *e = f->ledger.entry + i;
+
+        if (e->rule && e->ordinal == f->ledger.entry[c->entry].ordinal) return e->name;
+    }
+    return "";
+}
+
 static void put_number(guard_buf *b, uint64_t n)
 {
     guard_buf_str(b, "<td class=\"n\">");
@@ -57,10 +68,11 @@ static void put_flows(guard_buf *b, const report_facts *f)
 
     for (size_t i = 0; i < f->n_file && n < FLOWS; i++) {
         const report_file *c = f->file[i];
-        char title[192];
+        char what[96], title[192];
 
         if (!c->ruled || !c->has_tier || c->rows == 0 || c->has_round) continue;
-        put_stage_title(title, f, c, "rows by tier, kept and dropped");
+        snprintf(what, sizeof what, "what rule %s made of each tier", rule_name(f, c));
+        put_stage_title(title, f, c, what);
         report_svg_flow(b, c, title);
         put_flow_table(b, c, title);
         n++;
@@ -148,19 +160,6 @@ static void put_pair(guard_buf *b, uint64_t unsafe, uint64_t safe)
     guard_buf_str(b, "</small></td>");
 }
 
-/* Which rule's rows they are: several stages may have the same name. */
-static void put_rule_name(guard_buf *b, const report_facts *f, const report_file *c)
-{
-    for (size_t i = 0; i < c->entry; i++) {
-        const guard_entry *e = f->ledger.entry + i;
-
-        if (!e->rule || e->ordinal != f->ledger.entry[c->entry].ordinal) continue;
-        guard_buf_str(b, ": ");
-        report_puts(b, e->name);
-        return;
-    }
-}
-
 static void put_categories(guard_buf *b, const report_facts *f)
 {
     const report_file *file[COLUMNS];
@@ -177,14 +176,13 @@ static void put_categories(guard_buf *b, const report_facts *f)
                       "unsafe rows / safe rows that share the category; a row may have several", NULL);
     report_put_th(b, "category", false);
     for (size_t i = 0; i < n; i++) {
-        char label[64];
+        char label[64], title[160], part[32] = "";
+        const char *rule = rule_name(f, file[i]);
 
         report_stage_label(label, f->ledger.entry + file[i]->entry);
-        guard_buf_str(b, "<th scope=\"col\" class=\"n\">");
-        report_puts(b, label);
-        put_rule_name(b, f, file[i]);
-        if (f->ledger.entry[file[i]->entry].out.n > 1) guard_buf_fmt(b, " (%zu)", file[i]->output + 1);
-        guard_buf_str(b, "</th>");
+        if (f->ledger.entry[file[i]->entry].out.n > 1) snprintf(part, sizeof part, " (%zu)", file[i]->output + 1);
+        snprintf(title, sizeof title, "%s%s%s%s", label, rule[0] ? ": " : "", rule, part);
+        report_put_th(b, title, true);
     }
     guard_buf_str(b, "</tr></thead>\n<tbody>\n<tr><th scope=\"row\">all rows</th>");
     for (size_t i = 0; i < n; i++) put_pair(b, file[i]->unsafe, file[i]->safe);

@@ -33,7 +33,7 @@ static const char *const style[] = {
     "thead th{vertical-align:bottom;font-weight:600}",
     "tbody th{font-weight:400}",
     "td.n,th.n{text-align:right}",
-    "td.m{white-space:nowrap}",
+    "td.m,th.m{white-space:nowrap}",
     "td.m small{color:var(--dim);font-size:.76rem}",
     "td.m svg{display:block}",
     "dl.facts{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1.2rem;margin:.8rem 0}",
