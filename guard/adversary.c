@@ -70,13 +70,23 @@ typedef struct {
 
 /* --- 1. a look ------------------------------------------------------------------------------------------- */
 
+/* Group k of a round asks for an unsafe text when k * share + u passes a whole number: every step has its share of
+ * them, so what the watch compares between steps is not the luck of their labels. */
+static int label_of(const attack *a, uint64_t k)
+{
+    nn_rng rng = guard_job_rng(a->job, "share", 0);
+    const double u = nn_rng_double(&rng), share = a->o->unsafe_share;
+
+    return floor((double)(k + 1) * share + u) > floor((double)k * share + u) ? GUARD_UNSAFE : GUARD_SAFE;
+}
+
 static void ask(attack *a)
 {
     const size_t n_category = a->gen->taxonomy.n, groups = (a->o->batch + a->group - 1) / a->group;
 
     for (size_t g = 0; g < groups; g++) {
         nn_rng rng = guard_job_rng(a->job, "ask", a->step * groups + g);
-        const int label = nn_rng_double(&rng) < a->o->unsafe_share ? GUARD_UNSAFE : GUARD_SAFE;
+        const int label = label_of(a, a->step * groups + g);
         const size_t category = n_category ? (size_t)nn_rng_below(&rng, n_category) : GUARD_MAX_CATEGORY;
 
         for (size_t i = g * a->group; i < a->o->batch && i < (g + 1) * a->group; i++) {

@@ -197,6 +197,9 @@ Test(adversary, a_round_earns_more_and_returns_what_it_watched)
     nn_model_hash(guard_lm_model(g), now);
     cr_assert_str_eq(now, w.weights[20]);
     cr_assert_eq(last->n, o.batch);
+    size_t unsafe = 0;
+    for (size_t i = 0; i < last->n; i++) unsafe += last->row[i].label == GUARD_UNSAFE;
+    cr_assert_eq(unsafe, last->n / 2, "each step asks for its share");
     for (size_t i = 0; i < last->n; i += 8)
         cr_assert_eq(last->row[i].label, last->row[i + 7].label, "a group asks for one thing");
     double mean = 0.0;
