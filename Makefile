@@ -1,6 +1,6 @@
 # Parapet: trains, audits and ships a small safety guardrail. `make help` lists the targets.
 #
-# Switches: SAN=1 (address and undefined sanitizers), OMP=0 (one thread), CC=clang, B=folder (objects),
+# Switches: SAN=1 (address and undefined sanitizers), OMP=0 (one thread, no pthread), CC=clang, B=folder (objects),
 #           T=pattern (make test T='rmsnorm*'), FRESH=1 (make demo from the start), PREFIX, DESTDIR.
 
 ifeq ($(origin CC),default)
@@ -9,7 +9,7 @@ endif
 SAN    ?= 0
 OMP    ?= 1
 PREFIX ?= /usr/local
-mode   := $(if $(filter 1,$(SAN)),san,release)$(if $(filter 0,$(OMP)),-noomp)
+mode   := $(if $(filter 1,$(SAN)),san,release)$(if $(filter 0,$(OMP)),-one)
 B      ?= build/$(notdir $(CC))-$(mode)
 MACHINE := $(or $(shell $(CC) -dumpmachine 2>/dev/null),$(shell uname -m))
 
@@ -23,11 +23,11 @@ OPT  := $(if $(filter 1,$(SAN)),-O1,-O2)
 ifeq ($(SAN),1)
 SANFLAGS := -fsanitize=address,undefined -fno-omit-frame-pointer
 endif
-OMPFLAG  := $(if $(filter 0,$(OMP)),,-fopenmp)
+PARFLAG  := $(if $(filter 0,$(OMP)),,-DNN_THREADS)
 LUA_CFLAGS := $(shell pkg-config --cflags lua5.4 2>/dev/null || echo -I/usr/include/lua5.4)
 LUA_LIBS   := $(shell pkg-config --libs lua5.4 2>/dev/null || echo -llua5.4)
 BASE  = -std=c99 -g $(WARN) $(FP) $(SANFLAGS) -I. -MMD -MP
-LIBS := $(LUA_LIBS) -ljansson -lz -lm
+LIBS := $(LUA_LIBS) -ljansson -lz -lm $(if $(PARFLAG),-pthread)
 
 # Flags of single files: kernels keep -O3 and their instruction set under the sanitizers too.
 KERNELS := $(patsubst %.c,$(B)/%.o,$(wildcard nn/kern_*.c))
@@ -35,7 +35,7 @@ $(KERNELS): OPT := -O3
 ifneq ($(filter x86_64% amd64%,$(MACHINE)),)
 $(B)/nn/kern_avx2.o: EXTRA := -mavx2 -mfma -mf16c
 endif
-$(B)/nn/par.o: EXTRA := $(OMPFLAG)
+$(B)/nn/par.o $(B)/nn/par_posix.o: EXTRA := $(PARFLAG)
 $(B)/tests/%.o: EXTRA := -D_POSIX_C_SOURCE=200809L $(LUA_CFLAGS)
 $(B)/guard/lua/%.o: EXTRA := $(LUA_CFLAGS)
 $(B)/guard/main.o $(B)/guard/cmd_%.o: EXTRA := $(LUA_CFLAGS)
@@ -81,23 +81,23 @@ $(LIB) $(SCRIPT):
 	ar rcs $@ $^
 
 $(B)/parapet: $(CLI_OBJ) $(SCRIPT) $(LIB)
-	$(CC) $(SANFLAGS) $(OMPFLAG) $(LDFLAGS) $^ $(LIBS) -o $@
+	$(CC) $(SANFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
 
 $(B)/test_all: $(TEST_OBJ) $(SCRIPT) $(LIB)
-	$(CC) $(SANFLAGS) $(OMPFLAG) $(LDFLAGS) $^ -lcriterion $(LIBS) -o $@
+	$(CC) $(SANFLAGS) $(LDFLAGS) $^ -lcriterion $(LIBS) -o $@
 
 $(B)/check_data: $(B)/tests/check_data.o $(LIB)
-	$(CC) $(SANFLAGS) $(OMPFLAG) $(LDFLAGS) $^ $(LIBS) -o $@
+	$(CC) $(SANFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
 
 $(B)/bench_%: $(B)/bench/bench_%.o $(SCRIPT) $(LIB)
-	$(CC) $(SANFLAGS) $(OMPFLAG) $(LDFLAGS) $^ $(LIBS) -o $@
+	$(CC) $(SANFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
 
 objects: $(ALL_OBJ)
 
 -include $(ALL_OBJ:.o=.d) $(wildcard $(B)/bench/*.d)
 
 # --- packages ------------------------------------------------------------------------------------
-DEPS       := build-essential clang libcriterion-dev liblua5.4-dev libjansson-dev zlib1g-dev libstb-dev libomp-dev
+DEPS       := build-essential clang libcriterion-dev liblua5.4-dev libjansson-dev zlib1g-dev libstb-dev
 DEPS_CHECK := libutf8proc-dev cppcheck lua-check gcc-aarch64-linux-gnu qemu-user libc6-dev-arm64-cross
 SUDO        = $$([ "$$(id -u)" = 0 ] || echo sudo)
 APT         = $(SUDO) apt-get -qq update && \
@@ -107,7 +107,7 @@ HEADERS    := criterion/criterion.h lua.h jansson.h zlib.h stb/stb_ds.h
 deps: ## install what the build and the tests lack (apt-get, no prompts)
 	@mkdir -p $(B)
 	@if { for h in $(HEADERS); do echo "#include <$$h>"; done; echo "int main(void) { return 0; }"; } | \
-	    $(CC) $(LUA_CFLAGS) $(OMPFLAG) -x c - -lcriterion $(LIBS) -o $(B)/deps_probe 2>/dev/null; then :; \
+	    $(CC) $(LUA_CFLAGS) -x c - -lcriterion $(LIBS) -o $(B)/deps_probe 2>/dev/null; then :; \
 	elif command -v apt-get >/dev/null; then $(APT) $(DEPS); \
 	else echo "Please install (Debian names): $(DEPS)" >&2; exit 1; fi
 

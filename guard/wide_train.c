@@ -195,7 +195,7 @@ nn_status guard_wide_out_of_fold(float *z, const guard_corpus *c, const double *
     for (size_t t = 0; t < threads; t++)
         if ((st = guard_wide_work_build(&work[t], &rows, err)) != NN_OK) goto done;
     for (size_t i = 0; i < c->n; i++) fold[i] = guard_fold(&c->row[i], folds, o->seed);
-    const nn_par some = {threads};
+    const nn_par some = {threads, par->team};
     nn_par_run(&some, folds, 1, solve_folds, &(fold_job){z, &rows, fold, work, o});
 done:
     for (size_t t = 0; work && t < threads; t++) guard_wide_work_free(&work[t]);

@@ -138,7 +138,7 @@ static void draw_rows(void *ctx, size_t first, size_t last, size_t thread)
 {
     const draw_ctx *w = ctx;
     const size_t V = w->m->config.vocab;
-    const nn_exec alone = {.k = w->x->k, .par = {1}, .scratch = nn_exec_scratch(w->x, thread),
+    const nn_exec alone = {.k = w->x->k, .par = nn_par_one(), .scratch = nn_exec_scratch(w->x, thread),
                            .scratch_len = w->x->scratch_len};
 
     for (size_t j = first; j < last; j++) {

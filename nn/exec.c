@@ -14,6 +14,13 @@ static size_t strip_floats(size_t max_t)
     return (size_t)NN_STRIP_ROWS * max_t + (size_t)NN_STRIP_ROWS * 256u;
 }
 
+void nn_exec_free(nn_exec *x)
+{
+    nn_par_close(&x->par);
+    nn_free(x->scratch);
+    memset(x, 0, sizeof *x);
+}
+
 nn_status nn_exec_open(nn_exec *x, const char *kernels, size_t threads, size_t max_t, nn_err *err)
 {
     const size_t line = NN_ALIGN / sizeof(float);
@@ -24,17 +31,14 @@ nn_status nn_exec_open(nn_exec *x, const char *kernels, size_t threads, size_t m
     if (max_t > SIZE_MAX / sizeof(float) / NN_STRIP_ROWS / NN_PAR_MAX / 4)
         return nn_fail(err, NN_LIMIT, "max_t: %zu is too long to hold a strip of attention", max_t);
     if ((st = nn_kern_pick(&x->k, kernels, err)) != NN_OK) return st;
-    x->par = nn_par_init(threads);
+    if ((st = nn_par_open(&x->par, threads, err)) != NN_OK) return st;
     x->scratch_len = (x->k->gemm_scratch + strip_floats(max_t) + line - 1) / line * line;
-    if ((st = nn_alloc(&block, x->par.threads * x->scratch_len + line, sizeof(float), err)) != NN_OK) return st;
+    if ((st = nn_alloc(&block, x->par.threads * x->scratch_len + line, sizeof(float), err)) != NN_OK) {
+        nn_exec_free(x);
+        return st;
+    }
     x->scratch = block;
     return NN_OK;
-}
-
-void nn_exec_free(nn_exec *x)
-{
-    nn_free(x->scratch);
-    memset(x, 0, sizeof *x);
 }
 
 /* The block has a cache line to spare, so each thread's part can begin on one. */

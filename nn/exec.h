@@ -1,7 +1,7 @@
 /* exec.h - how to compute: which kernels, how many threads, whose scratch.
  *
  * Reads: kern.h, par.h.   Read next: ops.h.
- * Ownership: owns the scratch of each thread. One nn_exec per calling thread.
+ * Ownership: owns the threads and the scratch of each; a copy borrows them. One nn_exec per calling thread.
  */
 #ifndef NN_EXEC_H
 #define NN_EXEC_H

@@ -1,22 +1,32 @@
 /* par.h - the only door to threads.
  *
- * Why: threads split independent outputs, never a sum, so the number of threads
- * cannot change a bit. One file holds the OpenMP pragma; OMP=0 runs the same code
- * in one thread.
+ * Reads: err.h.   Read next: par.c (the split), par_posix.c (the threads), exec.h.
+ * Why: threads split independent outputs, never a sum, so neither their number nor which of them does a piece can
+ * change a bit. Built without NN_THREADS (make OMP=0, make embedded) the same code runs in one thread.
+ * Ownership: nn_par_open owns a team of sleeping threads until nn_par_close; copies of an nn_par borrow it.
+ * Threads: one region of a team at a time. A region begun meanwhile, from inside a piece or from another thread, runs
+ * whole in its caller. Not for use in a child after fork().
  */
 #ifndef NN_PAR_H
 #define NN_PAR_H
+#include "nn/err.h"
 #include <stddef.h>
 
 typedef struct {
-    size_t threads; /* >= 1 */
+    size_t threads;       /* >= 1; a copy may be given fewer than the team has */
+    struct nn_team *team; /* NULL: the caller alone */
 } nn_par;
 
-/* threads = 0 asks for the machine's count (at most NN_PAR_MAX); without OpenMP always 1. */
 #define NN_PAR_MAX 64u
-nn_par nn_par_init(size_t threads);
 
-/* Work on items [first, last) as thread `thread` of par.threads. Must not allocate, fail or call Lua. */
+/* One thread: nothing is started, nothing needs closing. */
+nn_par nn_par_one(void);
+/* threads = 0 asks for the machine's count; more than NN_PAR_MAX gives NN_PAR_MAX; without NN_THREADS always 1. */
+NN_CHECKED nn_status nn_par_open(nn_par *par, size_t threads, nn_err *err);
+void nn_par_close(nn_par *par); /* ends and joins the threads; fine on a zeroed or already closed one */
+
+/* Work on items [first, last) as piece `thread` of par.threads, the only one with that number at this time. Must not
+ * allocate, fail or call Lua. */
 typedef void (*nn_par_fn)(void *ctx, size_t first, size_t last, size_t thread);
 
 /* Splits 0..n-1 into one contiguous piece per thread (static), runs them, waits for all.

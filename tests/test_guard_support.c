@@ -151,7 +151,7 @@ guard_classifier *random_guard(bool wide, bool decoder, uint64_t seed)
     guard_parts p = {.tok = word_tok(400), .taxonomy = two_categories(), .window = 32, .stride = 16, .ledger = "", .corpus = "c0ffee"};
     guard_corpus *c = word_corpus(60, seed, false);
     guard_wide_options o = guard_wide_default();
-    const nn_par par = nn_par_init(1);
+    const nn_par par = nn_par_one();
     guard_classifier *g = NULL;
     nn_err err = {NN_OK, ""};
 

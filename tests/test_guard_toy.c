@@ -14,7 +14,7 @@ guard_wide_options toy_wide_options(void)
 guard_wide *toy_wide(const guard_corpus *c)
 {
     const guard_wide_options o = toy_wide_options();
-    const nn_par par = nn_par_init(1);
+    const nn_par par = nn_par_one();
     guard_wide *w = NULL;
     nn_err err = {NN_OK, ""};
 

@@ -116,11 +116,14 @@ Test(minhash, similar_earlier_rows_are_found_and_counted_exactly)
     guard_shingle_sets s;
     double got[N], threads[N];
     size_t similar = 0, missed = 0;
-    const nn_par one = nn_par_init(1), three = nn_par_init(3);
+    const nn_par one = nn_par_one();
+    nn_par three;
 
+    expect_ok(nn_par_open(&three, 3, &err), &err);
     expect_ok(guard_shingle_sets_build(&s, c, 3, &err), &err);
     expect_ok(guard_minhash_earlier(got, &s, &one, &err), &err);
     expect_ok(guard_minhash_earlier(threads, &s, &three, &err), &err);
+    nn_par_close(&three);
     cr_assert(memcmp(got, threads, sizeof got) == 0);
     for (size_t i = 0; i < N; i++) {
         double want = 0.0;

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const nn_par one_thread = {1};
+static const nn_par one_thread = {1, NULL};
 
 static guard_text text_of(const char *s)
 {
@@ -329,10 +329,12 @@ Test(wide, threads_change_no_bit)
 
     expect_ok(guard_wide_out_of_fold(z, c, NULL, 5, &o, &one_thread, &err), &err);
     for (size_t threads = 2; threads <= 7; threads++) {
-        const nn_par par = nn_par_init(threads);
+        nn_par par;
 
+        expect_ok(nn_par_open(&par, threads, &err), &err);
         expect_ok(guard_wide_out_of_fold(again, c, NULL, 5, &o, &par, &err), &err);
         expect_same_floats("out of fold", again, z, 90);
+        nn_par_close(&par);
     }
     guard_corpus_free(c);
 }
