@@ -6,6 +6,7 @@
 #include "guard/train_impl.h"
 #include "nn/arena.h"
 #include "nn/rng.h"
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -102,17 +103,38 @@ done:
     return st;
 }
 
+/* Weights of the wide part: the windows' own, times the row's value in wide_weight_column. *out by nn_alloc. */
+static nn_status wide_weights(double **out, const guard_units *u, const guard_train_options *o, nn_err *err)
+{
+    const guard_column *col = o->wide_weight_column ? guard_corpus_find(u->rows, o->wide_weight_column) : NULL;
+    const nn_status st = nn_alloc((void **)out, u->n + 1, sizeof **out, err);
+
+    if (st != NN_OK) return st;
+    if (o->wide_weight_column && (!col || col->kind == GUARD_COL_STR))
+        return nn_fail(err, NN_CONTENT, "weights: no column of numbers called %s", o->wide_weight_column);
+    for (size_t i = 0; i < u->n; i++) {
+        const double w = col ? col->num[u->row[i]] : 1.0;
+        (*out)[i] = u->weight[i] * (isnan(w) ? 1.0 : w);
+    }
+    return NN_OK;
+}
+
 static nn_status train_wide(guard_parts *p, guard_units *units, guard_units *valid, const guard_train_options *o, const guard_job *job,
                             nn_err *err)
 {
     const nn_par *par = &job->exec->par;
+    double *weight = NULL;
     nn_status st;
 
-    if ((st = guard_wide_train(&p->wide, units->texts, units->weight, &o->wide_options, par, err)) != NN_OK || !o->decoder) return st;
-    if ((st = nn_alloc((void **)&units->offset, units->n + 1, sizeof *units->offset, err)) != NN_OK) return st;
-    if ((st = guard_wide_out_of_fold(units->offset, units->texts, units->weight, o->folds, &o->wide_options, par, err)) != NN_OK) return st;
-    if ((st = scale_wide(p->wide, units, err)) != NN_OK) return st;
-    return wide_offsets(valid, p->wide, err);
+    if ((st = wide_weights(&weight, units, o, err)) != NN_OK) goto done;
+    if ((st = guard_wide_train(&p->wide, units->texts, weight, &o->wide_options, par, err)) != NN_OK || !o->decoder) goto done;
+    if ((st = nn_alloc((void **)&units->offset, units->n + 1, sizeof *units->offset, err)) != NN_OK) goto done;
+    if ((st = guard_wide_out_of_fold(units->offset, units->texts, weight, o->folds, &o->wide_options, par, err)) != NN_OK) goto done;
+    if ((st = scale_wide(p->wide, units, err)) != NN_OK) goto done;
+    st = wide_offsets(valid, p->wide, err);
+done:
+    nn_free(weight);
+    return st;
 }
 
 /* --- the decoder -------------------------------------------------------------------------------------------- */
@@ -138,6 +160,23 @@ static nn_status continue_decoder(nn_model **m, const nn_config *c, const guard_
     return nn_model_clone(m, init->m, err);
 }
 
+/* What a language model has learnt of the text: tensors of the same name and shape. */
+static nn_status warm_decoder(nn_model *m, const nn_model *warm, nn_err *err)
+{
+    size_t taken = 0;
+
+    for (size_t i = 0; i < nn_model_tensors(m); i++) {
+        const nn_tensor to = nn_model_tensor(m, i);
+        nn_tensor from;
+
+        if (!nn_model_find(warm, to.name, &from) || from.rows != to.rows || from.cols != to.cols) continue;
+        memcpy(to.data, from.data, to.rows * to.cols * sizeof *to.data);
+        taken++;
+    }
+    if (taken > 0) return NN_OK;
+    return nn_fail(err, NN_USAGE, "training: the language model to begin with shares no tensor's name and shape with the guard");
+}
+
 static nn_status make_decoder(nn_model **m, const guard_parts *p, const guard_classifier *init, const guard_train_options *o,
                               const guard_job *job, nn_err *err)
 {
@@ -148,7 +187,7 @@ static nn_status make_decoder(nn_model **m, const guard_parts *p, const guard_cl
     if (init) return continue_decoder(m, &c, &init->parts, p->tok, err);
     if ((st = nn_model_build(m, &c, err)) != NN_OK) return st;
     nn_model_init(*m, o->model_seed ? o->model_seed : nn_rng_u64(&rng));
-    return NN_OK;
+    return o->warm ? warm_decoder(*m, o->warm, err) : NN_OK;
 }
 
 /* --- the stage -------------------------------------------------------------------------------------------------- */
@@ -176,7 +215,7 @@ static nn_status train_parts(guard_parts *p, guard_units *units, guard_units *va
 
     if ((st = check_rows(units, err)) != NN_OK) return st;
     if (o->wide && (st = train_wide(p, units, valid, o, job, err)) != NN_OK) return st;
-    if (!o->decoder) return NN_OK;
+    if (!o->decoder) return guard_units_metrics(units, 0, job, err);
     if ((st = make_decoder(&p->m, p, init, o, job, err)) != NN_OK) return st;
     return guard_train_decoder(p->m, p, units, valid, o, job, err);
 }
@@ -192,6 +231,7 @@ nn_status guard_train(guard_classifier **out, const guard_corpus *train, const g
 
     *out = NULL;
     if ((st = check_options(o, err)) != NN_OK) goto done;
+    if ((st = guard_exec_check(job->exec, o->window, err)) != NN_OK) goto done;
     if ((st = start_parts(&p, train, tok, taxonomy, o, err)) != NN_OK) goto done;
     if ((st = guard_units_build(&units, train, &p, weight_column, true, job, err)) != NN_OK) goto done;
     if ((st = guard_units_build(&held, valid, &p, NULL, false, job, err)) != NN_OK) goto done;

@@ -26,6 +26,8 @@ typedef struct {
     nn_dtype store;               /* type that weights are rounded to */
     const char *focus_column;     /* NUM column or NULL: a pass of the decoder takes every row with a value there ... */
     double replay;                /* ... and this many other rows for each of them, drawn anew each pass */
+    const char *wide_weight_column; /* NUM column or NULL: one more factor on a row's weight, for the wide part alone */
+    const nn_model *warm;         /* NULL, or a language model with this tokenizer: tensors of the same name and shape begin as its */
     uint64_t model_seed;          /* 0: from the job's stream */
 } guard_train_options;
 

@@ -20,7 +20,7 @@ run:train_tokenizer(train, { vocab = 2048 })
 local function small_guard(t)
     return run:train_guard(t.train, valid, {
         name = t.name, tokens = t.tokens, init = t.init, wide = t.wide, focus = t.focus, replay = t.replay, lr = t.lr or 2e-3,
-        layers = 2, width = 96, heads = 4, kv_heads = 2, ff = 256, memory = 4096, batch_tokens = 2048, budget = "guards" })
+        layers = 2, width = 64, heads = 4, kv_heads = 2, ff = 176, memory = 16384, batch_tokens = 2048, budget = "guards" })
 end
 
 local on_seeds = small_guard { name = "seeds", train = train, tokens = 1.5e5 }
@@ -40,14 +40,14 @@ local alone      = small_guard { name = "decoder alone", train = corpus, tokens 
 local scored   = run:score(corpus, { early = on_seeds, late = on_curated })
 local hard     = scored:where(curation.hard_but_learnable, "hard_but_learnable")
 local generator = run:train_generator(corpus, hard, { layers = 3, width = 128, heads = 4, kv_heads = 2, ff = 352,
-                                                      tokens = 6e5, budget = "generator" })
+                                                      batch_tokens = 512, tokens = 6e5, budget = "generator" })
 
 -- 5. Reinforcement learning turns the generator against the guard. What fools it comes back as hard negatives, beside
 -- replayed old rows; a new guard is accepted only if it loses nothing on the validation rows at the same false-positive rate.
 local guard, rounds = on_curated, {}
 for round = 1, 2 do
     generator = run:attack(generator, { guard = guard, judges = judges, human = train, reward = adversary.reward, watch = adversary.watch,
-                                        steps = 10, rollouts = 64, max_new = 40, tokens = 1.2e5, budget = "adversary" })
+                                        steps = 12, rollouts = 96, max_new = 40, lr = 1e-4, kl = 0.1, tokens = 1.8e5, budget = "adversary" })
     local found = run:harvest(generator, { round = round, n = 600, max_new = 40, guard = guard, judges = judges, human = train,
                                            tokens = 3e4, budget = "adversary" })
     found = found:where(adversary.hard_negative, "hard_negative")

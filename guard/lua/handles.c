@@ -107,9 +107,9 @@ guard_box *lua_args_guard(lua_State *L, int idx, const char *name, bool optional
 {
     return field_box(L, idx, name, GUARD_TYPE, optional);
 }
-generator_box *lua_args_generator(lua_State *L, int idx, const char *name)
+generator_box *lua_args_generator(lua_State *L, int idx, const char *name, bool optional)
 {
-    return field_box(L, idx, name, GENERATOR_TYPE, false);
+    return field_box(L, idx, name, GENERATOR_TYPE, optional);
 }
 judges_box *lua_args_judges(lua_State *L, int idx, const char *name, bool optional)
 {

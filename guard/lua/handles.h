@@ -56,7 +56,7 @@ guard_box *lua_check_guard(lua_State *L, int arg);
 /* The box in field `name` of the table at idx: the value stays alive in the table. NULL when absent and optional. */
 corpus_box *lua_args_corpus(lua_State *L, int idx, const char *name, bool optional);
 guard_box *lua_args_guard(lua_State *L, int idx, const char *name, bool optional);
-generator_box *lua_args_generator(lua_State *L, int idx, const char *name);
+generator_box *lua_args_generator(lua_State *L, int idx, const char *name, bool optional);
 judges_box *lua_args_judges(lua_State *L, int idx, const char *name, bool optional);
 
 /* --- rules: Lua functions over rows (rule.c) ---------------------------------------------- */

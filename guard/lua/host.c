@@ -139,7 +139,7 @@ nn_status lua_host_open(lua_host *h, const host_options *o, nn_err *err)
     h->mem_cap = HOST_MEMORY_CAP;
     h->seed = o->seed_given ? o->seed : 1;
     find_roots(h);
-    nn_status st = nn_exec_open(&h->exec, o->kernels, o->threads, 1024, err);
+    nn_status st = nn_exec_open(&h->exec, o->kernels, o->threads, HOST_MAX_T, err);
     if (st != NN_OK) return st;
     h->L = lua_newstate(capped_alloc, h);
     if (h->L == NULL) return nn_fail(err, NN_LIMIT, "lua: no memory for a state");

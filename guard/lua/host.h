@@ -17,6 +17,7 @@
 #include <lua.h>
 
 #define HOST_MEMORY_CAP ((size_t)512 << 20) /* bytes of Lua values; corpora and models are not Lua's */
+#define HOST_MAX_T 4224 /* longest sequence a stage may ask for: 4096 tokens of options and their control tokens */
 
 /* One stage as the plan pass saw it. */
 typedef struct {

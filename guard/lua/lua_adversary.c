@@ -167,15 +167,15 @@ static void plan_measured(lua_State *L, corpus_box *out, uint64_t rows, const ch
 }
 
 /* Plan pass: reward on a probe rollout, watch on a probe step. */
-static void probe_attack(lua_State *L, attack_rules *rules, const guard_corpus *c)
+static nn_status probe_attack(attack_rules *rules, const guard_corpus *c, nn_err *err)
 {
-    nn_err err = {0};
     char reason[128];
     const guard_watch w = {0.1, 0.1, 0.1, 0.9, 0.9, 0.9, 0.1, 10.0, 0.0};
-    rules->err = &err;
-    if (lua_rule_probe(L, rules->reward, "reward", c, &err) != NN_OK) lua_host_raise(L, &err);
+    const nn_status st = lua_rule_probe(rules->L, rules->reward, "reward", c, err);
+    if (st != NN_OK) return st;
+    rules->err = err;
     (void)call_watch(rules, 1, &w, reason);
-    if (rules->status != NN_OK) lua_host_raise(L, &err);
+    return rules->status;
 }
 
 /* stack: run generator options -> generator, corpus of the last step's rollouts */
@@ -210,7 +210,7 @@ static int l_attack(lua_State *L)
         return 2;
     }
     plan_measured(L, last, o.batch, "attack");
-    probe_attack(L, &rules, last->c);
+    if (probe_attack(&rules, last->c, &err) != NN_OK) return lua_host_raise(L, &err);
     lua_plan_column(L, last->c, "reward", "attack", GUARD_COL_NUM); /* no reward sees a reward or a vote */
     lua_plan_votes(L, last->c, "attack");
     const uint64_t drawn = (uint64_t)o.batch * o.max_new;

@@ -9,6 +9,7 @@ extern const lua_fn lua_corpus_fns[];    /* lua_corpus.c */
 extern const lua_fn lua_parapet_fns[];   /* lua_parapet.c: parapet.* */
 extern const lua_fn lua_run_fns[];       /* lua_run.c: load, train_tokenizer */
 extern const lua_fn lua_train_fns[];     /* lua_train.c: train_guard, train_judges, train_generator, score */
+extern const lua_fn lua_generator_fns[]; /* lua_generator.c: train_generator, pretrain */
 extern const lua_fn lua_synth_fns[];     /* lua_synth.c: augment, curate */
 extern const lua_fn lua_adversary_fns[]; /* lua_adversary.c: adversary, generate */
 extern const lua_fn lua_report_fns[];    /* lua_report.c: evaluate, ship, verdicts, report */
@@ -29,6 +30,9 @@ void lua_need_column(lua_State *L, const char *what, const guard_corpus *c, cons
 /* Shared by lua_train.c and lua_adversary.c. */
 extern const lua_arg lua_guard_args[];
 nn_dtype lua_read_store(lua_State *L, const char *what, const char *text);
+/* The decoder's shape from options that a guard, a judge and a generator share by name. */
+void lua_read_shape(lua_State *L, int idx, const lua_arg *rows, nn_config *m, size_t vocab);
+void lua_need_tokenizer(lua_State *L, const char *what); /* raises without one */
 void lua_read_guard_options(lua_State *L, int idx, guard_train_options *o);
 NN_CHECKED nn_status lua_stage_guard(lua_stage *s, guard_box *box, const char *suffix, nn_dtype type, nn_err *err);
 NN_CHECKED nn_status lua_stage_generator(lua_stage *s, generator_box *box, const char *suffix, nn_err *err);

@@ -201,31 +201,49 @@ static int l_column(lua_State *L)
 }
 
 /* --- concat, sample ----------------------------------------------------------------------- */
-static nn_status concat_stage(lua_host *h, corpus_box *out, const corpus_box *a, const corpus_box *b, nn_err *err)
+#define CONCAT_MAX 64
+
+/* One after the other; each step frees the one before. */
+static nn_status concat_work(guard_corpus **out, corpus_box *const *part, size_t n, nn_err *err)
+{
+    nn_status st = guard_corpus_concat(out, part[0]->c, part[1]->c, err);
+    for (size_t i = 2; i < n && st == NN_OK; i++) {
+        guard_corpus *both = NULL;
+        st = guard_corpus_concat(&both, *out, part[i]->c, err);
+        guard_corpus_free(*out);
+        *out = both;
+    }
+    return st;
+}
+
+static nn_status concat_stage(lua_host *h, corpus_box *out, corpus_box *const *part, size_t n, nn_err *err)
 {
     lua_stage s;
-    const char *hash[] = {a->hash, b->hash};
-    nn_status st = lua_stage_begin(&s, h, "concat", hash, 2, err);
-    if (st == NN_OK && !s.s.finished) st = guard_corpus_concat(&out->c, a->c, b->c, err);
+    const char *hash[CONCAT_MAX];
+    for (size_t i = 0; i < n; i++) hash[i] = part[i]->hash;
+    nn_status st = lua_stage_begin(&s, h, "concat", hash, n, err);
+    if (st == NN_OK && !s.s.finished) st = concat_work(&out->c, part, n, err);
     if (st == NN_OK) st = lua_stage_corpus(&s, out, "", err);
     return st == NN_OK ? lua_stage_end(&s, NULL, err) : st;
 }
 
-/* stack: a b -> corpus */
+/* stack: a b ... -> corpus */
 static int l_concat(lua_State *L)
 {
     lua_host *h = lua_host_of(L);
-    const corpus_box *a = lua_check_corpus(L, 1), *b = lua_check_corpus(L, 2);
+    corpus_box *part[CONCAT_MAX];
+    const int n = lua_gettop(L);
     nn_err err = {0};
-    lua_settop(L, 2);
+    luaL_argcheck(L, n >= 2 && n <= CONCAT_MAX, 2, "want 1 to 63 other corpora");
+    for (int i = 0; i < n; i++) part[i] = lua_check_corpus(L, i + 1);
     lua_pushnil(L);
-    lua_stage_args(L, 3, NULL);
+    lua_stage_args(L, n + 1, NULL);
     corpus_box *out = lua_push_corpus(L);
     if (h->o.planning) {
-        if (guard_corpus_concat(&out->c, a->c, b->c, &err) != NN_OK) return lua_host_raise(L, &err);
-        out->rows = a->rows + b->rows;
+        if (concat_work(&out->c, part, (size_t)n, &err) != NN_OK) return lua_host_raise(L, &err);
+        for (int i = 0; i < n; i++) out->rows += part[i]->rows;
         lua_plan_add(L, "concat", NULL, NULL, 0, out->rows, 0, 0);
-    } else if (concat_stage(h, out, a, b, &err) != NN_OK) {
+    } else if (concat_stage(h, out, part, (size_t)n, &err) != NN_OK) {
         return lua_host_raise(L, &err);
     }
     return 1;
@@ -329,7 +347,7 @@ const lua_fn lua_corpus_fns[] = {
      "Rows for which rule(row) is true; its second result is the reason kept beside a dropped row.", NULL},
     {"column", l_column, "corpus:column(name, rule) -> corpus", "A new column with the number that rule(row) returns.",
      NULL},
-    {"concat", l_concat, "corpus:concat(other) -> corpus", "The rows of both; an id already there is skipped.", NULL},
+    {"concat", l_concat, "corpus:concat(other, ...) -> corpus", "The rows of all; an id already there is skipped.", NULL},
     {"sample", l_sample, "corpus:sample(n) -> corpus", "n rows drawn by the run's seed, in their old order.", NULL},
     {"size", l_size, "corpus:size() -> number", "Rows; in the plan pass an estimate.", NULL},
     {"count", l_count, "corpus:count(rule) -> number", "Rows for which rule(row) is true.", NULL},

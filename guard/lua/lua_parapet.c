@@ -193,7 +193,7 @@ static void methods(lua_State *L, const char *type, const lua_fn *const *fns, si
 
 void lua_parapet_open(lua_State *L)
 {
-    static const lua_fn *const of_run[] = {lua_run_fns, lua_train_fns, lua_synth_fns, lua_adversary_fns,
+    static const lua_fn *const of_run[] = {lua_run_fns, lua_train_fns, lua_generator_fns, lua_synth_fns, lua_adversary_fns,
                                            lua_report_fns};
     static const lua_fn *const of_corpus[] = {lua_corpus_fns}, *const of_guard[] = {lua_guard_fns};
     lua_handles_open(L);
@@ -256,6 +256,7 @@ void lua_api_markdown(guard_buf *out)
     print_fns(out, "parapet", lua_parapet_fns);
     print_fns(out, "run: data and tokenizer", lua_run_fns);
     print_fns(out, "run: training", lua_train_fns);
+    print_fns(out, "run: language models", lua_generator_fns);
     print_fns(out, "run: augmentation and curation", lua_synth_fns);
     print_fns(out, "run: the adversary", lua_adversary_fns);
     print_fns(out, "run: evaluation and report", lua_report_fns);

@@ -1,4 +1,4 @@
-/* lua_train.c - run:train_guard, run:train_judges, run:train_generator, run:score; guard:only.
+/* lua_train.c - run:train_guard, run:train_judges, run:score; guard:only.
  *
  * Reads: stage.h, guard/train_guard.h, guard/lm.h, guard/curate.h.   Read next: lua_synth.c, lua_adversary.c.
  */
@@ -39,6 +39,8 @@ const lua_arg lua_guard_args[] = {
     {"smoothing", ARG_NUMBER, 0, 0.49, "0.02", "label smoothing"},
     {"patience", ARG_INTEGER, 0, 1000, "3", "evaluations without gain before stopping; 0: never"},
     {"weight_column", ARG_STRING, 0, 0, "-", "column with a weight for each training row"},
+    {"wide_weight_column", ARG_STRING, 0, 0, "-", "column with one more factor, for the wide part alone"},
+    {"warm", ARG_HANDLE, 0, 0, "-", "generator of this run: what the decoder shares with it in name and shape begins there"},
     {"focus", ARG_STRING, 0, 0, "-", "column: a pass takes every row with a value there, and `replay` others for each"},
     {"replay", ARG_NUMBER, 0, 1000, "4", "other rows for each row in focus"},
     {"window", ARG_INTEGER, 16, 4096, "256", "tokens seen at once"},
@@ -64,7 +66,7 @@ static float float_of(lua_State *L, int idx, const char *name)
 }
 
 /* The decoder's shape from options that a guard, a judge and a generator share by name. */
-static void read_shape(lua_State *L, int idx, const lua_arg *rows, nn_config *m, size_t vocab)
+void lua_read_shape(lua_State *L, int idx, const lua_arg *rows, nn_config *m, size_t vocab)
 {
     m->layers = lua_args_size(L, idx, rows, "layers");
     m->width = lua_args_size(L, idx, rows, "width");
@@ -79,7 +81,7 @@ void lua_read_guard_options(lua_State *L, int idx, guard_train_options *o)
 {
     lua_host *h = lua_host_of(L);
     *o = guard_train_default();
-    read_shape(L, idx, lua_guard_args, &o->model, h->vocab);
+    lua_read_shape(L, idx, lua_guard_args, &o->model, h->vocab);
     const char *pool = lua_args_string(L, idx, lua_guard_args, "pool");
     if (strcmp(pool, "last") != 0 && strcmp(pool, "mean_max") != 0)
         luaL_error(L, "pool: '%s', want 'last' or 'mean_max'", pool);
@@ -104,6 +106,7 @@ void lua_read_guard_options(lua_State *L, int idx, guard_train_options *o)
     o->model.lm_head = o->model.tied = o->next_weight > 0.0f;
     o->label_smoothing = float_of(L, idx, "smoothing");
     o->patience = size_of(L, idx, "patience");
+    o->wide_weight_column = lua_args_string(L, idx, lua_guard_args, "wide_weight_column");
     o->focus_column = lua_args_string(L, idx, lua_guard_args, "focus");
     o->replay = lua_args_number(L, idx, lua_guard_args, "replay");
     o->window = size_of(L, idx, "window");
@@ -144,29 +147,24 @@ nn_status lua_file_hash(const char *path, char sha[65], nn_err *err)
     return NN_OK;
 }
 
-nn_status lua_stage_generator(lua_stage *s, generator_box *box, const char *suffix, nn_err *err)
-{
-    char name[64], *path = NULL;
-    snprintf(name, sizeof name, "%s.gguf", suffix);
-    nn_status st = lua_stage_path(s, "models", name, &path, box->hash, err);
-    if (st == NN_OK) st = s->s.finished ? guard_lm_open(&box->g, path, err) : guard_lm_save(box->g, path, err);
-    return st == NN_OK ? lua_file_hash(path, box->hash, err) : st;
-}
-
-static void need_tokenizer(lua_State *L, const char *what)
+void lua_need_tokenizer(lua_State *L, const char *what)
 {
     if (lua_host_of(L)->vocab == 0) luaL_error(L, "%s: no tokenizer yet, want run:train_tokenizer before", what);
 }
 
 /* --- train_guard -------------------------------------------------------------------------- */
 static nn_status train_stage(lua_host *h, guard_box *out, const corpus_box *train, const corpus_box *valid,
-                             const guard_box *init, const char *weight, const char *budget,
-                             const guard_train_options *o, nn_err *err)
+                             const guard_box *init, const generator_box *warm, const char *weight,
+                             const char *budget, guard_train_options *o, nn_err *err)
 {
     lua_stage s;
-    const char *hash[] = {train->hash, valid->hash, h->tok_hash, init != NULL ? init->hash : NULL};
-    nn_status st = lua_stage_begin(&s, h, "train_guard", hash, init != NULL ? 4 : 3, err);
+    const char *hash[5] = {train->hash, valid->hash, h->tok_hash};
+    size_t n = 3;
+    if (init != NULL) hash[n++] = init->hash;
+    if (warm != NULL) hash[n++] = warm->hash;
+    nn_status st = lua_stage_begin(&s, h, "train_guard", hash, n, err);
     if (st != NN_OK) return st;
+    if (warm != NULL) o->warm = guard_lm_model(warm->g);
     s.budget = budget;
     if (!s.s.finished) {
         st = guard_train(&out->g, train->c, valid->c, weight, h->tok, &h->taxonomy, init != NULL ? init->g : NULL, o,
@@ -187,14 +185,17 @@ static int l_train_guard(lua_State *L)
     const corpus_box *train = lua_check_corpus(L, 2), *valid = lua_check_corpus(L, 3);
     lua_settop(L, 4);
     lua_args_check(L, 4, lua_guard_args, "train_guard");
-    need_tokenizer(L, "train_guard");
+    lua_need_tokenizer(L, "train_guard");
     const guard_box *init = lua_args_guard(L, 4, "init", true);
+    const generator_box *warm = lua_args_generator(L, 4, "warm", true);
+    if (init != NULL && warm != NULL) return luaL_error(L, "train_guard: init and warm, want one of them");
     lua_read_guard_options(L, 4, &o);
     const char *name = lua_args_string(L, 4, lua_guard_args, "name"),
                *budget = lua_args_string(L, 4, lua_guard_args, "budget");
     const char *weight = lua_args_string(L, 4, lua_guard_args, "weight_column");
     lua_need_column(L, "train_guard.weight_column", train->c, weight);
     lua_need_column(L, "train_guard.focus", train->c, o.focus_column);
+    lua_need_column(L, "train_guard.wide_weight_column", train->c, o.wide_weight_column);
     lua_stage_args(L, 4, NULL);
     guard_box *out = lua_push_guard(L);
     snprintf(out->name, sizeof out->name, "%s", name);
@@ -203,7 +204,7 @@ static int l_train_guard(lua_State *L)
     if (h->o.planning) {
         const guard_train_cost c = guard_train_plan(&o);
         lua_plan_add(L, "train_guard", name, budget, c.tokens, train->rows, c.params, c.train_bytes);
-    } else if (train_stage(h, out, train, valid, init, weight, budget, &o, &err) != NN_OK) {
+    } else if (train_stage(h, out, train, valid, init, warm, weight, budget, &o, &err) != NN_OK) {
         return lua_host_raise(L, &err);
     }
     return 1;
@@ -256,8 +257,7 @@ static nn_status judges_stage(lua_host *h, judges_box *out, const corpus_box *tr
 /* Options of a guard that the judge among the three does not have. */
 static void refuse_judge_options(lua_State *L, int idx)
 {
-    static const char *const without[] = {"init",      "weight_column", "focus", "wide",
-                                          "wide_bits", "wide_C",        "name",  "store"};
+    static const char *const without[] = {"init", "weight_column", "wide_weight_column", "warm", "focus", "name", "store"};
     for (size_t i = 0; i < sizeof without / sizeof *without; i++) {
         if (lua_args_push(L, idx, without[i]) != LUA_TNIL) luaL_error(L, "train_judges.%s: not for judges", without[i]);
         lua_pop(L, 1);
@@ -275,9 +275,8 @@ static int l_train_judges(lua_State *L)
     lua_settop(L, 4);
     lua_args_check(L, 4, lua_guard_args, "train_judges");
     refuse_judge_options(L, 4);
-    need_tokenizer(L, "train_judges");
+    lua_need_tokenizer(L, "train_judges");
     lua_read_guard_options(L, 4, &o);
-    o.wide = false; /* the n-gram judge is the wide one; this one must err differently */
     o.model_seed = h->seed ^ 0x6f74686572u;
     const char *budget = lua_args_string(L, 4, lua_guard_args, "budget");
     lua_stage_args(L, 4, NULL);
@@ -288,88 +287,6 @@ static int l_train_judges(lua_State *L)
     } else if (judges_stage(h, out, train, valid, budget, &o, &err) != NN_OK) {
         return lua_host_raise(L, &err);
     }
-    return 1;
-}
-
-/* --- train_generator ---------------------------------------------------------------------- */
-static const lua_arg generator_args[] = {
-    {"tokens", ARG_NUMBER, 0, 1e12, "0", "training tokens at most, both corpora together; 0: epochs decide"},
-    {"budget", ARG_STRING, 0, 0, "-", "budget of parapet.run that the tokens count against"},
-    {"epochs", ARG_NUMBER, 0, 1000, "8", "passes over each corpus at most"},
-    {"tune_share", ARG_NUMBER, 0, 1, "0.4", "share of the tokens for the picked rows, after the corpus"},
-    {"layers", ARG_INTEGER, 1, 64, "3", "layers"},
-    {"width", ARG_INTEGER, 8, 8192, "128", "channels"},
-    {"heads", ARG_INTEGER, 1, 128, "4", "query heads"},
-    {"kv_heads", ARG_INTEGER, 1, 128, "2", "key and value heads"},
-    {"ff", ARG_INTEGER, 8, 65536, "352", "width of the feed-forward"},
-    {"lr", ARG_NUMBER, 0, 1, "0.002", "peak learning rate"},
-    {"batch_tokens", ARG_INTEGER, 64, 1e6, "2048", "tokens of one step"},
-    {"max_tokens", ARG_INTEGER, 8, 4096, "96", "tokens of one text"},
-    {NULL, ARG_NUMBER, 0, 0, NULL, NULL}};
-
-static void read_generator_options(lua_State *L, int idx, guard_lm_options *o)
-{
-    nn_err err = {0};
-    *o = guard_lm_default();
-    read_shape(L, idx, generator_args, &o->model, lua_host_of(L)->vocab);
-    o->model.lm_head = o->model.tied = true;
-    o->epochs = lua_args_number(L, idx, generator_args, "epochs");
-    o->token_budget = (uint64_t)lua_args_number(L, idx, generator_args, "tokens");
-    o->adam.lr = (float)lua_args_number(L, idx, generator_args, "lr");
-    o->batch_tokens = lua_args_size(L, idx, generator_args, "batch_tokens");
-    o->max_tokens = lua_args_size(L, idx, generator_args, "max_tokens");
-    o->model.max_t = o->max_tokens + 8;
-    if (nn_config_check(&o->model, &err) != NN_OK) lua_host_raise(L, &err);
-}
-
-/* First all of the corpus, then the rows that the small guard picked: two stages, each with its checkpoint. */
-static nn_status generator_stage(lua_host *h, generator_box *out, const corpus_box *c, const generator_box *init,
-                                 const char *budget, const guard_lm_options *o, nn_err *err)
-{
-    lua_stage s;
-    const char *hash[] = {c->hash, h->tok_hash, init != NULL ? init->hash : NULL};
-    nn_status st = lua_stage_begin(&s, h, init == NULL ? "train_generator" : "tune_generator", hash,
-                                   init != NULL ? 3 : 2, err);
-    if (st != NN_OK) return st;
-    s.budget = budget;
-    if (!s.s.finished)
-        st = guard_lm_train(&out->g, c->c, NULL, h->tok, &h->taxonomy, init != NULL ? init->g : NULL, o, &s.job, err);
-    if (st == NN_OK) st = lua_stage_generator(&s, out, "", err);
-    return st == NN_OK ? lua_stage_end(&s, NULL, err) : st;
-}
-
-/* stack: run corpus picked options -> generator */
-static int l_train_generator(lua_State *L)
-{
-    lua_host *h = lua_host_of(L);
-    guard_lm_options o;
-    nn_err err = {0};
-    lua_check_run(L);
-    const corpus_box *all = lua_check_corpus(L, 2), *picked = lua_check_corpus(L, 3);
-    lua_settop(L, 4);
-    lua_args_check(L, 4, generator_args, "train_generator");
-    need_tokenizer(L, "train_generator");
-    read_generator_options(L, 4, &o);
-    const char *budget = lua_args_string(L, 4, generator_args, "budget");
-    const uint64_t tokens = o.token_budget;
-    if (budget != NULL && tokens == 0)
-        return luaL_error(L, "train_generator.tokens: missing, want them beside a budget");
-    const double share = lua_args_number(L, 4, generator_args, "tune_share");
-    lua_stage_args(L, 4, NULL);
-    generator_box *base = lua_push_generator(L), *out = lua_push_generator(L);
-    if (h->o.planning) {
-        const nn_trainer_options t = {o.batch_tokens + o.max_tokens, o.batch_tokens};
-        lua_plan_add(L, "train_generator", "corpus", budget, (uint64_t)((double)tokens * (1.0 - share)), all->rows,
-                     nn_config_params(&o.model), nn_trainer_bytes(&o.model, t));
-        lua_plan_add(L, "tune_generator", "picked rows", budget, (uint64_t)((double)tokens * share), picked->rows,
-                     nn_config_params(&o.model), nn_trainer_bytes(&o.model, t));
-        return 1;
-    }
-    o.token_budget = (uint64_t)((double)tokens * (1.0 - share));
-    if (generator_stage(h, base, all, NULL, budget, &o, &err) != NN_OK) return lua_host_raise(L, &err);
-    o.token_budget = (uint64_t)((double)tokens * share);
-    o.adam.lr *= 0.5f;
-    if (generator_stage(h, out, picked, base, budget, &o, &err) != NN_OK) return lua_host_raise(L, &err);
     return 1;
 }
 
@@ -504,8 +421,6 @@ const lua_fn lua_train_fns[] = {
      "Three judges that vote (n-gram logistic regression, nearest seeds, a guard of another fold and seed) and one of "
      "their own for the reward.",
      lua_guard_args},
-    {"train_generator", l_train_generator, "run:train_generator(corpus, picked [, options]) -> generator",
-     "A language model of requests with control tokens: on the corpus, then on the picked rows.", generator_args},
     {"score", l_score, "run:score(corpus, { name = guard, ... }) -> corpus",
      "Adds p_name, margin_name and loss_name for each guard.", NULL},
     {NULL, NULL, NULL, NULL, NULL}};
