@@ -70,8 +70,8 @@ static nn_status make_room(guard_ledger *l, size_t n, nn_err *err)
 nn_status guard_ledger_append(guard_ledger *l, const char *path, guard_entry *e, size_t n, nn_err *err)
 {
     guard_buf text = {NULL, 0, 0, NN_OK};
-    const char *prev = guard_ledger_head(l);
     nn_status st = make_room(l, n, err);
+    const char *prev = guard_ledger_head(l); /* after the entries have moved to more room */
 
     for (size_t i = 0; i < n && st == NN_OK; i++) {
         const size_t start = text.len;

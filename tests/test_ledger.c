@@ -109,6 +109,26 @@ Test(ledger, reads_back_what_was_written)
     guard_ledger_free(&l);
 }
 
+/* Moving to more room frees the entry whose hash stands in the next line; the sanitizers see who reads it after. */
+Test(ledger, a_long_ledger_keeps_its_chain_while_it_grows)
+{
+    const char *path = ledger_in(temp_dir());
+    guard_ledger l = {NULL, 0, 0, 0}, again;
+    nn_err err = {NN_OK, ""};
+
+    for (size_t i = 1; i <= 40; i++) {
+        guard_entry e = entry_of(i, false, "stage", NULL);
+
+        expect_ok(guard_ledger_append(&l, path, &e, 1, &err), &err);
+        if (i > 1) cr_expect_str_eq(l.entry[i - 1].prev, l.entry[i - 2].sha256, "entry %zu", i);
+    }
+    expect_ok(guard_ledger_read(&again, path, &err), &err);
+    cr_expect_eq(again.n, 40);
+    cr_expect_str_eq(guard_ledger_head(&again), guard_ledger_head(&l));
+    guard_ledger_free(&again);
+    guard_ledger_free(&l);
+}
+
 Test(ledger, absent_file_is_an_empty_ledger)
 {
     guard_ledger l;
