@@ -19,6 +19,8 @@ float guard_calibrated(const guard_parts *p, float logit);
  * always above 0, because the worst window must stay the one of the largest p. */
 void guard_platt(double *a, double *b, const double *z, const int *label, size_t n);
 void guard_parts_uncalibrated(guard_parts *p); /* thresholds 0.5, a = 1, b = 0 */
+/* Whether x has scratch for attention over a window. */
+NN_CHECKED nn_status guard_exec_check(const nn_exec *x, size_t window, nn_err *err);
 /* The type a tensor of this shape has in a file of type `type`: vectors and rows that Q8_0's blocks do not divide stay F32. */
 nn_dtype guard_stored_type(nn_dtype type, size_t rows, size_t cols);
 /* The wide part's 2^bits numbers as a matrix, for files. */

@@ -21,7 +21,7 @@ typedef struct guard_session guard_session;
 typedef struct {
     const char *kernels; /* NULL: best */
     size_t threads;      /* 0 = 1: small models run one thread per request */
-    size_t max_bytes;    /* longest text, 0: 1 MiB; the session reserves about 24 bytes for each, touched only by long texts */
+    size_t max_bytes;    /* longest text, 0: 1 MiB; the session reserves 24 bytes for each, touched by long texts only */
 } guard_session_options;
 
 typedef struct {

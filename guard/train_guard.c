@@ -106,14 +106,13 @@ done:
 /* Weights of the wide part: the windows' own, times the row's value in wide_weight_column. *out by nn_alloc. */
 static nn_status wide_weights(double **out, const guard_units *u, const guard_train_options *o, nn_err *err)
 {
-    const guard_column *col = o->wide_weight_column ? guard_corpus_find(u->rows, o->wide_weight_column) : NULL;
-    const nn_status st = nn_alloc((void **)out, u->n + 1, sizeof **out, err);
+    const double *factor = NULL;
+    nn_status st;
 
-    if (st != NN_OK) return st;
-    if (o->wide_weight_column && (!col || col->kind == GUARD_COL_STR))
-        return nn_fail(err, NN_CONTENT, "weights: no column of numbers called %s", o->wide_weight_column);
+    if ((st = guard_weight_column(&factor, u->rows, o->wide_weight_column, err)) != NN_OK) return st;
+    if ((st = nn_alloc((void **)out, u->n + 1, sizeof **out, err)) != NN_OK) return st;
     for (size_t i = 0; i < u->n; i++) {
-        const double w = col ? col->num[u->row[i]] : 1.0;
+        const double w = factor ? factor[u->row[i]] : 1.0;
         (*out)[i] = u->weight[i] * (isnan(w) ? 1.0 : w);
     }
     return NN_OK;

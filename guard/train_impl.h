@@ -19,15 +19,20 @@ typedef struct {
     double *weight;      /* [n] of the loss; more windows of a row share one weight */
     float *offset;       /* [n] the wide part's logit, or NULL */
     size_t *group;       /* [n_group+1] units of one row: the first window, then the others */
-    guard_corpus *texts; /* [n] what the wide part is solved on: label, concept and id of the row, text of the window */
+    guard_corpus *texts; /* [n] the rows, each with its window's text: what the wide part is solved on */
     const guard_corpus *rows;
+    size_t n_long;       /* rows longer than a window */
     size_t n, n_group, ids_cap, start_cap, row_cap, weight_cap, group_cap;
 } guard_units;
 
+/* The values of a column of numbers, NULL for no name; NN_CONTENT when there is no such column. */
+NN_CHECKED nn_status guard_weight_column(const double **out, const guard_corpus *c, const char *name, nn_err *err);
 /* Labelled rows of c; weight_column NULL: ones. more: also further windows of long safe rows. */
 NN_CHECKED nn_status guard_units_build(guard_units *u, const guard_corpus *c, const guard_parts *p, const char *weight_column, bool more,
                                        guard_job *job, nn_err *err);
 void guard_units_free(guard_units *u);
+/* Metrics rows and rows_long (longer than a window). */
+NN_CHECKED nn_status guard_units_metrics(const guard_units *u, uint64_t step, guard_job *job, nn_err *err);
 
 /* --- batches: windows side by side, no padding ---------------------------------------------------------- */
 typedef struct {
@@ -52,7 +57,8 @@ NN_CHECKED nn_status guard_train_batch_build(guard_train_batch *b, const guard_p
 void guard_train_batch_free(guard_train_batch *b);
 nn_trainer_options guard_train_room(const guard_train_options *o); /* of a trainer for such batches */
 void guard_train_batch_clear(guard_train_batch *b, const guard_units *u);
-bool guard_train_batch_fits(const guard_train_batch *b, size_t unit, size_t max_tokens); /* an empty batch takes any window */
+/* An empty batch takes any window. */
+bool guard_train_batch_fits(const guard_train_batch *b, size_t unit, size_t max_tokens);
 size_t guard_train_batch_tokens(const guard_train_batch *b);
 NN_CHECKED nn_status guard_train_batch_add(guard_train_batch *b, size_t unit, nn_err *err);
 /* The weights become shares of a mean over the windows. learn false: the verdict's loss alone, weight 1 a window. */

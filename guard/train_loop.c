@@ -307,6 +307,7 @@ static nn_status step(loop *l, nn_err *err)
     if (!isfinite(loss.loss) || !isfinite(norm))
         return nn_fail(err, NN_CONTENT, "training: loss or gradient is not finite at step %llu, want a smaller learning rate",
                        (unsigned long long)l->word[W_STEP]);
+    if (l->word[W_STEP] == 1 && (st = guard_units_metrics(l->units, 1, l->job, err)) != NN_OK) return st;
     if ((st = guard_job_metric(l->job, l->word[W_STEP], "loss", loss.loss, err)) != NN_OK) return st;
     if ((st = guard_job_metric(l->job, l->word[W_STEP], "lr", (double)adam.lr, err)) != NN_OK) return st;
     return guard_job_metric(l->job, l->word[W_STEP], "grad_norm", norm, err);

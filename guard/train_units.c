@@ -74,10 +74,11 @@ static nn_status add_row(builder *k, size_t i, double weight, bool more, const g
     if (more && row->label == GUARD_SAFE && (st = add_more(k, i, weight, job, err)) != NN_OK) return st;
     if ((st = nn_grow((void **)&u->group, &u->group_cap, u->n_group + 2, sizeof *u->group, err)) != NN_OK) return st;
     u->group[++u->n_group] = u->n;
+    u->n_long += guard_windows_count(k->windows) > 1;
     return NN_OK;
 }
 
-static nn_status weight_values(const double **out, const guard_corpus *c, const char *name, nn_err *err)
+nn_status guard_weight_column(const double **out, const guard_corpus *c, const char *name, nn_err *err)
 {
     const guard_column *col = name ? guard_corpus_find(c, name) : NULL;
 
@@ -95,7 +96,7 @@ nn_status guard_units_build(guard_units *u, const guard_corpus *c, const guard_p
 
     memset(u, 0, sizeof *u);
     u->rows = c;
-    if ((st = weight_values(&weight, c, weight_column, err)) != NN_OK) goto done;
+    if ((st = guard_weight_column(&weight, c, weight_column, err)) != NN_OK) goto done;
     if ((st = guard_corpus_build(&u->texts, err)) != NN_OK) goto done;
     if ((st = guard_windows_build(&k.windows, err)) != NN_OK) goto done;
     if ((st = nn_alloc((void **)&k.text, k.text_cap, 1, err)) != NN_OK) goto done;
@@ -109,6 +110,13 @@ done:
     nn_free(k.text);
     if (st != NN_OK) guard_units_free(u);
     return st;
+}
+
+nn_status guard_units_metrics(const guard_units *u, uint64_t step, guard_job *job, nn_err *err)
+{
+    const nn_status st = guard_job_metric(job, step, "rows", (double)u->n_group, err);
+
+    return st == NN_OK ? guard_job_metric(job, step, "rows_long", (double)u->n_long, err) : st;
 }
 
 void guard_units_free(guard_units *u)

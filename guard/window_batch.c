@@ -30,6 +30,12 @@ struct guard_window_batch {
     size_t n, max_rows, max_windows;
 };
 
+nn_status guard_exec_check(const nn_exec *x, size_t window, nn_err *err)
+{
+    if (x->scratch_len >= x->k->gemm_scratch + NN_STRIP_ROWS * (window + 256u)) return NN_OK;
+    return nn_fail(err, NN_USAGE, "guard: windows of %zu tokens, but scratch was opened for shorter sequences", window);
+}
+
 /* --- build ------------------------------------------------------------------------------------------- */
 
 /* A text of n bytes has at most 6 n grams; normalising and sorting want scratch (wide.c, ngram.c). Cut characters at a window's ends
@@ -92,8 +98,7 @@ nn_status guard_window_batch_build(guard_window_batch **out, const guard_parts *
     nn_status st;
 
     *out = NULL;
-    if (x->scratch_len < x->k->gemm_scratch + NN_STRIP_ROWS * (p->window + 256u))
-        return nn_fail(err, NN_USAGE, "guard: windows of %zu tokens, but scratch was opened for shorter sequences", p->window);
+    if ((st = guard_exec_check(x, p->window, err)) != NN_OK) return st;
     if ((st = nn_alloc((void **)&b, 1, sizeof *b, err)) != NN_OK) return st;
     b->p = p;
     b->x = x;

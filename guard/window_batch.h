@@ -6,7 +6,7 @@
  *
  * The wide part reads the window's own text, not the whole text. WHY: its features have norm 1, so over a whole text one harmful
  * sentence is divided by everything around it; over windows it weighs as much as in a short text. Training and
- * calibration see windows too (train_units.h), so the two parts always judge the same words.
+ * calibration see windows too (train_impl.h), so the two parts always judge the same words.
  * Private to guard/ and its tests.
  */
 #ifndef GUARD_WINDOW_BATCH_H

@@ -124,6 +124,7 @@ Test(windows, pieces_give_the_tokens_of_the_whole)
         guard_windows_at(w, i, &ids, &n, &first, &last);
         cr_assert_arr_eq(ids + 2, whole.ids + at, (n - 3) * sizeof *ids);
         cr_assert_eq(first, whole.start[at]);
+        cr_assert_not(guard_windows_repeats(w, i), "no two windows of drawn words are equal");
     }
     nn_tok_buf_free(&whole);
     free(text);

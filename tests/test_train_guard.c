@@ -176,6 +176,7 @@ Test(train_guard, token_budget_is_never_exceeded_and_reported)
     cr_expect(job.tokens_used <= 5000 && job.tokens_used > 4900, "%llu", (unsigned long long)job.tokens_used);
     cr_expect_eq(r.total, 5000);
     cr_expect_eq(r.evaluations, 8, "eight evaluations of a run");
+    cr_expect(strstr(r.log, "1 rows 0x1.ep+7\n1 rows_long 0x0p+0\n") != NULL, "240 rows, none long");
     cr_expect(strstr(r.log, "1 loss ") != NULL && strstr(r.log, "1 lr ") != NULL && strstr(r.log, "1 grad_norm ") != NULL);
     nn_free(r.log);
     guard_classifier_close(g);
@@ -195,7 +196,7 @@ Test(train_guard, patience_ends_a_run_and_the_best_weights_stay)
     o.adam.lr = 0.03f; /* overshoots soon */
     guard_classifier *g = trained_guard(&o, true, &job);
     cr_expect_lt(r.done, r.total, "it ended before its epochs");
-    double best = INFINITY, value = 0.0, last[2] = {0.0, 0.0};
+    double best = HUGE_VAL, value = 0.0, last[2] = {0.0, 0.0};
     for (const char *at = r.log; (at = strstr(at, "valid_loss ")) != NULL; at++) {
         value = strtod(at + 11, NULL);
         best = value < best ? value : best;
@@ -350,6 +351,24 @@ Test(train_guard, continues_from_a_guard_of_the_same_shape_only)
     nn_exec_free(&x);
 }
 
+Test(train_guard, a_window_beyond_the_scratch_is_refused)
+{
+    guard_train_options o = small_options();
+    nn_exec x = open_exec(1); /* for 64 positions */
+    guard_job job = job_of(&x);
+    guard_corpus *train = word_corpus(20, 1, false);
+    const guard_taxonomy t = two_categories();
+    nn_tok *tok = word_tok(400);
+    guard_classifier *g = NULL;
+    nn_err err = {NN_OK, ""};
+
+    o.window = 2048;
+    expect_fails(guard_train(&g, train, train, NULL, tok, &t, NULL, &o, &job, &err), NN_USAGE, &err, "windows of 2048 tokens");
+    nn_tok_free(tok);
+    guard_corpus_free(train);
+    nn_exec_free(&x);
+}
+
 Test(train_guard, one_class_or_a_missing_column_is_said)
 {
     guard_train_options o = small_options();
@@ -411,6 +430,69 @@ Test(train_guard, focus_takes_its_rows_and_replays_others)
     cr_expect_eq(tokens_of_one_epoch(c, "round", 3.0), 20 * 4);
     cr_expect_eq(tokens_of_one_epoch(c, "round", 100.0), 40 * 4);
     guard_corpus_free(c);
+}
+
+Test(train_guard, warm_start_takes_tensors_of_the_same_name_and_shape)
+{
+    guard_train_options o = small_options();
+    nn_exec x = open_exec(1);
+    guard_job job = job_of(&x);
+    nn_model *lm = NULL;
+    nn_config c = o.model;
+    nn_tensor a, b;
+    nn_tok *tok = word_tok(400);
+    nn_err err = {NN_OK, ""};
+
+    c.vocab = nn_tok_vocab(tok);
+    c.lm_head = c.tied = true;
+    c.ff = 96; /* another shape: these begin as they would without */
+    expect_ok(nn_model_build(&lm, &c, &err), &err);
+    nn_model_init(lm, 77);
+    o.warm = lm;
+    o.adam.lr = 0.0f;
+    o.epochs = 1.0;
+    o.store = NN_F32;
+    guard_classifier *g = trained_guard(&o, false, &job);
+    cr_assert(nn_model_find(guard_classifier_parts(g)->m, "model.embed_tokens.weight", &a) && nn_model_find(lm, a.name, &b));
+    expect_same_floats(a.name, a.data, b.data, a.rows * a.cols);
+    cr_assert(nn_model_find(guard_classifier_parts(g)->m, "model.layers.0.mlp.up_proj.weight", &a));
+    cr_expect_eq(a.rows, 64);
+    nn_tok_free(tok);
+    nn_model_free(lm);
+    guard_classifier_close(g);
+    nn_exec_free(&x);
+}
+
+Test(train_guard, wide_weight_column_counts_for_the_wide_part_alone)
+{
+    guard_train_options o = small_options();
+    nn_exec x = open_exec(1);
+    guard_job job = job_of(&x);
+    guard_corpus *train = word_corpus(120, 1, false), *valid = word_corpus(40, 2, false);
+    const guard_taxonomy t = two_categories();
+    guard_column *col = NULL;
+    nn_tok *tok = word_tok(400);
+    guard_classifier *g[4];
+    char decoder[2][65];
+    nn_err err = {NN_OK, ""};
+
+    expect_ok(guard_corpus_column(train, "worth", "01", GUARD_COL_NUM, &col, &err), &err);
+    for (size_t i = 0; i < train->n; i += 3) col->num[i] = 0.1; /* the others have no value: 1 */
+    o.epochs = 1.0;
+    for (size_t i = 0; i < 4; i++) {
+        o.wide = i < 2;
+        o.decoder = !o.wide;
+        o.wide_weight_column = i % 2 == 0 ? NULL : "worth";
+        expect_ok(guard_train(&g[i], train, valid, NULL, tok, &t, NULL, &o, &job, &err), &err);
+        if (o.decoder) nn_model_hash(guard_classifier_parts(g[i])->m, decoder[i - 2]);
+    }
+    cr_expect_neq(guard_classifier_parts(g[0])->wide->bias, guard_classifier_parts(g[1])->wide->bias);
+    cr_expect_str_eq(decoder[0], decoder[1]);
+    for (size_t i = 0; i < 4; i++) guard_classifier_close(g[i]);
+    nn_tok_free(tok);
+    guard_corpus_free(train);
+    guard_corpus_free(valid);
+    nn_exec_free(&x);
 }
 
 /* --- units and batches -------------------------------------------------------------------------------------- */
