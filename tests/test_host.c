@@ -299,6 +299,7 @@ Test(host, every_function_has_usage_and_meaning)
     expect_documented("parapet", lua_parapet_fns);
     expect_documented("run", lua_run_fns);
     expect_documented("train", lua_train_fns);
+    expect_documented("generator", lua_generator_fns);
     expect_documented("synth", lua_synth_fns);
     expect_documented("adversary", lua_adversary_fns);
     expect_documented("report", lua_report_fns);

@@ -20,7 +20,7 @@ static const lua_arg generator_args[] = {
     {"tokens", ARG_NUMBER, 0, 1e12, "0", "training tokens at most, both corpora together; 0: epochs decide"},
     {"budget", ARG_STRING, 0, 0, "-", "budget of parapet.run that the tokens count against"},
     {"epochs", ARG_NUMBER, 0, 1000, "8", "passes over each corpus at most"},
-    {"tune_share", ARG_NUMBER, 0, 1, "0.4", "share of the tokens for the picked rows, after the corpus"},
+    {"tune_share", ARG_NUMBER, 0.01, 0.99, "0.4", "share of the tokens for the picked rows, after the corpus"},
     {"layers", ARG_INTEGER, 1, 64, "3", "layers"},
     {"width", ARG_INTEGER, 8, 8192, "128", "channels"},
     {"heads", ARG_INTEGER, 1, 128, "4", "query heads"},
@@ -89,10 +89,12 @@ static int l_train_generator(lua_State *L)
         return 1;
     }
     o.token_budget = (uint64_t)((double)tokens * (1.0 - share));
-    if (generator_stage(h, "train_generator", base, all, NULL, budget, &o, &err) != NN_OK) return lua_host_raise(L, &err);
+    if (generator_stage(h, "train_generator", base, all, NULL, budget, &o, &err) != NN_OK)
+        return lua_host_raise(L, &err);
     o.token_budget = (uint64_t)((double)tokens * share);
     o.adam.lr *= 0.5f;
-    if (generator_stage(h, "tune_generator", out, picked, base, budget, &o, &err) != NN_OK) return lua_host_raise(L, &err);
+    if (generator_stage(h, "tune_generator", out, picked, base, budget, &o, &err) != NN_OK)
+        return lua_host_raise(L, &err);
     return 1;
 }
 

@@ -193,8 +193,8 @@ static void methods(lua_State *L, const char *type, const lua_fn *const *fns, si
 
 void lua_parapet_open(lua_State *L)
 {
-    static const lua_fn *const of_run[] = {lua_run_fns, lua_train_fns, lua_generator_fns, lua_synth_fns, lua_adversary_fns,
-                                           lua_report_fns};
+    static const lua_fn *const of_run[] = {lua_run_fns,   lua_train_fns,     lua_generator_fns,
+                                           lua_synth_fns, lua_adversary_fns, lua_report_fns};
     static const lua_fn *const of_corpus[] = {lua_corpus_fns}, *const of_guard[] = {lua_guard_fns};
     lua_handles_open(L);
     lua_rows_open(L);

@@ -40,7 +40,8 @@ const lua_arg lua_guard_args[] = {
     {"patience", ARG_INTEGER, 0, 1000, "3", "evaluations without gain before stopping; 0: never"},
     {"weight_column", ARG_STRING, 0, 0, "-", "column with a weight for each training row"},
     {"wide_weight_column", ARG_STRING, 0, 0, "-", "column with one more factor, for the wide part alone"},
-    {"warm", ARG_HANDLE, 0, 0, "-", "generator of this run: what the decoder shares with it in name and shape begins there"},
+    {"warm", ARG_HANDLE, 0, 0, "-",
+     "generator of this run: what the decoder shares with it in name and shape begins there"},
     {"focus", ARG_STRING, 0, 0, "-", "column: a pass takes every row with a value there, and `replay` others for each"},
     {"replay", ARG_NUMBER, 0, 1000, "4", "other rows for each row in focus"},
     {"window", ARG_INTEGER, 16, 4096, "256", "tokens seen at once"},
@@ -154,8 +155,8 @@ void lua_need_tokenizer(lua_State *L, const char *what)
 
 /* --- train_guard -------------------------------------------------------------------------- */
 static nn_status train_stage(lua_host *h, guard_box *out, const corpus_box *train, const corpus_box *valid,
-                             const guard_box *init, const generator_box *warm, const char *weight,
-                             const char *budget, guard_train_options *o, nn_err *err)
+                             const guard_box *init, const generator_box *warm, const char *weight, const char *budget,
+                             guard_train_options *o, nn_err *err)
 {
     lua_stage s;
     const char *hash[5] = {train->hash, valid->hash, h->tok_hash};
@@ -257,7 +258,8 @@ static nn_status judges_stage(lua_host *h, judges_box *out, const corpus_box *tr
 /* Options of a guard that the judge among the three does not have. */
 static void refuse_judge_options(lua_State *L, int idx)
 {
-    static const char *const without[] = {"init", "weight_column", "wide_weight_column", "warm", "focus", "name", "store"};
+    static const char *const without[] = {"init", "weight_column", "wide_weight_column", "warm", "focus",
+                                          "name", "store"};
     for (size_t i = 0; i < sizeof without / sizeof *without; i++) {
         if (lua_args_push(L, idx, without[i]) != LUA_TNIL) luaL_error(L, "train_judges.%s: not for judges", without[i]);
         lua_pop(L, 1);
