@@ -1,10 +1,12 @@
 /* calibrate.c - from logits to probabilities and thresholds, on validation rows.
  *
  * Reads: classify_impl.h, metrics.h.
- * Calibration: p = sigmoid(a z + b) by maximum likelihood with regularised targets (Platt 1999, "Probabilistic outputs for support vector
- * machines", sec. 2.2): (n1 + 1) / (n1 + 2) for unsafe rows, 1 / (n0 + 2) for safe ones. Newton's method with backtracking (Lin, Lin,
+ * Calibration: p = sigmoid(a z + b) by maximum likelihood with regularised targets (Platt 1999, "Probabilistic
+ * outputs for support vector machines", sec. 2.2): (n1 + 1) / (n1 + 2) for unsafe rows, 1 / (n0 + 2) for safe
+ * ones. Newton's method with backtracking (Lin, Lin,
  * Weng 2007, Machine Learning 68, alg. 1). a and b are floats, as the file holds them.
- * Thresholds are chosen on the calibrated p of whole rows, worst window each, which is what checking compares with them.
+ * Thresholds are chosen on the calibrated p of whole rows, worst window each, which is what checking compares
+ * with them.
  */
 #include "guard/classify_impl.h"
 #include "guard/metrics.h"
@@ -13,10 +15,10 @@
 #include <math.h>
 
 #define NEWTON_STEPS 100
-#define GRADIENT_SMALL 1e-7   /* of the mean, per row */
-#define RIDGE 1e-12           /* keeps the Hessian invertible */
+#define GRADIENT_SMALL 1e-7 /* of the mean, per row */
+#define RIDGE 1e-12         /* keeps the Hessian invertible */
 #define STEP_LEAST 1e-10
-#define DECREASE 1e-4         /* Armijo's share of the promised decrease */
+#define DECREASE 1e-4 /* Armijo's share of the promised decrease */
 
 typedef struct {
     const double *z;

@@ -23,30 +23,36 @@ static nn_status check_decoder(const guard_parts *p, nn_err *err)
     const nn_config *c = nn_model_config(p->m);
 
     if (c->vocab != nn_tok_vocab(p->tok))
-        return nn_fail(err, NN_USAGE, "guard %s: decoder has %zu ids, tokenizer %zu, want one vocabulary", p->name, c->vocab,
-                       nn_tok_vocab(p->tok));
-    if (c->n_class != 2) return nn_fail(err, NN_USAGE, "guard %s: decoder without verdict head, want 2 rows", p->name);
+        return nn_fail(err, NN_USAGE, "guard %s: decoder has %zu ids, tokenizer %zu, want one vocabulary", p->name,
+                       c->vocab, nn_tok_vocab(p->tok));
+    if (c->n_class != 2)
+        return nn_fail(err, NN_USAGE, "guard %s: decoder without verdict head, want 2 rows", p->name);
     if (c->n_category != 0 && c->n_category != p->taxonomy.n)
-        return nn_fail(err, NN_USAGE, "guard %s: category head of %zu rows, want 0 or the taxonomy's %zu", p->name, c->n_category,
-                       p->taxonomy.n);
+        return nn_fail(err, NN_USAGE, "guard %s: category head of %zu rows, want 0 or the taxonomy's %zu", p->name,
+                       c->n_category, p->taxonomy.n);
     if (c->max_t < p->window)
-        return nn_fail(err, NN_USAGE, "guard %s: decoder of %zu positions, want the window's %zu", p->name, c->max_t, p->window);
+        return nn_fail(err, NN_USAGE, "guard %s: decoder of %zu positions, want the window's %zu", p->name,
+                       c->max_t, p->window);
     return NN_OK;
 }
 
 static nn_status check_parts(const guard_parts *p, nn_err *err)
 {
     if (!p->tok) return nn_fail(err, NN_USAGE, "guard %s: no tokenizer", p->name);
-    if (!p->m && !p->wide) return nn_fail(err, NN_USAGE, "guard %s: neither wide part nor decoder, want one of them", p->name);
+    if (!p->m && !p->wide)
+        return nn_fail(err, NN_USAGE, "guard %s: neither wide part nor decoder, want one of them", p->name);
     if (p->window < GUARD_WINDOW_MIN || p->window > GUARD_WINDOW_MAX)
-        return nn_fail(err, NN_USAGE, "guard %s: window of %zu tokens, want %d to %d", p->name, p->window, GUARD_WINDOW_MIN, GUARD_WINDOW_MAX);
+        return nn_fail(err, NN_USAGE, "guard %s: window of %zu tokens, want %d to %d", p->name, p->window,
+                       GUARD_WINDOW_MIN, GUARD_WINDOW_MAX);
     if (p->stride < 1 || p->stride > p->window)
-        return nn_fail(err, NN_USAGE, "guard %s: stride of %zu tokens, want 1 to the window's %zu", p->name, p->stride, p->window);
+        return nn_fail(err, NN_USAGE, "guard %s: stride of %zu tokens, want 1 to the window's %zu", p->name,
+                       p->stride, p->window);
     if (p->taxonomy.n > GUARD_MAX_CATEGORY)
-        return nn_fail(err, NN_USAGE, "guard %s: %zu categories, want at most %d", p->name, p->taxonomy.n, GUARD_MAX_CATEGORY);
+        return nn_fail(err, NN_USAGE, "guard %s: %zu categories, want at most %d", p->name, p->taxonomy.n,
+                       GUARD_MAX_CATEGORY);
     if (!(p->calibrate_a > 0.0) || !isfinite(p->calibrate_a) || !isfinite(p->calibrate_b))
-        return nn_fail(err, NN_USAGE, "guard %s: calibration %g z + %g, want finite numbers, the first above 0", p->name, p->calibrate_a,
-                       p->calibrate_b);
+        return nn_fail(err, NN_USAGE, "guard %s: calibration %g z + %g, want finite numbers, the first above 0",
+                       p->name, p->calibrate_a, p->calibrate_b);
     for (size_t i = 0; i < GUARD_RATES; i++)
         if (!(p->threshold[i] >= 0.0f && p->threshold[i] <= 1.001f))
             return nn_fail(err, NN_USAGE, "guard %s: threshold %g, want 0 to 1", p->name, (double)p->threshold[i]);
@@ -133,7 +139,7 @@ void guard_classifier_stamp(guard_classifier *g, const char *name, const char *l
     set_text(g->parts.corpus, sizeof g->parts.corpus, corpus);
 }
 
-/* --- one part alone --------------------------------------------------------------------------------------- */
+/* --- one part alone ------------------------------------------------------------------------------------- */
 
 static nn_status clone_wide(guard_wide **out, const guard_wide *w, nn_err *err)
 {
@@ -169,8 +175,10 @@ nn_status guard_classifier_only(guard_classifier **out, const guard_classifier *
     p.m = NULL;
     p.wide = NULL;
     guard_parts_uncalibrated(&p);
-    if (!wide && strcmp(part, "decoder") != 0) return nn_fail(err, NN_USAGE, "part \"%s\": want wide or decoder", part);
-    if (wide ? !g->parts.wide : !g->parts.m) return nn_fail(err, NN_USAGE, "guard %s: has no %s, want a guard with that part", p.name, part);
+    if (!wide && strcmp(part, "decoder") != 0)
+        return nn_fail(err, NN_USAGE, "part \"%s\": want wide or decoder", part);
+    if (wide ? !g->parts.wide : !g->parts.m)
+        return nn_fail(err, NN_USAGE, "guard %s: has no %s, want a guard with that part", p.name, part);
     if (wide && (st = clone_wide(&p.wide, g->parts.wide, err)) != NN_OK) goto done;
     if (!wide && (st = nn_model_clone(&p.m, g->parts.m, err)) != NN_OK) goto done;
     if ((st = nn_tok_from_merges(&p.tok, pairs, n_merges, err)) != NN_OK) goto done;
@@ -184,7 +192,7 @@ done:
     return st;
 }
 
-/* --- rounding to what a file holds -------------------------------------------------------------------------- */
+/* --- rounding to what a file holds ---------------------------------------------------------------------- */
 
 nn_dtype guard_stored_type(nn_dtype type, size_t rows, size_t cols)
 {
@@ -199,8 +207,9 @@ void guard_wide_shape(unsigned bits, size_t *rows, size_t *cols)
     *rows = n / *cols;
 }
 
-/* data becomes what `type` keeps of it. WHY the loop: where a block's scale is a subnormal f16, rounding what was rounded may move once
- * more (nn/dtype.c); a file must hold exactly what thresholds were chosen on, so it is repeated until nothing moves. */
+/* data becomes what `type` keeps of it. WHY the loop: where a block's scale is a subnormal f16, rounding what
+ * was rounded may move once more (nn/dtype.c); a file must hold exactly what thresholds were chosen on, so it
+ * is repeated until nothing moves. */
 static nn_status settle(float *data, size_t n, nn_dtype type, unsigned char *bytes, float *back, nn_err *err)
 {
     for (int i = 0; i < SETTLE_MAX; i++) {
@@ -211,7 +220,8 @@ static nn_status settle(float *data, size_t n, nn_dtype type, unsigned char *byt
         if (memcmp(back, data, n * sizeof *data) == 0) return NN_OK;
         memcpy(data, back, n * sizeof *data);
     }
-    return nn_fail(err, NN_CONTENT, "rounding: weights that the storage type cannot hold, want finite numbers within its range");
+    return nn_fail(err, NN_CONTENT,
+                   "rounding: weights that the storage type cannot hold, want finite numbers within its range");
 }
 
 static nn_status round_tensor(float *data, size_t rows, size_t cols, nn_dtype type, nn_err *err)

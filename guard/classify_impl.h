@@ -15,17 +15,19 @@ struct guard_classifier {
 
 /* p = sigmoid(a z + b), the same bits wherever it is computed. */
 float guard_calibrated(const guard_parts *p, float logit);
-/* Platt's fit: sigmoid(a z + b) for the labels. 1 and 0, which leave z as it is, when the rows are of one class, or contradict z: a is
- * always above 0, because the worst window must stay the one of the largest p. */
+/* Platt's fit: sigmoid(a z + b) for the labels. 1 and 0, which leave z as it is, when the rows are of one
+ * class, or contradict z: a is always above 0, because the worst window must stay the one of the largest p. */
 void guard_platt(double *a, double *b, const double *z, const int *label, size_t n);
 void guard_parts_uncalibrated(guard_parts *p); /* thresholds 0.5, a = 1, b = 0 */
 /* Whether x has scratch for attention over a window. */
 NN_CHECKED nn_status guard_exec_check(const nn_exec *x, size_t window, nn_err *err);
-/* The type a tensor of this shape has in a file of type `type`: vectors and rows that Q8_0's blocks do not divide stay F32. */
+/* The type a tensor of this shape has in a file of type `type`: vectors and rows that Q8_0's blocks do not
+ * divide stay F32. */
 nn_dtype guard_stored_type(nn_dtype type, size_t rows, size_t cols);
 /* The wide part's 2^bits numbers as a matrix, for files. */
 void guard_wide_shape(unsigned bits, size_t *rows, size_t *cols);
 
 /* The whole file from memory; name is for messages. */
-NN_CHECKED nn_status guard_gguf_read(guard_classifier **out, const void *bytes, size_t len, const char *name, nn_err *err);
+NN_CHECKED nn_status guard_gguf_read(guard_classifier **out, const void *bytes, size_t len, const char *name,
+                                     nn_err *err);
 #endif

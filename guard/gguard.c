@@ -1,8 +1,9 @@
 /* gguard.c - reads guard.gguf from memory; believes nothing in it.
  *
  * Reads: gguard.h.   Read next: gguard_write.c.
- * Order: version and format, then vocabulary (against its hash and its spelling), then configuration (against the tensors that are there, before
- * anything of its size is allocated), then weights (shape, type, finite). What is wrong is NN_FILE with file, key and expectation.
+ * Order: version and format, then vocabulary (against its hash and its spelling), then configuration (against
+ * the tensors that are there, before anything of its size is allocated), then weights (shape, type, finite).
+ * What is wrong is NN_FILE with file, key and expectation.
  */
 #include "guard/gguard.h"
 #include "guard/ngram_impl.h"
@@ -21,11 +22,12 @@ typedef struct {
     nn_status st;
 } reader;
 
-/* --- typed keys -------------------------------------------------------------------------------------------- */
+/* --- typed keys ----------------------------------------------------------------------------------------- */
 
 static void refuse(reader *r, const char *key, const char *want)
 {
-    if (r->st == NN_OK) r->st = nn_fail(r->err, NN_FILE, "%s: key %s is absent or wrong, want %s", r->name, key, want);
+    if (r->st == NN_OK)
+        r->st = nn_fail(r->err, NN_FILE, "%s: key %s is absent or wrong, want %s", r->name, key, want);
 }
 
 static size_t get_size(reader *r, const char *key, size_t low, size_t high)
@@ -69,7 +71,8 @@ static bool get_choice(reader *r, const char *key, const char *yes, const char *
     size_t len = 0;
 
     if (r->st != NN_OK) return false;
-    if (nn_gguf_str(r->g, key, &s, &len) && (is_text(s, len, yes) || is_text(s, len, no))) return is_text(s, len, yes);
+    if (nn_gguf_str(r->g, key, &s, &len) && (is_text(s, len, yes) || is_text(s, len, no)))
+        return is_text(s, len, yes);
     snprintf(want, sizeof want, "%s or %s", yes, no);
     refuse(r, key, want);
     return false;
@@ -89,7 +92,8 @@ static void get_text(reader *r, const char *key, char *out, size_t cap)
     const char *s = NULL;
     size_t len = 0;
 
-    if (r->st == NN_OK && (!nn_gguf_str(r->g, key, &s, &len) || !copy_text(out, cap, s, len))) refuse(r, key, "a short text");
+    if (r->st == NN_OK && (!nn_gguf_str(r->g, key, &s, &len) || !copy_text(out, cap, s, len)))
+        refuse(r, key, "a short text");
 }
 
 /* Exactly n finite numbers. */
@@ -104,7 +108,7 @@ static void get_floats(reader *r, const char *key, double *out, size_t n)
     if (!good) refuse(r, key, "as many finite numbers as there are places");
 }
 
-/* --- the guard's own keys ------------------------------------------------------------------------------------ */
+/* --- the guard's own keys ------------------------------------------------------------------------------- */
 
 static void read_format(reader *r)
 {
@@ -127,7 +131,8 @@ static void read_calibration(reader *r, guard_parts *p)
     get_floats(r, GUARD_KEY_THRESHOLDS, threshold, GUARD_RATES);
     get_floats(r, GUARD_KEY_CALIBRATION, ab, 2);
     for (size_t i = 0; i < GUARD_RATES; i++) {
-        if (r->st == NN_OK && (float)rate[i] != (float)guard_target_rates[i]) refuse(r, GUARD_KEY_RATES, "0.01, 0.02, 0.05, 0.1");
+        if (r->st == NN_OK && (float)rate[i] != (float)guard_target_rates[i])
+            refuse(r, GUARD_KEY_RATES, "0.01, 0.02, 0.05, 0.1");
         p->threshold[i] = (float)threshold[i];
     }
     p->calibrate_a = ab[0];
@@ -150,17 +155,20 @@ static void read_taxonomy(reader *r, guard_taxonomy *t)
         const guard_taxonomy_text *text = &guard_taxonomy_texts[k];
         size_t have = 0;
 
-        if (r->st == NN_OK && (!nn_gguf_array(r->g, text->key, &type, &have) || have != n)) refuse(r, text->key, "one text a category");
+        if (r->st == NN_OK && (!nn_gguf_array(r->g, text->key, &type, &have) || have != n))
+            refuse(r, text->key, "one text a category");
         for (size_t i = 0; i < n && r->st == NN_OK; i++) {
             const char *s = NULL;
             size_t len = 0;
 
-            if (!nn_gguf_array_str(r->g, text->key, i, &s, &len) || !copy_text((char *)&t->category[i] + text->at, text->cap, s, len))
+            if (!nn_gguf_array_str(r->g, text->key, i, &s, &len) ||
+                !copy_text((char *)&t->category[i] + text->at, text->cap, s, len))
                 refuse(r, text->key, "short texts");
         }
     }
     for (size_t i = 0; i < n && r->st == NN_OK; i++) {
-        if (severity[i] != rint(severity[i]) || severity[i] < 0.0 || severity[i] > 9.0) refuse(r, GUARD_KEY_SEVERITY, "whole numbers, 0 to 9");
+        if (severity[i] != rint(severity[i]) || severity[i] < 0.0 || severity[i] > 9.0)
+            refuse(r, GUARD_KEY_SEVERITY, "whole numbers, 0 to 9");
         else t->category[i].severity = (int)severity[i];
     }
     t->n = n;
@@ -179,7 +187,7 @@ static void read_guard(reader *r, guard_parts *p)
     read_taxonomy(r, &p->taxonomy);
 }
 
-/* --- vocabulary ------------------------------------------------------------------------------------------------ */
+/* --- vocabulary ----------------------------------------------------------------------------------------- */
 
 static nn_status read_merges(reader *r, nn_tok **tok)
 {
@@ -200,7 +208,9 @@ static nn_status read_merges(reader *r, nn_tok **tok)
     }
     nn_err cause = {NN_OK, ""};
     const nn_status st = nn_tok_from_merges(tok, pair, n / 2, &cause);
-    if (st != NN_OK) r->st = nn_fail(r->err, st == NN_LIMIT ? NN_LIMIT : NN_FILE, "%s: key %s: %s", r->name, GUARD_KEY_TOK_MERGES, cause.text);
+    if (st != NN_OK)
+        r->st = nn_fail(r->err, st == NN_LIMIT ? NN_LIMIT : NN_FILE, "%s: key %s: %s", r->name,
+                        GUARD_KEY_TOK_MERGES, cause.text);
     nn_free(pair);
     return r->st;
 }
@@ -217,7 +227,8 @@ static void check_vocabulary(reader *r, const nn_tok *tok)
         refuse(r, GUARD_KEY_TOK_HASH, hex);
         return;
     }
-    if (!nn_gguf_array(r->g, GUARD_KEY_TOKENS, &type, &n) || n != nn_tok_vocab(tok)) refuse(r, GUARD_KEY_TOKENS, "one spelling an id of the merges");
+    if (!nn_gguf_array(r->g, GUARD_KEY_TOKENS, &type, &n) || n != nn_tok_vocab(tok))
+        refuse(r, GUARD_KEY_TOKENS, "one spelling an id of the merges");
     for (size_t id = 0; id < n && r->st == NN_OK; id++) {
         const size_t want = nn_tok_spelling(tok, (int32_t)id, text, sizeof text);
 
@@ -226,7 +237,7 @@ static void check_vocabulary(reader *r, const nn_tok *tok)
     }
 }
 
-/* --- weights ------------------------------------------------------------------------------------------------------ */
+/* --- weights -------------------------------------------------------------------------------------------- */
 
 /* Numbers of the tensors whose size is known: these lie in the file. */
 static size_t weights_in_file(const nn_gguf *g)
@@ -248,7 +259,8 @@ static void read_tensor(reader *r, const char *name, float *out, size_t rows, si
 
     if (r->st != NN_OK) return;
     if (!t || t->n_dim != n_dim || t->dim[n_dim - 1] != cols || (n_dim == 2 && t->dim[0] != rows)) {
-        r->st = nn_fail(r->err, NN_FILE, "%s: tensor %s is absent or has another shape, want [%zu, %zu]", r->name, name, rows, cols);
+        r->st = nn_fail(r->err, NN_FILE, "%s: tensor %s is absent or has another shape, want [%zu, %zu]", r->name,
+                        name, rows, cols);
         return;
     }
     nn_err cause = {NN_OK, ""};
@@ -257,12 +269,15 @@ static void read_tensor(reader *r, const char *name, float *out, size_t rows, si
         return;
     }
     for (size_t i = 0; i < n && r->st == NN_OK; i++)
-        if (!isfinite(out[i])) r->st = nn_fail(r->err, NN_FILE, "%s: tensor %s: number %zu is not finite", r->name, name, i);
+        if (!isfinite(out[i]))
+            r->st = nn_fail(r->err, NN_FILE, "%s: tensor %s: number %zu is not finite", r->name, name, i);
 }
 
 static void read_config(reader *r, nn_config *c)
 {
-    const char *arch = get_choice(r, "general.architecture", GUARD_ARCH_DECODER, GUARD_ARCH_OTHER) ? GUARD_ARCH_DECODER : GUARD_ARCH_OTHER;
+    const char *arch = get_choice(r, "general.architecture", GUARD_ARCH_DECODER, GUARD_ARCH_OTHER)
+                           ? GUARD_ARCH_DECODER
+                           : GUARD_ARCH_OTHER;
     char key[96];
 
     for (size_t i = 0; i < GUARD_CONFIG_SIZES; i++) {
@@ -296,8 +311,9 @@ static void read_model(reader *r, nn_model **m)
     if (nn_config_check(&c, &cause) != NN_OK) {
         r->st = nn_fail(r->err, NN_FILE, "%s: %s", r->name, cause.text);
     } else if (nn_config_params(&c) > weights_in_file(r->g) || c.max_t > GUARD_WINDOW_MAX) {
-        r->st = nn_fail(r->err, NN_FILE, "%s: configuration of %zu weights and %zu positions, want at most the file's %zu and %d", r->name,
-                        nn_config_params(&c), c.max_t, weights_in_file(r->g), GUARD_WINDOW_MAX);
+        r->st = nn_fail(r->err, NN_FILE,
+                        "%s: configuration of %zu weights and %zu positions, want at most the file's %zu and %d",
+                        r->name, nn_config_params(&c), c.max_t, weights_in_file(r->g), GUARD_WINDOW_MAX);
     } else if ((r->st = nn_model_build(m, &c, r->err)) == NN_OK) {
         for (size_t i = 0; i < nn_model_tensors(*m); i++) {
             const nn_tensor t = nn_model_tensor(*m, i);
@@ -342,10 +358,11 @@ static void read_weights(reader *r, guard_parts *p)
     if (r->st == NN_OK && has_key(r->g, GUARD_KEY_WIDE_BITS)) read_wide(r, &p->wide);
     const size_t want = (p->m ? nn_model_tensors(p->m) : 0) + (p->wide ? 2 : 0);
     if (r->st == NN_OK && nn_gguf_tensors(r->g) != want)
-        r->st = nn_fail(r->err, NN_FILE, "%s: %zu tensors, want the %zu of its configuration", r->name, nn_gguf_tensors(r->g), want);
+        r->st = nn_fail(r->err, NN_FILE, "%s: %zu tensors, want the %zu of its configuration", r->name,
+                        nn_gguf_tensors(r->g), want);
 }
 
-/* --- the whole file -------------------------------------------------------------------------------------------------- */
+/* --- the whole file ------------------------------------------------------------------------------------- */
 
 static void build(reader *r, guard_classifier **out, const guard_parts *p)
 {

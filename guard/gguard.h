@@ -1,10 +1,11 @@
 /* gguard.h - the keys of guard.gguf, written once for reader and writer.
  *
  * Reads: classify_impl.h, nn/gguf.h.   Read next: gguard.c (reads), gguard_write.c (writes).
- * The decoder stands there as qwen3 does (its keys, llama.cpp's tensor names), the vocabulary as gpt2's in its printable spelling, so that other programs
- * can load both. What they do not know stands under guard.*: taxonomy, prompt format, window, thresholds, calibration, hashes,
- * the wide part, the n-gram memory and the heads. Merges stand twice: spelled for others, as pairs of ids for us, because two ids may have the
- * same bytes; the reader compares the spelled vocabulary with the pairs. Private to guard/.
+ * The decoder stands there as qwen3 does (its keys, llama.cpp's tensor names), the vocabulary as gpt2's in its
+ * printable spelling, so that other programs can load both. What they do not know stands under guard.*:
+ * taxonomy, prompt format, window, thresholds, calibration, hashes, the wide part, the n-gram memory and the
+ * heads. Merges stand twice: spelled for others, as pairs of ids for us, because two ids may have the same
+ * bytes; the reader compares the spelled vocabulary with the pairs. Private to guard/.
  */
 #ifndef GUARD_GGUARD_H
 #define GUARD_GGUARD_H
@@ -29,7 +30,7 @@
 #define GUARD_KEY_TOK_HASH "guard.tokenizer.sha256"
 #define GUARD_KEY_TOK_MERGES "guard.tokenizer.merges"
 #define GUARD_KEY_TOKENS "tokenizer.ggml.tokens"
-#define GUARD_KEY_DECODER "guard.decoder" /* whether there is one */
+#define GUARD_KEY_DECODER "guard.decoder"     /* whether there is one */
 #define GUARD_KEY_WIDE_BITS "guard.wide.bits" /* absent: no wide part */
 #define GUARD_KEY_WIDE_BIAS "guard.wide.bias"
 #define GUARD_WIDE_WEIGHT "guard.wide.weight"

@@ -2,10 +2,12 @@
 #include "guard/gguard.h"
 #include <stddef.h>
 
-#define TEXT(field) {"guard.taxonomy." #field, offsetof(guard_category, field), sizeof(((guard_category *)0)->field)}
+#define ROOM(field) sizeof(((guard_category *)0)->field)
+#define TEXT(field) {"guard.taxonomy." #field, offsetof(guard_category, field), ROOM(field)}
 
-const guard_taxonomy_text guard_taxonomy_texts[GUARD_TAXONOMY_TEXTS] = {TEXT(name), TEXT(domain), TEXT(definition), TEXT(openai),
-                                                                        TEXT(mlcommons)};
+const guard_taxonomy_text guard_taxonomy_texts[GUARD_TAXONOMY_TEXTS] = {
+    TEXT(name), TEXT(domain), TEXT(definition), TEXT(openai), TEXT(mlcommons),
+};
 
 /* A leading dot: below the architecture's name. */
 const guard_config_size guard_config_sizes[GUARD_CONFIG_SIZES] = {

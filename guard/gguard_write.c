@@ -57,7 +57,7 @@ done:
     return st;
 }
 
-/* --- keys -------------------------------------------------------------------------------------------------- */
+/* --- keys ----------------------------------------------------------------------------------------------- */
 
 static const char *architecture(const guard_parts *p)
 {
@@ -182,9 +182,10 @@ static void put_guard(nn_gguf_writer *w, const guard_parts *p)
     nn_gguf_put_bool(w, GUARD_KEY_DECODER, p->m != NULL);
 }
 
-/* --- tensors ------------------------------------------------------------------------------------------------- */
+/* --- tensors -------------------------------------------------------------------------------------------- */
 
-static void put_tensor(nn_gguf_writer *w, const char *name, const float *data, size_t rows, size_t cols, nn_dtype type)
+static void put_tensor(nn_gguf_writer *w, const char *name, const float *data, size_t rows, size_t cols,
+                       nn_dtype type)
 {
     nn_gguf_put_tensor(w, name, guard_stored_type(type, rows, cols), data, rows > 1 ? rows : 0, cols);
 }

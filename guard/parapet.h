@@ -1,11 +1,15 @@
 /* parapet.h - the public C API: open a guard, open a session, check a text, read a verdict.
  *
  * Read next: classify.h (how it is built and saved), cmd_check.c (a user).
- * guard_classifier is immutable after open and shared between threads; guard_session is one per thread. Nothing is allocated after
- * guard_session_open, there is no global state, nothing is printed. A verdict is a value, never an error.
+ * guard_classifier is immutable after open and shared between threads; guard_session is one per thread. Nothing is
+ * allocated after guard_session_open, there is no global state, nothing is printed. A verdict is a value, never an
+ * error.
  *
  *     guard_classifier *g = NULL;  guard_session *s = NULL;  nn_err err = {0};
- *     if (guard_classifier_open(&g, "guard.gguf", &err) || guard_session_open(&s, g, NULL, &err)) { puts(err.text); return 1; }
+ *     if (guard_classifier_open(&g, "guard.gguf", &err) || guard_session_open(&s, g, NULL, &err)) {
+ *         puts(err.text);
+ *         return 1;
+ *     }
  *     guard_verdict v;
  *     if (guard_check(s, text, strlen(text), NULL, 0, &v, &err) == NN_OK && v.flagged) ...
  */
@@ -21,7 +25,7 @@ typedef struct guard_session guard_session;
 typedef struct {
     const char *kernels; /* NULL: best */
     size_t threads;      /* 0 = 1: small models run one thread per request */
-    size_t max_bytes;    /* longest text, 0: 1 MiB; the session reserves 24 bytes for each, touched by long texts only */
+    size_t max_bytes;    /* longest text, 0: 1 MiB; 24 bytes are reserved for each, which only long texts touch */
 } guard_session_options;
 
 typedef struct {
@@ -48,9 +52,10 @@ const char *guard_classifier_ledger(const guard_classifier *g); /* ledger head, 
 /* The stored threshold for the nearest stored target false-positive rate; 0 asks for the default rate. */
 float guard_classifier_threshold(const guard_classifier *g, double target_fpr);
 
-NN_CHECKED nn_status guard_session_open(guard_session **out, const guard_classifier *g, const guard_session_options *o, nn_err *err);
+NN_CHECKED nn_status guard_session_open(guard_session **out, const guard_classifier *g,
+                                        const guard_session_options *o, nn_err *err);
 void guard_session_close(guard_session *s);
 /* Judges the prompt, or the response when response is not NULL. NN_LIMIT names the byte limit. */
-NN_CHECKED nn_status guard_check(guard_session *s, const char *text, size_t len, const char *response, size_t response_len,
-                                 guard_verdict *v, nn_err *err);
+NN_CHECKED nn_status guard_check(guard_session *s, const char *text, size_t len, const char *response,
+                                 size_t response_len, guard_verdict *v, nn_err *err);
 #endif

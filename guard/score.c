@@ -10,9 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BATCH_ROWS 2048u  /* positions, or one window when that is more */
+#define BATCH_ROWS 2048u /* positions, or one window when that is more */
 #define BATCH_WINDOWS 256u
-#define TELL_EVERY 64u    /* corpus rows between two calls of progress */
+#define TELL_EVERY 64u /* corpus rows between two calls of progress */
 
 typedef struct {
     guard_window_batch *batch;
@@ -24,7 +24,8 @@ static nn_status scorer_open(scorer *s, const guard_parts *p, const guard_job *j
     nn_status st;
 
     memset(s, 0, sizeof *s);
-    if ((st = guard_window_batch_build(&s->batch, p, job->exec, BATCH_ROWS, BATCH_WINDOWS, err)) != NN_OK) return st;
+    if ((st = guard_window_batch_build(&s->batch, p, job->exec, BATCH_ROWS, BATCH_WINDOWS, err)) != NN_OK)
+        return st;
     return guard_windows_build(&s->windows, err);
 }
 
@@ -37,10 +38,13 @@ static void scorer_close(scorer *s)
 static nn_status tell(guard_job *job, size_t done, size_t total, nn_err *err)
 {
     if (done % TELL_EVERY != 0 && done != total) return NN_OK;
-    return guard_job_go_on(job, done, total, "rows") ? NN_OK : nn_fail(err, NN_STOP, "scoring: stopped after %zu of %zu rows", done, total);
+    return guard_job_go_on(job, done, total, "rows")
+               ? NN_OK
+               : nn_fail(err, NN_STOP, "scoring: stopped after %zu of %zu rows", done, total);
 }
 
-nn_status guard_score(const guard_classifier *g, const guard_corpus *c, guard_verdict *v, guard_job *job, nn_err *err)
+nn_status guard_score(const guard_classifier *g, const guard_corpus *c, guard_verdict *v, guard_job *job,
+                      nn_err *err)
 {
     const guard_parts *p = &g->parts;
     scorer s;
@@ -48,23 +52,26 @@ nn_status guard_score(const guard_classifier *g, const guard_corpus *c, guard_ve
 
     for (size_t i = 0; i < c->n && st == NN_OK; i++) {
         if ((st = guard_windows_of(s.windows, p, &c->row[i], err)) != NN_OK) break;
-        if ((st = guard_window_batch_push(s.batch, &v[i], s.windows, err)) == NN_OK) st = tell(job, i + 1, c->n, err);
+        if ((st = guard_window_batch_push(s.batch, &v[i], s.windows, err)) == NN_OK)
+            st = tell(job, i + 1, c->n, err);
     }
     if (st == NN_OK) st = guard_window_batch_flush(s.batch, err);
     scorer_close(&s);
     return st;
 }
 
-/* --- columns --------------------------------------------------------------------------------------------- */
+/* --- columns -------------------------------------------------------------------------------------------- */
 
-static nn_status add_column(guard_corpus *c, const char *what, const char *suffix, const char *stage, const double *value, nn_err *err)
+static nn_status add_column(guard_corpus *c, const char *what, const char *suffix, const char *stage,
+                            const double *value, nn_err *err)
 {
     guard_column *col = NULL;
     char name[sizeof col->name];
     nn_status st;
 
     if ((size_t)snprintf(name, sizeof name, "%s%s", what, suffix) >= sizeof name)
-        return nn_fail(err, NN_USAGE, "column %s%s: a name too long, want at most %zu bytes", what, suffix, sizeof name - 1);
+        return nn_fail(err, NN_USAGE, "column %s%s: a name too long, want at most %zu bytes", what, suffix,
+                       sizeof name - 1);
     if ((st = guard_corpus_column(c, name, stage, GUARD_COL_NUM, &col, err)) != NN_OK) return st;
     memcpy(col->num, value, c->n * sizeof *value);
     return NN_OK;
@@ -78,7 +85,8 @@ static double log_odds(double p)
     return nn_log(q) - nn_log(1.0 - q);
 }
 
-nn_status guard_score_columns(const guard_classifier *g, guard_corpus *c, const char *stage, const char *suffix, guard_job *job, nn_err *err)
+nn_status guard_score_columns(const guard_classifier *g, guard_corpus *c, const char *stage, const char *suffix,
+                              guard_job *job, nn_err *err)
 {
     const guard_parts *part = &g->parts;
     const double border = log_odds((double)part->threshold[GUARD_DEFAULT_RATE]);
@@ -107,7 +115,7 @@ done:
     return st;
 }
 
-/* --- embeddings -------------------------------------------------------------------------------------------- */
+/* --- embeddings ----------------------------------------------------------------------------------------- */
 
 size_t guard_embed_width(const guard_classifier *g)
 {

@@ -11,7 +11,8 @@ nn_trainer_options guard_train_room(const guard_train_options *o)
     return (nn_trainer_options){rows, rows / SHORTEST};
 }
 
-nn_status guard_train_batch_build(guard_train_batch *b, const guard_parts *p, const nn_config *c, const guard_train_options *o, nn_err *err)
+nn_status guard_train_batch_build(guard_train_batch *b, const guard_parts *p, const nn_config *c,
+                                  const guard_train_options *o, nn_err *err)
 {
     const nn_trainer_options room = guard_train_room(o);
     const size_t R = room.max_rows, S = room.max_seg;
@@ -85,7 +86,8 @@ static void set_category(guard_train_batch *b, const guard_row *row)
     const uint64_t mask = guard_taxonomy_mask(t, row->category.s, row->category.n, NULL);
     const bool known = row->label == GUARD_SAFE || mask != 0;
 
-    for (size_t c = 0; c < n; c++) y[c] = !known ? -1.0f : row->label == GUARD_UNSAFE && (mask >> c & 1) ? 1.0f : 0.0f;
+    for (size_t c = 0; c < n; c++)
+        y[c] = !known ? -1.0f : row->label == GUARD_UNSAFE && (mask >> c & 1) ? 1.0f : 0.0f;
     b->category_weight[b->n] = known ? 1.0f : 0.0f;
 }
 
@@ -115,7 +117,9 @@ nn_status guard_train_batch_add(guard_train_batch *b, size_t unit, nn_err *err)
     memcpy(b->ids + at, ids, n * sizeof *ids);
     if (b->c->memory_rows > 0) {
         guard_window_decode(&t, b->text, b->text_cap, b->p->tok, ids, n);
-        if ((st = guard_window_slots(&b->slots, &t, b->p->tok, ids, n, b->tok_start, b->c->memory_rows, err)) != NN_OK) return st;
+        if ((st = guard_window_slots(&b->slots, &t, b->p->tok, ids, n, b->tok_start, b->c->memory_rows, err)) !=
+            NN_OK)
+            return st;
     }
     b->label[b->n] = row->label == GUARD_UNSAFE ? 1.0f - 0.5f * smooth : 0.5f * smooth;
     b->label_weight[b->n] = weight;
@@ -127,11 +131,13 @@ nn_status guard_train_batch_add(guard_train_batch *b, size_t unit, nn_err *err)
     return NN_OK;
 }
 
-/* Verdict: mean over windows. Categories: mean over windows and categories. Next token: mean over predicted tokens. */
+/* Verdict: mean over windows. Categories: mean over windows and categories. Next token: mean over predicted
+ * tokens. */
 void guard_train_batch_close(guard_train_batch *b, bool learn, nn_batch *batch, nn_targets *y)
 {
     const guard_train_options *o = b->o;
-    const bool category = learn && o->category_weight > 0.0f && b->c->n_category > 0, next = learn && o->next_weight > 0.0f && b->n_next > 0;
+    const bool category = learn && o->category_weight > 0.0f && b->c->n_category > 0,
+               next = learn && o->next_weight > 0.0f && b->n_next > 0;
     const float share = learn ? 1.0f / (float)b->n : 1.0f;
     const float category_share = category ? o->category_weight * share / (float)b->c->n_category : 0.0f;
     const float next_share = next ? o->next_weight / (float)b->n_next : 0.0f;
@@ -144,7 +150,11 @@ void guard_train_batch_close(guard_train_batch *b, bool learn, nn_batch *batch, 
     for (size_t r = 0; r < b->start[b->n]; r++) b->next_weight[r] *= next_share;
     const bool memory = b->slots.n_pos > 0;
     *batch = (nn_batch){b->ids, {b->start, b->n}, memory ? b->slots.slot : NULL, memory ? b->slots.start : NULL};
-    *y = (nn_targets){.next = next ? b->next : NULL, .next_weight = b->next_weight, .label = b->label, .label_weight = b->label_weight,
-                      .offset = b->u->offset ? b->offset : NULL, .category = category ? b->category : NULL,
+    *y = (nn_targets){.next = next ? b->next : NULL,
+                      .next_weight = b->next_weight,
+                      .label = b->label,
+                      .label_weight = b->label_weight,
+                      .offset = b->u->offset ? b->offset : NULL,
+                      .category = category ? b->category : NULL,
                       .category_weight = b->category_weight};
 }

@@ -12,10 +12,24 @@
 
 guard_train_options guard_train_default(void)
 {
-    guard_train_options o = {.wide = true, .decoder = true, .wide_options = guard_wide_default(), .folds = 5, .model = nn_config_default(),
-                             .epochs = 4.0, .batch_tokens = 2048, .adam = nn_adamw_default(), .warmup = 0.1, .category_weight = 0.2f,
-                             .next_weight = 0.0f, .label_smoothing = 0.02f, .evaluate_every = 0, .patience = 3, .window = 256,
-                             .stride = 128, .store = NN_Q8_0, .replay = 4.0};
+    guard_train_options o = {.wide = true,
+                             .decoder = true,
+                             .wide_options = guard_wide_default(),
+                             .folds = 5,
+                             .model = nn_config_default(),
+                             .epochs = 4.0,
+                             .batch_tokens = 2048,
+                             .adam = nn_adamw_default(),
+                             .warmup = 0.1,
+                             .category_weight = 0.2f,
+                             .next_weight = 0.0f,
+                             .label_smoothing = 0.02f,
+                             .evaluate_every = 0,
+                             .patience = 3,
+                             .window = 256,
+                             .stride = 128,
+                             .store = NN_Q8_0,
+                             .replay = 4.0};
 
     o.model.layers = 2;
     o.model.width = 96;
@@ -44,15 +58,21 @@ static nn_config stage_config(const guard_train_options *o, size_t vocab, size_t
 
 static nn_status check_options(const guard_train_options *o, nn_err *err)
 {
-    if (!o->wide && !o->decoder) return nn_fail(err, NN_USAGE, "training: neither wide part nor decoder, want one of them");
+    if (!o->wide && !o->decoder)
+        return nn_fail(err, NN_USAGE, "training: neither wide part nor decoder, want one of them");
     if (o->window < GUARD_WINDOW_MIN || o->window > GUARD_WINDOW_MAX)
-        return nn_fail(err, NN_USAGE, "training: window of %zu tokens, want %d to %d", o->window, GUARD_WINDOW_MIN, GUARD_WINDOW_MAX);
+        return nn_fail(err, NN_USAGE, "training: window of %zu tokens, want %d to %d", o->window, GUARD_WINDOW_MIN,
+                       GUARD_WINDOW_MAX);
     if (o->stride < 1 || o->stride > o->window)
-        return nn_fail(err, NN_USAGE, "training: stride of %zu tokens, want 1 to the window's %zu", o->stride, o->window);
-    if (!(o->epochs > 0.0 && o->epochs <= 1e6)) return nn_fail(err, NN_USAGE, "training: %g epochs, want above 0", o->epochs);
-    if (!(o->warmup >= 0.0 && o->warmup <= 1.0)) return nn_fail(err, NN_USAGE, "training: warm-up %g, want 0 to 1", o->warmup);
+        return nn_fail(err, NN_USAGE, "training: stride of %zu tokens, want 1 to the window's %zu", o->stride,
+                       o->window);
+    if (!(o->epochs > 0.0 && o->epochs <= 1e6))
+        return nn_fail(err, NN_USAGE, "training: %g epochs, want above 0", o->epochs);
+    if (!(o->warmup >= 0.0 && o->warmup <= 1.0))
+        return nn_fail(err, NN_USAGE, "training: warm-up %g, want 0 to 1", o->warmup);
     if (!(o->label_smoothing >= 0.0f && o->label_smoothing < 1.0f))
-        return nn_fail(err, NN_USAGE, "training: label smoothing %g, want 0 to below 1", (double)o->label_smoothing);
+        return nn_fail(err, NN_USAGE, "training: label smoothing %g, want 0 to below 1",
+                       (double)o->label_smoothing);
     if (!(o->replay >= 0.0)) return nn_fail(err, NN_USAGE, "training: replay %g, want 0 or more", o->replay);
     return NN_OK;
 }
@@ -66,7 +86,7 @@ static nn_status check_rows(const guard_units *u, nn_err *err)
     return nn_fail(err, NN_CONTENT, "training: %zu safe and %zu unsafe rows, want some of both", n[0], n[1]);
 }
 
-/* --- the wide part --------------------------------------------------------------------------------------- */
+/* --- the wide part -------------------------------------------------------------------------------------- */
 
 /* Held-out logits beside the validation windows. */
 static nn_status wide_offsets(guard_units *u, const guard_wide *w, nn_err *err)
@@ -74,13 +94,15 @@ static nn_status wide_offsets(guard_units *u, const guard_wide *w, nn_err *err)
     guard_features f = {0};
     nn_status st = nn_alloc((void **)&u->offset, u->n + 1, sizeof *u->offset, err);
 
-    for (size_t i = 0; i < u->n && st == NN_OK; i++) st = guard_wide_logit(w, &f, &u->texts->row[i], &u->offset[i], err);
+    for (size_t i = 0; i < u->n && st == NN_OK; i++)
+        st = guard_wide_logit(w, &f, &u->texts->row[i], &u->offset[i], err);
     guard_features_free(&f);
     return st;
 }
 
-/* Logistic regression with this much regularisation says too little of what it knows; its scale on rows it has not seen is fitted on the
- * out-of-fold logits and put into the weights. WHY: the decoder cannot multiply the wide logit, so it would spend itself on making up for it. */
+/* Logistic regression with this much regularisation says too little of what it knows; its scale on rows it has
+ * not seen is fitted on the out-of-fold logits and put into the weights. WHY: the decoder cannot multiply the
+ * wide logit, so it would spend itself on making up for it. */
 static nn_status scale_wide(guard_wide *w, guard_units *u, nn_err *err)
 {
     double *z = NULL, a, b;
@@ -118,17 +140,20 @@ static nn_status wide_weights(double **out, const guard_units *u, const guard_tr
     return NN_OK;
 }
 
-static nn_status train_wide(guard_parts *p, guard_units *units, guard_units *valid, const guard_train_options *o, const guard_job *job,
-                            nn_err *err)
+static nn_status train_wide(guard_parts *p, guard_units *units, guard_units *valid, const guard_train_options *o,
+                            const guard_job *job, nn_err *err)
 {
     const nn_par *par = &job->exec->par;
     double *weight = NULL;
     nn_status st;
 
     if ((st = wide_weights(&weight, units, o, err)) != NN_OK) goto done;
-    if ((st = guard_wide_train(&p->wide, units->texts, weight, &o->wide_options, par, err)) != NN_OK || !o->decoder) goto done;
+    if ((st = guard_wide_train(&p->wide, units->texts, weight, &o->wide_options, par, err)) != NN_OK || !o->decoder)
+        goto done;
     if ((st = nn_alloc((void **)&units->offset, units->n + 1, sizeof *units->offset, err)) != NN_OK) goto done;
-    if ((st = guard_wide_out_of_fold(units->offset, units->texts, weight, o->folds, &o->wide_options, par, err)) != NN_OK) goto done;
+    if ((st = guard_wide_out_of_fold(units->offset, units->texts, weight, o->folds, &o->wide_options, par, err)) !=
+        NN_OK)
+        goto done;
     if ((st = scale_wide(p->wide, units, err)) != NN_OK) goto done;
     st = wide_offsets(valid, p->wide, err);
 done:
@@ -136,16 +161,18 @@ done:
     return st;
 }
 
-/* --- the decoder -------------------------------------------------------------------------------------------- */
+/* --- the decoder ---------------------------------------------------------------------------------------- */
 
 static bool same_shape(const nn_config *a, const nn_config *b)
 {
-    return a->vocab == b->vocab && a->layers == b->layers && a->width == b->width && a->heads == b->heads && a->kv_heads == b->kv_heads &&
-           a->head_dim == b->head_dim && a->ff == b->ff && a->max_t == b->max_t && a->rope == b->rope && a->qk_norm == b->qk_norm &&
-           a->qkv_bias == b->qkv_bias && a->memory_rows == b->memory_rows && a->n_category == b->n_category && a->pool == b->pool;
+    return a->vocab == b->vocab && a->layers == b->layers && a->width == b->width && a->heads == b->heads &&
+           a->kv_heads == b->kv_heads && a->head_dim == b->head_dim && a->ff == b->ff && a->max_t == b->max_t &&
+           a->rope == b->rope && a->qk_norm == b->qk_norm && a->qkv_bias == b->qkv_bias &&
+           a->memory_rows == b->memory_rows && a->n_category == b->n_category && a->pool == b->pool;
 }
 
-static nn_status continue_decoder(nn_model **m, const nn_config *c, const guard_parts *init, const nn_tok *tok, nn_err *err)
+static nn_status continue_decoder(nn_model **m, const nn_config *c, const guard_parts *init, const nn_tok *tok,
+                                  nn_err *err)
 {
     char ours[65], theirs[65];
 
@@ -153,9 +180,11 @@ static nn_status continue_decoder(nn_model **m, const nn_config *c, const guard_
     nn_tok_hash(tok, ours);
     nn_tok_hash(init->tok, theirs);
     if (strcmp(ours, theirs) != 0)
-        return nn_fail(err, NN_USAGE, "training: guard %s to begin with has tokenizer %.16s, want this run's %.16s", init->name, theirs, ours);
+        return nn_fail(err, NN_USAGE, "training: guard %s to begin with has tokenizer %.16s, want this run's %.16s",
+                       init->name, theirs, ours);
     if (!same_shape(c, nn_model_config(init->m)) || (c->lm_head && !nn_model_config(init->m)->lm_head))
-        return nn_fail(err, NN_USAGE, "training: guard %s to begin with has a decoder of another shape", init->name);
+        return nn_fail(err, NN_USAGE, "training: guard %s to begin with has a decoder of another shape",
+                       init->name);
     return nn_model_clone(m, init->m, err);
 }
 
@@ -173,11 +202,12 @@ static nn_status warm_decoder(nn_model *m, const nn_model *warm, nn_err *err)
         taken++;
     }
     if (taken > 0) return NN_OK;
-    return nn_fail(err, NN_USAGE, "training: the language model to begin with shares no tensor's name and shape with the guard");
+    return nn_fail(err, NN_USAGE,
+                   "training: the language model to begin with shares no tensor's name and shape with the guard");
 }
 
-static nn_status make_decoder(nn_model **m, const guard_parts *p, const guard_classifier *init, const guard_train_options *o,
-                              const guard_job *job, nn_err *err)
+static nn_status make_decoder(nn_model **m, const guard_parts *p, const guard_classifier *init,
+                              const guard_train_options *o, const guard_job *job, nn_err *err)
 {
     const nn_config c = stage_config(o, nn_tok_vocab(p->tok), p->taxonomy.n);
     nn_rng rng = guard_job_rng(job, "model", 0);
@@ -189,10 +219,10 @@ static nn_status make_decoder(nn_model **m, const guard_parts *p, const guard_cl
     return o->warm ? warm_decoder(*m, o->warm, err) : NN_OK;
 }
 
-/* --- the stage -------------------------------------------------------------------------------------------------- */
+/* --- the stage ------------------------------------------------------------------------------------------ */
 
-static nn_status start_parts(guard_parts *p, const guard_corpus *train, const nn_tok *tok, const guard_taxonomy *taxonomy,
-                             const guard_train_options *o, nn_err *err)
+static nn_status start_parts(guard_parts *p, const guard_corpus *train, const nn_tok *tok,
+                             const guard_taxonomy *taxonomy, const guard_train_options *o, nn_err *err)
 {
     const int32_t *pairs = NULL;
     const size_t n = nn_tok_merges(tok, &pairs);
@@ -219,9 +249,9 @@ static nn_status train_parts(guard_parts *p, guard_units *units, guard_units *va
     return guard_train_decoder(p->m, p, units, valid, o, job, err);
 }
 
-nn_status guard_train(guard_classifier **out, const guard_corpus *train, const guard_corpus *valid, const char *weight_column,
-                      const nn_tok *tok, const guard_taxonomy *taxonomy, const guard_classifier *init, const guard_train_options *o,
-                      guard_job *job, nn_err *err)
+nn_status guard_train(guard_classifier **out, const guard_corpus *train, const guard_corpus *valid,
+                      const char *weight_column, const nn_tok *tok, const guard_taxonomy *taxonomy,
+                      const guard_classifier *init, const guard_train_options *o, guard_job *job, nn_err *err)
 {
     guard_units units = {0}, held = {0};
     guard_classifier *g = NULL;

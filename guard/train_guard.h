@@ -1,7 +1,9 @@
 /* train_guard.h - trains a guard: the wide part first, then the decoder on its residual.
  *
- * Reads: classify.h, nn/trainer.h.   Steps: tokenizer given; wide part by dual coordinate descent; out-of-fold wide logits; decoder with AdamW on packed rows of
- * variable length, verdict + category (+ next-token) loss; early stopping on validation loss; rounding to the storage type; calibration and thresholds on validation rows.
+ * Reads: classify.h, nn/trainer.h.   Read next: train_guard.c, train_impl.h.
+ * Steps: tokenizer given; wide part by dual coordinate descent; out-of-fold wide logits, and from them the wide part's
+ * scale; decoder with AdamW on packed rows of variable length, verdict + category (+ next-token) loss; early stopping
+ * on validation loss; rounding to the storage type; calibration and thresholds on validation rows.
  */
 #ifndef GUARD_TRAIN_GUARD_H
 #define GUARD_TRAIN_GUARD_H
@@ -24,20 +26,22 @@ typedef struct {
     size_t patience;              /* evaluations without gain before stopping, 0: never */
     size_t window, stride;
     nn_dtype store;               /* type that weights are rounded to */
-    const char *focus_column;     /* NUM column or NULL: a pass of the decoder takes every row with a value there ... */
-    double replay;                /* ... and this many other rows for each of them, drawn anew each pass */
-    const char *wide_weight_column; /* NUM column or NULL: one more factor on a row's weight, for the wide part alone */
-    const nn_model *warm;         /* NULL, or a language model with this tokenizer: tensors of the same name and shape begin as its */
+    const char *focus_column;     /* NUM column or NULL: a pass of the decoder takes every row with a value there */
+    double replay;                /* and this many other rows for each of them, drawn anew each pass */
+    const char *wide_weight_column; /* NUM column or NULL: one more factor on a row's weight, of the wide part alone */
+    const nn_model *warm;         /* NULL, or a language model: tensors of the same name and shape begin as its */
     uint64_t model_seed;          /* 0: from the job's stream */
 } guard_train_options;
 
 guard_train_options guard_train_default(void);
 
-/* train rows may carry a NUM column named by weight_column (NULL: ones). init: continue from this guard's decoder (same shapes), or NULL. The classifier's parts own a copy of tok.
- * Per-row losses are the caller's: guard_score_columns. */
-NN_CHECKED nn_status guard_train(guard_classifier **out, const guard_corpus *train, const guard_corpus *valid, const char *weight_column,
-                                 const nn_tok *tok, const guard_taxonomy *taxonomy, const guard_classifier *init, const guard_train_options *o,
-                                 guard_job *job, nn_err *err);
+/* train rows may carry a NUM column named by weight_column (NULL: ones). init: continue from this guard's decoder (same
+ * tokenizer and shapes), or NULL. The classifier's parts own a copy of tok. Per-row losses are the caller's:
+ * guard_score_columns. Training tokens count against the budget and into job->tokens_used, validation tokens do not. */
+NN_CHECKED nn_status guard_train(guard_classifier **out, const guard_corpus *train, const guard_corpus *valid,
+                                 const char *weight_column, const nn_tok *tok, const guard_taxonomy *taxonomy,
+                                 const guard_classifier *init, const guard_train_options *o, guard_job *job,
+                                 nn_err *err);
 /* For the plan: weights, bytes while training, tokens. */
 typedef struct { size_t params, active_params; size_t train_bytes; uint64_t tokens; } guard_train_cost;
 guard_train_cost guard_train_plan(const guard_train_options *o);

@@ -1,10 +1,12 @@
 /* train_loop.c - passes, batches, steps, evaluations, checkpoints of a guard's decoder.
  *
  * Reads: train_impl.h, checkpoint.h.   Read next: train_batch.c.
- * A pass takes the first window of every row and one more of each long safe row; with a focus column, the rows with a value there and
- * `replay` drawn others for each. Its order is drawn by pass. Batches are filled from it up to batch_tokens, across the end of a pass.
+ * A pass takes the first window of every row and one more of each long safe row; with a focus column, the rows
+ * with a value there and `replay` drawn others for each. Its order is drawn by pass. Batches are filled from it
+ * up to batch_tokens, across the end of a pass.
  * Learning rate: warm-up and cosine over *tokens*, whose number is known beforehand while that of steps is not.
- * Counted against the budget: positions that are trained on. The validation rows' forward passes are not (they change no weight).
+ * Counted against the budget: positions that are trained on. The validation rows' forward passes are not (they
+ * change no weight).
  * Everything a step reads is a function of the words in the checkpoint, so a resumed run goes on to the same bytes.
  */
 #include "guard/checkpoint.h"
@@ -16,13 +18,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SAVE_EVERY 20u     /* steps between checkpoints */
-#define EVALUATIONS 8u     /* of a run, when the script does not say */
-#define PATH_EXTRA 8u      /* ".best0" and its zero byte */
+#define SAVE_EVERY 20u /* steps between checkpoints */
+#define EVALUATIONS 8u /* of a run, when the script does not say */
+#define PATH_EXTRA 8u  /* ".best0" and its zero byte */
 #define HASH_SEED 0x67756172647472u
 
 /* What a checkpoint keeps, in this order; W_EVALUATED: the step of the last evaluation. */
-enum { W_STEP, W_PASS, W_POSITION, W_TOKENS, W_BEST_LOSS, W_SINCE_BEST, W_BEST_SLOT, W_BEST_HASH, W_MODEL_HASH, W_EVALUATED, W_COUNT };
+enum { W_STEP, W_PASS, W_POSITION, W_TOKENS, W_BEST_LOSS, W_SINCE_BEST, W_BEST_SLOT, W_BEST_HASH, W_MODEL_HASH,
+       W_EVALUATED, W_COUNT };
 enum { NO_SLOT = 2 }; /* best weights are in slot 0 or 1, or there are none yet */
 
 typedef struct {
@@ -35,7 +38,7 @@ typedef struct {
     size_t *order, n_order, order_pass; /* units of pass order_pass; n_order 0: not made */
     size_t *group, n_focus;             /* groups, those in focus first */
     uint64_t word[W_COUNT], total, key;
-    bool best_saved;                    /* the slot holds what best is */
+    bool best_saved; /* the slot holds what best is */
 } loop;
 
 static uint64_t bits_of(double v)
@@ -68,7 +71,8 @@ static nn_status find_focus(loop *l, nn_err *err)
         if (!col || !isnan(col->num[u->row[u->group[g]]])) l->group[l->n_focus++] = g;
     for (size_t g = 0; g < u->n_group && l->n_focus < u->n_group; g++)
         if (isnan(col->num[u->row[u->group[g]]])) l->group[l->n_focus + rest++] = g;
-    if (l->n_focus == 0) return nn_fail(err, NN_CONTENT, "focus: no labelled row has a value in column %s", l->o->focus_column);
+    if (l->n_focus == 0)
+        return nn_fail(err, NN_CONTENT, "focus: no labelled row has a value in column %s", l->o->focus_column);
     return NN_OK;
 }
 
@@ -178,11 +182,14 @@ static nn_status read_best(loop *l, nn_err *err)
         const nn_st_tensor *have = nn_st_find(f, t.name);
 
         if (!have || have->type != NN_F32 || have->count != t.rows * t.cols)
-            st = nn_fail(err, NN_FILE, "%s: %s is absent or has another shape, want [%zu, %zu]", path, t.name, t.rows, t.cols);
+            st = nn_fail(err, NN_FILE, "%s: %s is absent or has another shape, want [%zu, %zu]", path, t.name,
+                         t.rows, t.cols);
         else st = nn_dtype_to_f32(t.data, have->type, have->data, have->count, err);
     }
     if (st == NN_OK && model_word(l->best) != l->word[W_BEST_HASH])
-        st = nn_fail(err, NN_FILE, "%s: weights changed since they were saved; without the checkpoint the stage starts over", path);
+        st = nn_fail(err, NN_FILE,
+                     "%s: weights changed since they were saved; without the checkpoint the stage starts over",
+                     path);
     l->best_saved = true;
 done:
     nn_st_close(f);
@@ -190,7 +197,8 @@ done:
     return st;
 }
 
-/* Best weights first, into the slot that the last checkpoint does not name: a kill between the two leaves a pair that belongs together. */
+/* Best weights first, into the slot that the last checkpoint does not name: a kill between the two leaves a
+ * pair that belongs together. */
 static nn_status save(loop *l, nn_err *err)
 {
     nn_status st;
@@ -217,11 +225,13 @@ static nn_status restore(loop *l, nn_err *err)
     memcpy(l->word, word, sizeof l->word);
     nn_free(word);
     if (model_word(l->m) != l->word[W_MODEL_HASH])
-        return nn_fail(err, NN_FILE, "%s: weights changed since they were saved; without this file the stage starts over", l->job->checkpoint);
+        return nn_fail(err, NN_FILE,
+                       "%s: weights changed since they were saved; without this file the stage starts over",
+                       l->job->checkpoint);
     return l->word[W_BEST_SLOT] == NO_SLOT ? NN_OK : read_best(l, err);
 }
 
-/* --- evaluation -------------------------------------------------------------------------------------------- */
+/* --- evaluation ----------------------------------------------------------------------------------------- */
 
 static nn_status valid_loss(loop *l, double *mean, nn_err *err)
 {
@@ -270,7 +280,7 @@ static nn_status evaluate(loop *l, nn_err *err)
     return guard_job_metric(l->job, l->word[W_STEP], "valid_loss", loss, err);
 }
 
-/* --- steps ---------------------------------------------------------------------------------------------------- */
+/* --- steps ---------------------------------------------------------------------------------------------- */
 
 static nn_status fill(loop *l, nn_err *err)
 {
@@ -281,7 +291,9 @@ static nn_status fill(loop *l, nn_err *err)
     for (;;) {
         const size_t unit = current_unit(l), n = l->units->start[unit + 1] - l->units->start[unit];
 
-        if (guard_train_batch_tokens(&l->batch) + n > left || !guard_train_batch_fits(&l->batch, unit, l->o->batch_tokens)) return NN_OK;
+        if (guard_train_batch_tokens(&l->batch) + n > left ||
+            !guard_train_batch_fits(&l->batch, unit, l->o->batch_tokens))
+            return NN_OK;
         if ((st = guard_train_batch_add(&l->batch, unit, err)) != NN_OK) return st;
         l->word[W_POSITION]++;
     }
@@ -305,7 +317,8 @@ static nn_status step(loop *l, nn_err *err)
     l->word[W_TOKENS] = seen;
     l->job->tokens_used += tokens;
     if (!isfinite(loss.loss) || !isfinite(norm))
-        return nn_fail(err, NN_CONTENT, "training: loss or gradient is not finite at step %llu, want a smaller learning rate",
+        return nn_fail(err, NN_CONTENT,
+                       "training: loss or gradient is not finite at step %llu, want a smaller learning rate",
                        (unsigned long long)l->word[W_STEP]);
     if (l->word[W_STEP] == 1 && (st = guard_units_metrics(l->units, 1, l->job, err)) != NN_OK) return st;
     if ((st = guard_job_metric(l->job, l->word[W_STEP], "loss", loss.loss, err)) != NN_OK) return st;
@@ -331,7 +344,8 @@ static nn_status run(loop *l, nn_err *err)
 
         if (!guard_job_go_on(l->job, before, l->total, "tokens")) {
             if ((st = save(l, err)) != NN_OK) return st;
-            return nn_fail(err, NN_STOP, "training: stopped after %llu of %llu tokens", (unsigned long long)before, (unsigned long long)l->total);
+            return nn_fail(err, NN_STOP, "training: stopped after %llu of %llu tokens", (unsigned long long)before,
+                           (unsigned long long)l->total);
         }
         if ((st = fill(l, err)) != NN_OK) return st;
         if (guard_train_batch_tokens(&l->batch) == 0) break;
@@ -342,7 +356,7 @@ static nn_status run(loop *l, nn_err *err)
     return l->word[W_EVALUATED] == l->word[W_STEP] ? NN_OK : evaluate(l, err);
 }
 
-/* --- all of it -------------------------------------------------------------------------------------------------- */
+/* --- all of it ------------------------------------------------------------------------------------------ */
 
 /* What a checkpoint must agree on; the run folder has already compared the stage's options and inputs. */
 static nn_status make_key(loop *l, const guard_parts *p, nn_err *err)
@@ -356,8 +370,8 @@ static nn_status make_key(loop *l, const guard_parts *p, nn_err *err)
     guard_buf_str(&b, hex);
     nn_tok_hash(p->tok, hex);
     guard_buf_str(&b, hex);
-    guard_buf_fmt(&b, "%llu %zu %zu %zu %llu", (unsigned long long)l->total, l->o->batch_tokens, l->o->window, nn_config_params(nn_model_config(l->m)),
-                  (unsigned long long)model_word(l->m));
+    guard_buf_fmt(&b, "%llu %zu %zu %zu %llu", (unsigned long long)l->total, l->o->batch_tokens, l->o->window,
+                  nn_config_params(nn_model_config(l->m)), (unsigned long long)model_word(l->m));
     const nn_status st = guard_buf_status(&b, err);
     if (st == NN_OK) l->key = nn_hash64(b.bytes, b.len, HASH_SEED);
     guard_buf_free(&b);

@@ -49,7 +49,8 @@ static nn_status add_unit(builder *k, size_t row, size_t i, double weight, nn_er
 /* One window from each eighth of what follows the first, drawn by row; all of them when they are few. */
 static nn_status add_more(builder *k, size_t row, double weight, const guard_job *job, nn_err *err)
 {
-    const size_t others = guard_windows_count(k->windows) - 1, n = others < GUARD_UNITS_MORE ? others : GUARD_UNITS_MORE;
+    const size_t others = guard_windows_count(k->windows) - 1,
+                 n = others < GUARD_UNITS_MORE ? others : GUARD_UNITS_MORE;
     nn_rng rng = guard_job_rng(job, "windows", guard_row_hash(&k->u->rows->row[row]));
     nn_status st = NN_OK;
 
@@ -72,7 +73,8 @@ static nn_status add_row(builder *k, size_t i, double weight, bool more, const g
     if ((st = guard_windows_of(k->windows, k->p, row, err)) != NN_OK) return st;
     if ((st = add_unit(k, i, 0, weight, err)) != NN_OK) return st;
     if (more && row->label == GUARD_SAFE && (st = add_more(k, i, weight, job, err)) != NN_OK) return st;
-    if ((st = nn_grow((void **)&u->group, &u->group_cap, u->n_group + 2, sizeof *u->group, err)) != NN_OK) return st;
+    if ((st = nn_grow((void **)&u->group, &u->group_cap, u->n_group + 2, sizeof *u->group, err)) != NN_OK)
+        return st;
     u->group[++u->n_group] = u->n;
     u->n_long += guard_windows_count(k->windows) > 1;
     return NN_OK;
@@ -87,8 +89,8 @@ nn_status guard_weight_column(const double **out, const guard_corpus *c, const c
     return NN_OK;
 }
 
-nn_status guard_units_build(guard_units *u, const guard_corpus *c, const guard_parts *p, const char *weight_column, bool more,
-                            guard_job *job, nn_err *err)
+nn_status guard_units_build(guard_units *u, const guard_corpus *c, const guard_parts *p, const char *weight_column,
+                            bool more, guard_job *job, nn_err *err)
 {
     builder k = {u, p, NULL, NULL, p->window * guard_token_bytes(p->tok)};
     const double *weight = NULL;

@@ -15,10 +15,10 @@ typedef struct {
 struct guard_window_batch {
     const guard_parts *p;
     const nn_exec *x;
-    nn_state *state;          /* NULL without decoder */
-    int32_t *ids;             /* [max_rows] */
-    size_t *start;            /* [max_windows + 1] */
-    char *bytes;              /* decoded texts of the windows */
+    nn_state *state; /* NULL without decoder */
+    int32_t *ids;    /* [max_rows] */
+    size_t *start;   /* [max_windows + 1] */
+    char *bytes;     /* decoded texts of the windows */
     size_t bytes_cap, n_bytes;
     guard_window_text *text;  /* [max_windows] */
     owner *who;               /* [max_windows] */
@@ -33,13 +33,14 @@ struct guard_window_batch {
 nn_status guard_exec_check(const nn_exec *x, size_t window, nn_err *err)
 {
     if (x->scratch_len >= x->k->gemm_scratch + NN_STRIP_ROWS * (window + 256u)) return NN_OK;
-    return nn_fail(err, NN_USAGE, "guard: windows of %zu tokens, but scratch was opened for shorter sequences", window);
+    return nn_fail(err, NN_USAGE, "guard: windows of %zu tokens, but scratch was opened for shorter sequences",
+                   window);
 }
 
 /* --- build ------------------------------------------------------------------------------------------- */
 
-/* A text of n bytes has at most 6 n grams; normalising and sorting want scratch (wide.c, ngram.c). Cut characters at a window's ends
- * grow to three bytes each. */
+/* A text of n bytes has at most 6 n grams; normalising and sorting want scratch (wide.c, ngram.c). Cut
+ * characters at a window's ends grow to three bytes each. */
 static nn_status features_reserve(guard_features *f, size_t text_bytes, unsigned bits, nn_err *err)
 {
     const size_t n = text_bytes + 16, grams = 6 * n + 2, digits = (size_t)1 << ((bits + 1) / 2);
@@ -86,12 +87,13 @@ static nn_status build_parts(guard_window_batch *b, size_t window_bytes, nn_err 
     if (!p->wide) return NN_OK;
     if ((st = nn_alloc((void **)&b->features, threads, sizeof *b->features, err)) != NN_OK) return st;
     if ((st = nn_alloc((void **)&b->failed, threads, sizeof *b->failed, err)) != NN_OK) return st;
-    for (size_t t = 0; t < threads && st == NN_OK; t++) st = features_reserve(&b->features[t], window_bytes, p->wide->bits, err);
+    for (size_t t = 0; t < threads && st == NN_OK; t++)
+        st = features_reserve(&b->features[t], window_bytes, p->wide->bits, err);
     return st;
 }
 
-nn_status guard_window_batch_build(guard_window_batch **out, const guard_parts *p, const nn_exec *x, size_t max_rows, size_t max_windows,
-                                   nn_err *err)
+nn_status guard_window_batch_build(guard_window_batch **out, const guard_parts *p, const nn_exec *x,
+                                   size_t max_rows, size_t max_windows, nn_err *err)
 {
     const size_t token_bytes = guard_token_bytes(p->tok);
     guard_window_batch *b = NULL;
@@ -173,14 +175,14 @@ static void wide_windows(void *ctx, size_t first, size_t last, size_t thread)
 
     for (size_t i = first; i < last; i++) {
         const guard_window_text *t = &b->text[i];
-        const nn_status st = guard_wide_text_logit(b->p->wide, &b->features[thread], t->text, t->len, t->response, t->response_len,
-                                                   &b->wide[i], NULL);
+        const nn_status st = guard_wide_text_logit(b->p->wide, &b->features[thread], t->text, t->len, t->response,
+                                                   t->response_len, &b->wide[i], NULL);
 
         if (st != NN_OK) b->failed[thread] = st;
     }
 }
 
-/* --- verdicts -------------------------------------------------------------------------------------------- */
+/* --- verdicts ------------------------------------------------------------------------------------------- */
 
 static void take_category(guard_verdict *v, const float *logit, size_t n)
 {
@@ -188,8 +190,8 @@ static void take_category(guard_verdict *v, const float *logit, size_t n)
     for (size_t c = 0; c < n; c++) v->category[c] = (float)nn_sigmoid((double)logit[c]);
 }
 
-/* The worst window is the one of the largest logit, the first of equals. A logit that is not a number says that the weights overflowed on this
- * text: it counts as unsafe, so that no text can switch the guard off. */
+/* The worst window is the one of the largest logit, the first of equals. A logit that is not a number says that
+ * the weights overflowed on this text: it counts as unsafe, so that no text can switch the guard off. */
 static void take_window(guard_window_batch *b, size_t i, const nn_state *s)
 {
     const owner *o = &b->who[i];
@@ -220,7 +222,8 @@ nn_status guard_window_batch_flush(guard_window_batch *b, nn_err *err)
         memset(b->failed, 0, b->x->par.threads * sizeof *b->failed);
         nn_par_run(&b->x->par, b->n, 1, wide_windows, b);
         for (size_t t = 0; t < b->x->par.threads; t++)
-            if (b->failed[t] != NN_OK) return nn_fail(err, b->failed[t], "guard: no room for the n-grams of a window");
+            if (b->failed[t] != NN_OK)
+                return nn_fail(err, b->failed[t], "guard: no room for the n-grams of a window");
     }
     const nn_state *s = guard_window_batch_decode(b, &seg);
     for (size_t i = 0; i < b->n; i++) take_window(b, i, s);

@@ -9,12 +9,12 @@
 #define REPLACED_BYTES 3u /* of U+FFFD */
 
 struct guard_windows {
-    nn_tok_buf judged;   /* tokens of the judged text; start: bytes of the text as it came */
-    char *repaired;      /* one piece */
+    nn_tok_buf judged; /* tokens of the judged text; start: bytes of the text as it came */
+    char *repaired;    /* one piece */
     size_t repaired_cap;
-    int32_t *ids;        /* [window] the window last asked for; its first n_lead ids are those of every window */
+    int32_t *ids; /* [window] the window last asked for; its first n_lead ids are those of every window */
     size_t ids_cap, n_lead;
-    uint32_t *table;     /* [n_slot] open addressing over windows: number + 1 */
+    uint32_t *table;        /* [n_slot] open addressing over windows: number + 1 */
     unsigned char *repeats; /* [count] */
     size_t table_cap, n_slot, repeats_cap;
     size_t room, step, count, len, replaced;
@@ -63,7 +63,8 @@ static size_t piece_len(const char *s, size_t len)
     return ((unsigned char)s[n] & 0xC0) == 0x80 ? GUARD_PIECE : n;
 }
 
-/* Token starts of a repaired piece become bytes of the text as it came; one inside U+FFFD begins where the ill-formed part did. */
+/* Token starts of a repaired piece become bytes of the text as it came; one inside U+FFFD begins where the
+ * ill-formed part did. */
 static void map_starts(uint32_t *start, size_t n, const char *piece, size_t len, size_t base, bool repaired)
 {
     size_t from = 0, to = 0; /* the same place before and after the repair */
@@ -86,7 +87,8 @@ static void map_starts(uint32_t *start, size_t n, const char *piece, size_t len,
     }
 }
 
-static nn_status add_piece(guard_windows *w, const nn_tok *tok, const char *piece, size_t len, size_t base, nn_err *err)
+static nn_status add_piece(guard_windows *w, const nn_tok *tok, const char *piece, size_t len, size_t base,
+                           nn_err *err)
 {
     const size_t first = w->judged.len;
     size_t replaced = 0;
@@ -151,10 +153,12 @@ static bool same_window(const guard_windows *w, size_t a, size_t b)
     const size_t n = window_tokens(w, a);
     const int32_t *ids = w->judged.ids;
 
-    return n == window_tokens(w, b) && memcmp(ids + window_first(w, a), ids + window_first(w, b), n * sizeof *ids) == 0;
+    return n == window_tokens(w, b) &&
+           memcmp(ids + window_first(w, a), ids + window_first(w, b), n * sizeof *ids) == 0;
 }
 
-/* Marks windows that stand there before. The hash only says where to look: an adversary may know it, so ids are compared. */
+/* Marks windows that stand there before. The hash only says where to look: an adversary may know it, so ids are
+ * compared. */
 static nn_status find_repeats(guard_windows *w, nn_err *err)
 {
     nn_status st;
@@ -189,8 +193,8 @@ static void set_lead(guard_windows *w, size_t window, bool response)
     w->n_lead = LEAD + tail + 1;
 }
 
-nn_status guard_windows_of_text(guard_windows *w, const guard_parts *p, const char *text, size_t len, const char *response,
-                                size_t response_len, nn_err *err)
+nn_status guard_windows_of_text(guard_windows *w, const guard_parts *p, const char *text, size_t len,
+                                const char *response, size_t response_len, nn_err *err)
 {
     nn_status st;
 
@@ -208,7 +212,8 @@ nn_status guard_windows_of_text(guard_windows *w, const guard_parts *p, const ch
 
 nn_status guard_windows_of(guard_windows *w, const guard_parts *p, const guard_row *row, nn_err *err)
 {
-    return guard_windows_of_text(w, p, row->text.s ? row->text.s : "", row->text.n, row->response.s, row->response.n, err);
+    return guard_windows_of_text(w, p, row->text.s ? row->text.s : "", row->text.n, row->response.s,
+                                 row->response.n, err);
 }
 
 size_t guard_windows_count(const guard_windows *w)
@@ -232,7 +237,8 @@ bool guard_windows_repeats(const guard_windows *w, size_t i)
     return w->repeats[i] != 0;
 }
 
-void guard_windows_at(guard_windows *w, size_t i, const int32_t **ids, size_t *n, size_t *first_byte, size_t *last_byte)
+void guard_windows_at(guard_windows *w, size_t i, const int32_t **ids, size_t *n, size_t *first_byte,
+                      size_t *last_byte)
 {
     NN_ASSERT(i < w->count);
     const size_t first = window_first(w, i), n_text = window_tokens(w, i), end = first + n_text;
@@ -254,16 +260,20 @@ nn_status guard_windows_reserve(guard_windows *w, const guard_parts *p, size_t m
     size_t ids_cap, start_cap;
     nn_status st;
 
-    if (max_bytes > UINT32_MAX / 8) return nn_fail(err, NN_LIMIT, "windows: texts of %zu bytes, want at most 512 MiB", max_bytes);
-    if ((st = nn_grow((void **)&w->repaired, &w->repaired_cap, NN_UTF8_REPAIR_ROOM(piece) + 1, 1, err)) != NN_OK) return st;
+    if (max_bytes > UINT32_MAX / 8)
+        return nn_fail(err, NN_LIMIT, "windows: texts of %zu bytes, want at most 512 MiB", max_bytes);
+    if ((st = nn_grow((void **)&w->repaired, &w->repaired_cap, NN_UTF8_REPAIR_ROOM(piece) + 1, 1, err)) != NN_OK)
+        return st;
     memset(w->repaired, 'a', NN_UTF8_REPAIR_ROOM(piece) + 1); /* one pre-token: the most scratch a piece can want */
     w->judged.len = 0;
-    if ((st = nn_tok_encode(p->tok, &w->judged, w->repaired, NN_UTF8_REPAIR_ROOM(piece) + 1, err)) != NN_OK) return st;
+    if ((st = nn_tok_encode(p->tok, &w->judged, w->repaired, NN_UTF8_REPAIR_ROOM(piece) + 1, err)) != NN_OK)
+        return st;
 
     ids_cap = start_cap = w->judged.cap;
     const size_t tokens = NN_UTF8_REPAIR_ROOM(max_bytes) + 1;
     if ((st = nn_grow((void **)&w->judged.ids, &ids_cap, tokens, sizeof *w->judged.ids, err)) != NN_OK) return st;
-    if ((st = nn_grow((void **)&w->judged.start, &start_cap, tokens, sizeof *w->judged.start, err)) != NN_OK) return st;
+    if ((st = nn_grow((void **)&w->judged.start, &start_cap, tokens, sizeof *w->judged.start, err)) != NN_OK)
+        return st;
     w->judged.cap = ids_cap < start_cap ? ids_cap : start_cap;
 
     const size_t least_room = p->window - LEAD - p->window / 4 - 2, half = (least_room + 1) / 2;
@@ -295,7 +305,8 @@ static size_t text_end(const int32_t *ids, size_t n, size_t from)
     return from;
 }
 
-void guard_window_decode(guard_window_text *t, char *out, size_t cap, const nn_tok *tok, const int32_t *ids, size_t n)
+void guard_window_decode(guard_window_text *t, char *out, size_t cap, const nn_tok *tok, const int32_t *ids,
+                         size_t n)
 {
     const size_t end = text_end(ids, n, LEAD);
 
@@ -305,12 +316,13 @@ void guard_window_decode(guard_window_text *t, char *out, size_t cap, const nn_t
     NN_ASSERT(t->len <= cap);
     if (ids[end] != NN_TOK_RESPONSE) return;
     t->response = out + t->len;
-    t->response_len = nn_tok_decode(tok, out + t->len, cap - t->len, ids + end + 1, text_end(ids, n, end + 1) - end - 1);
+    t->response_len = nn_tok_decode(tok, out + t->len, cap - t->len, ids + end + 1,
+                                    text_end(ids, n, end + 1) - end - 1);
     NN_ASSERT(t->len + t->response_len <= cap);
 }
 
-static nn_status add_run(guard_slots *s, const char *text, size_t len, const nn_tok *tok, const int32_t *ids, size_t n, uint32_t *start,
-                         size_t lead, size_t tail, size_t rows, nn_err *err)
+static nn_status add_run(guard_slots *s, const char *text, size_t len, const nn_tok *tok, const int32_t *ids,
+                         size_t n, uint32_t *start, size_t lead, size_t tail, size_t rows, nn_err *err)
 {
     uint32_t at = 0;
 
@@ -324,13 +336,14 @@ static nn_status add_run(guard_slots *s, const char *text, size_t len, const nn_
     return guard_slots_add(s, text, len, ids, start, n, lead, tail, rows, err);
 }
 
-nn_status guard_window_slots(guard_slots *s, const guard_window_text *t, const nn_tok *tok, const int32_t *ids, size_t n, uint32_t *start,
-                             size_t rows, nn_err *err)
+nn_status guard_window_slots(guard_slots *s, const guard_window_text *t, const nn_tok *tok, const int32_t *ids,
+                             size_t n, uint32_t *start, size_t rows, nn_err *err)
 {
     const size_t end = text_end(ids, n, LEAD);
     nn_status st;
 
     if (!t->response) return add_run(s, t->text, t->len, tok, ids + LEAD, end - LEAD, start, LEAD, 1, rows, err);
-    if ((st = add_run(s, t->text, t->len, tok, ids + LEAD, end - LEAD, start, LEAD, 0, rows, err)) != NN_OK) return st;
+    if ((st = add_run(s, t->text, t->len, tok, ids + LEAD, end - LEAD, start, LEAD, 0, rows, err)) != NN_OK)
+        return st;
     return add_run(s, t->response, t->response_len, tok, ids + end + 1, n - 1 - (end + 1), start, 1, 1, rows, err);
 }

@@ -1,12 +1,15 @@
 /* windows.h - a text as windows of ids, and a window as the texts and slots that its ids stand for.
  *
  * Reads: classify.h.   Read next: windows.c, window_batch.h (its user).
- * Format, where T is the judged text: BOS TASK_PROMPT T LABEL, or BOS TASK_RESPONSE prompt-tail RESPONSE T LABEL with at most a quarter of the
- * window for the prompt's last tokens. T has the rest of the window as its room; windows begin every `stride` tokens, or
- * every half room when that is less, until one reaches the end. An empty text is one window of specials.
- * Why a window is a function of its ids: equal windows have equal logits, so they are scored once, and training needs to keep ids only.
- * Tokens: the text goes through the tokenizer in pieces of at most GUARD_PIECE bytes, cut before white space where there is some (a place that
- * the pre-tokenizer always cuts), so that its scratch does not grow with the text. Private to guard/ and its tests.
+ * Format, where T is the judged text: BOS TASK_PROMPT T LABEL, or BOS TASK_RESPONSE prompt-tail RESPONSE T
+ * LABEL with at most a quarter of the window for the prompt's last tokens. T has the rest of the window as its
+ * room; windows begin every `stride` tokens, or every half room when that is less, until one reaches the end.
+ * An empty text is one window of specials.
+ * Why a window is a function of its ids: equal windows have equal logits, so they are scored once, and training
+ * needs to keep ids only.
+ * Tokens: the text goes through the tokenizer in pieces of at most GUARD_PIECE bytes, cut before white space
+ * where there is some (a place that the pre-tokenizer always cuts), so that its scratch does not grow with the
+ * text. Private to guard/ and its tests.
  */
 #ifndef GUARD_WINDOWS_H
 #define GUARD_WINDOWS_H
@@ -16,8 +19,8 @@
 #define GUARD_PIECE 8192u /* bytes */
 enum { GUARD_WINDOW_MIN = 16, GUARD_WINDOW_MAX = 4096 };
 
-NN_CHECKED nn_status guard_windows_of_text(guard_windows *w, const guard_parts *p, const char *text, size_t len, const char *response,
-                                           size_t response_len, nn_err *err);
+NN_CHECKED nn_status guard_windows_of_text(guard_windows *w, const guard_parts *p, const char *text, size_t len,
+                                           const char *response, size_t response_len, nn_err *err);
 /* Afterwards texts of up to max_bytes allocate nothing. */
 NN_CHECKED nn_status guard_windows_reserve(guard_windows *w, const guard_parts *p, size_t max_bytes, nn_err *err);
 bool guard_windows_repeats(const guard_windows *w, size_t i); /* a window before i has the same ids */
@@ -32,8 +35,9 @@ typedef struct {
     const char *text, *response;
     size_t len, response_len;
 } guard_window_text;
-void guard_window_decode(guard_window_text *t, char *out, size_t cap, const nn_tok *tok, const int32_t *ids, size_t n);
+void guard_window_decode(guard_window_text *t, char *out, size_t cap, const nn_tok *tok, const int32_t *ids,
+                         size_t n);
 /* Appends the memory slots of a window's n positions; t as decoded from the same ids, start [n] is scratch. */
-NN_CHECKED nn_status guard_window_slots(guard_slots *s, const guard_window_text *t, const nn_tok *tok, const int32_t *ids, size_t n,
-                                        uint32_t *start, size_t rows, nn_err *err);
+NN_CHECKED nn_status guard_window_slots(guard_slots *s, const guard_window_text *t, const nn_tok *tok,
+                                        const int32_t *ids, size_t n, uint32_t *start, size_t rows, nn_err *err);
 #endif

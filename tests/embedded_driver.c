@@ -1,9 +1,10 @@
 /* embedded_driver.c - a guard file and a text in, a verdict out: what runs where there is nothing but C.
  *
- *     embedded guard.gguf "text"            one line; exit 0 safe, 1 flagged, 2 wrong use, 4 no valid guard, 5 a limit
- *     embedded guard.gguf - < texts         one line for each line, as for tests on other machines
+ *     embedded guard.gguf "text"            one line; exit 0 safe, 1 flagged, 2 wrong use, 4 no valid guard, 5
+ *     a limit embedded guard.gguf - < texts         one line for each line, as for tests on other machines
  *
- * `make embedded` links it with the inference part alone: no Lua, jansson, zlib, threads or POSIX. The file is read here and opened from memory.
+ * `make embedded` links it with the inference part alone: no Lua, jansson, zlib, threads or POSIX. The file is
+ * read here and opened from memory.
  */
 #include "guard/parapet.h"
 #include <stdio.h>
@@ -36,8 +37,8 @@ static nn_status judge(guard_session *s, const char *text, size_t len, bool *fla
 
     if (st != NN_OK) return st;
     memcpy(&bits, &v.logit, sizeof v.logit);
-    printf("%s p %.4f threshold %.4f logit %08x window %zu of %zu\n", v.flagged ? "unsafe" : "safe", (double)v.p_unsafe, (double)v.threshold,
-           bits, v.window_index + 1, v.window_count);
+    printf("%s p %.4f threshold %.4f logit %08x window %zu of %zu\n", v.flagged ? "unsafe" : "safe",
+           (double)v.p_unsafe, (double)v.threshold, bits, v.window_index + 1, v.window_count);
     *flagged = v.flagged;
     return NN_OK;
 }
@@ -75,8 +76,11 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s: cannot be read\n", argv[1]);
         return NN_FILE;
     }
-    if ((st = guard_classifier_open_memory(&g, bytes, len, &err)) == NN_OK) st = guard_session_open(&s, g, &o, &err);
-    if (st == NN_OK) st = strcmp(argv[2], "-") == 0 ? judge_lines(s, &flagged, &err) : judge(s, argv[2], strlen(argv[2]), &flagged, &err);
+    if ((st = guard_classifier_open_memory(&g, bytes, len, &err)) == NN_OK)
+        st = guard_session_open(&s, g, &o, &err);
+    if (st == NN_OK)
+        st = strcmp(argv[2], "-") == 0 ? judge_lines(s, &flagged, &err)
+                                       : judge(s, argv[2], strlen(argv[2]), &flagged, &err);
     if (st != NN_OK) fprintf(stderr, "%s\n", err.text);
     guard_session_close(s);
     guard_classifier_close(g);

@@ -13,7 +13,8 @@ static double platt_loss(const guard_verdict *v, const guard_corpus *c, double a
 
     for (size_t i = 0; i < c->n; i++) *(c->row[i].label ? &n1 : &n0) += 1.0;
     for (size_t i = 0; i < c->n; i++) {
-        const double t = c->row[i].label ? (n1 + 1.0) / (n1 + 2.0) : 1.0 / (n0 + 2.0), z = a * (double)v[i].logit + b;
+        const double t = c->row[i].label ? (n1 + 1.0) / (n1 + 2.0) : 1.0 / (n0 + 2.0),
+                     z = a * (double)v[i].logit + b;
 
         loss += t * log1p(exp(-z)) + (1.0 - t) * log1p(exp(z));
     }
@@ -36,7 +37,8 @@ Test(calibrate, is_the_minimum_of_platts_loss)
     cr_assert(a > 0.0 && (double)(float)a == a && (double)(float)b == b);
     for (int i = 0; i < 8; i++) {
         const double da = 0.01 * (i % 3 - 1) * a, db = 0.01 * (i / 3 - 1);
-        cr_expect(platt_loss(v, valid, a + da, b + db) >= best - 1e-9, "(%g, %g) is better than (%g, %g)", a + da, b + db, a, b);
+        cr_expect(platt_loss(v, valid, a + da, b + db) >= best - 1e-9, "(%g, %g) is better than (%g, %g)", a + da,
+                  b + db, a, b);
     }
     cr_expect(v[0].p_unsafe == guard_calibrated(guard_classifier_parts(g), v[0].logit));
     nn_exec_free(&x);
@@ -63,7 +65,8 @@ Test(calibrate, thresholds_hold_their_rates_on_the_rows_they_were_chosen_on)
             safe += valid->row[i].label == GUARD_SAFE;
             flagged += valid->row[i].label == GUARD_SAFE && v[i].p_unsafe >= threshold;
         }
-        cr_expect((double)flagged / (double)safe <= guard_target_rates[r], "rate %g: %zu of %zu", guard_target_rates[r], flagged, safe);
+        cr_expect((double)flagged / (double)safe <= guard_target_rates[r], "rate %g: %zu of %zu",
+                  guard_target_rates[r], flagged, safe);
         cr_expect(r == 0 || threshold <= guard_classifier_threshold(g, guard_target_rates[r - 1]));
     }
     cr_expect_eq(guard_classifier_threshold(g, 0), guard_classifier_threshold(g, 0.05), "the default rate");
@@ -97,7 +100,8 @@ Test(calibrate, one_class_leaves_the_logit_as_it_is)
         const guard_parts *p = guard_classifier_parts(g);
 
         cr_expect(p->calibrate_a == 1.0 && p->calibrate_b == 0.0);
-        cr_expect((p->threshold[0] == 0.5f) == (label != GUARD_SAFE), "label %d: threshold %g", label, (double)p->threshold[0]);
+        cr_expect((p->threshold[0] == 0.5f) == (label != GUARD_SAFE), "label %d: threshold %g", label,
+                  (double)p->threshold[0]);
         guard_classifier_close(g);
     }
 }

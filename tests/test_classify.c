@@ -16,14 +16,17 @@ static guard_windows *windows_of(const guard_classifier *g, const char *text, si
     nn_err err = {NN_OK, ""};
 
     expect_ok(guard_windows_build(&w, &err), &err);
-    expect_ok(guard_windows_of_text(w, guard_classifier_parts(g), text, len, response, response ? strlen(response) : 0, &err), &err);
+    expect_ok(guard_windows_of_text(w, guard_classifier_parts(g), text, len, response,
+                                    response ? strlen(response) : 0, &err),
+              &err);
     return w;
 }
 
 /* n words separated by blanks; free() it. */
 static char *long_text(size_t n, uint64_t seed)
 {
-    static const char *const words[] = {"garden", "river", "zorn", "slowly", "bread", "quafe", "a", "stone", "\xc3\xa9t\xc3\xa9", "42"};
+    static const char *const words[] = {
+        "garden", "river", "zorn", "slowly", "bread", "quafe", "a", "stone", "\xc3\xa9t\xc3\xa9", "42"};
     char *text = calloc(n, 9);
     size_t at = 0;
 
@@ -69,7 +72,8 @@ Test(windows, cover_the_text_with_steps_of_at_most_half_the_room)
         guard_windows_at(w, i, &ids, &n, &first, &last);
         cr_assert(n <= 32 && ids[0] == NN_TOK_BOS && ids[1] == NN_TOK_TASK_PROMPT && ids[n - 1] == NN_TOK_LABEL);
         const size_t len = nn_tok_decode(guard_classifier_parts(g)->tok, back, sizeof back, ids, n);
-        cr_assert(len == last - first && memcmp(back, text + first, len) == 0, "window %zu is the bytes it names", i);
+        cr_assert(len == last - first && memcmp(back, text + first, len) == 0, "window %zu is the bytes it names",
+                  i);
         cr_assert(i == 0 ? first == 0 : first > start_before && first <= end_before, "no gap before window %zu", i);
         start_before = first;
         end_before = last;
@@ -94,7 +98,8 @@ Test(windows, response_keeps_the_prompts_last_quarter)
         size_t n = 0, first = 0, last = 0;
 
         guard_windows_at(w, i, &ids, &n, &first, &last);
-        cr_assert(ids[1] == NN_TOK_TASK_RESPONSE && ids[2 + 8] == NN_TOK_RESPONSE && ids[n - 1] == NN_TOK_LABEL && n <= 32);
+        cr_assert(ids[1] == NN_TOK_TASK_RESPONSE && ids[2 + 8] == NN_TOK_RESPONSE && ids[n - 1] == NN_TOK_LABEL &&
+                  n <= 32);
         guard_window_decode(&t, back, sizeof back, p->tok, ids, n);
         cr_assert(t.response != NULL && t.response_len == last - first);
         cr_expect_eq(memcmp(t.response, response + first, t.response_len), 0);
@@ -174,7 +179,8 @@ Test(windows, byte_ranges_count_bytes_as_they_came)
     guard_classifier *g = random_guard(true, false, 3);
     char text[512];
 
-    for (size_t i = 0; i < sizeof text; i++) text[i] = i % 4 == 0 ? '\xff' : (char)('a' + (char)(i % 3)); /* no blanks, a quarter bad */
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = i % 4 == 0 ? '\xff' : (char)('a' + (char)(i % 3)); /* no blanks, a quarter bad */
     guard_windows *w = windows_of(g, text, sizeof text, NULL);
     const size_t n_win = guard_windows_count(w);
     size_t before = 0;
@@ -193,7 +199,7 @@ Test(windows, byte_ranges_count_bytes_as_they_came)
     guard_classifier_close(g);
 }
 
-/* --- verdicts ----------------------------------------------------------------------------------------------- */
+/* --- verdicts ------------------------------------------------------------------------------------------- */
 
 static guard_session *session_of(const guard_classifier *g, size_t threads, size_t max_bytes)
 {
@@ -218,9 +224,16 @@ static guard_verdict check(guard_session *s, const char *text, size_t len, const
 static guard_corpus *mixed_corpus(void)
 {
     char *a = long_text(200, 11), *b = long_text(75, 12);
-    guard_row row[10] = {row_of("river", NULL, 0), row_of("", NULL, 0), row_of(a, NULL, 1), row_of("zorn", "blick stone", 1),
-                         row_of(a, b, 0), row_of("", "", 1), row_of("bad \xff bytes \xc3", NULL, 0), row_of(b, NULL, GUARD_LABEL_NONE),
-                         row_of("quafe", NULL, 1), row_of("nul", NULL, 0)};
+    guard_row row[10] = {row_of("river", NULL, 0),
+                         row_of("", NULL, 0),
+                         row_of(a, NULL, 1),
+                         row_of("zorn", "blick stone", 1),
+                         row_of(a, b, 0),
+                         row_of("", "", 1),
+                         row_of("bad \xff bytes \xc3", NULL, 0),
+                         row_of(b, NULL, GUARD_LABEL_NONE),
+                         row_of("quafe", NULL, 1),
+                         row_of("nul", NULL, 0)};
 
     row[9].text = (guard_text){"a\0b zorn\0", 9};
     guard_corpus *c = corpus_of(row, 10);
@@ -312,8 +325,8 @@ Test(classify, a_marked_word_weighs_as_much_in_a_long_text)
     memcpy(text + calm_len / 2 / 40 * 40 + 10, "blick ", 6); /* for "garden" */
     const guard_verdict buried = check(s, text, calm_len, NULL);
 
-    cr_expect(buried.logit > calm.logit + 0.5f * (near.logit - calm.logit), "alone %g, buried %g, calm %g", (double)near.logit,
-              (double)buried.logit, (double)calm.logit);
+    cr_expect(buried.logit > calm.logit + 0.5f * (near.logit - calm.logit), "alone %g, buried %g, calm %g",
+              (double)near.logit, (double)buried.logit, (double)calm.logit);
     cr_expect(buried.window_start < calm_len / 2 + 400 && buried.window_end + 400 > calm_len / 2);
     free(text);
     guard_session_close(s);
@@ -330,7 +343,8 @@ Test(classify, too_long_names_limit_and_size)
 
     (void)check(s, text, 100, NULL);
     (void)check(s, text, 100, text + strlen(text) - 100);
-    expect_fails(guard_check(s, text, 101, NULL, 0, &v, &err), NN_LIMIT, &err, "101 bytes, want at most 100 (--max-bytes)");
+    expect_fails(guard_check(s, text, 101, NULL, 0, &v, &err), NN_LIMIT, &err,
+                 "101 bytes, want at most 100 (--max-bytes)");
     expect_fails(guard_check(s, "a", 1, text, 101, &v, &second), NN_LIMIT, &second, "response: 101 bytes");
     free(text);
     guard_session_close(s);
@@ -418,7 +432,7 @@ Test(classify, ill_formed_bytes_are_scored_as_the_replacement_character)
     guard_classifier_close(g);
 }
 
-/* --- one part alone ------------------------------------------------------------------------------------------- */
+/* --- one part alone ------------------------------------------------------------------------------------- */
 
 Test(classify, parts_alone_sum_to_the_whole)
 {
@@ -428,9 +442,11 @@ Test(classify, parts_alone_sum_to_the_whole)
     expect_ok(guard_classifier_only(&part[0], g, "wide", &err), &err);
     expect_ok(guard_classifier_only(&part[1], g, "decoder", &err), &err);
     guard_session *s[3] = {session_of(g, 1, 0), session_of(part[0], 1, 0), session_of(part[1], 1, 0)};
-    const guard_verdict v[3] = {check(s[0], "zorn bread", 10, NULL), check(s[1], "zorn bread", 10, NULL), check(s[2], "zorn bread", 10, NULL)};
+    const guard_verdict v[3] = {check(s[0], "zorn bread", 10, NULL), check(s[1], "zorn bread", 10, NULL),
+                                check(s[2], "zorn bread", 10, NULL)};
 
-    cr_expect(v[0].wide_logit == v[1].logit && v[0].decoder_logit == v[2].logit && v[0].logit == v[1].logit + v[2].logit);
+    cr_expect(v[0].wide_logit == v[1].logit && v[0].decoder_logit == v[2].logit &&
+              v[0].logit == v[1].logit + v[2].logit);
     cr_expect(v[1].n_category == 0 && v[2].n_category == 2);
     cr_expect(guard_classifier_threshold(part[0], 0) == 0.5f);
     expect_fails(guard_classifier_only(&none, part[0], "decoder", &err), NN_USAGE, &err, "has no decoder");
@@ -454,7 +470,8 @@ Test(classify, contradictory_parts_are_refused)
     p = good;
     p.window = 64;
     err = (nn_err){NN_OK, ""};
-    expect_fails(guard_classifier_build(&made, &p, &err), NN_USAGE, &err, "decoder of 32 positions, want the window's 64");
+    expect_fails(guard_classifier_build(&made, &p, &err), NN_USAGE, &err,
+                 "decoder of 32 positions, want the window's 64");
     p = good;
     p.taxonomy.n = 1;
     err = (nn_err){NN_OK, ""};
@@ -462,7 +479,7 @@ Test(classify, contradictory_parts_are_refused)
     guard_classifier_close(g);
 }
 
-/* --- columns and embeddings -------------------------------------------------------------------------------------- */
+/* --- columns and embeddings ----------------------------------------------------------------------------- */
 
 Test(classify, columns_hold_p_margin_and_loss)
 {
@@ -475,14 +492,17 @@ Test(classify, columns_hold_p_margin_and_loss)
 
     expect_ok(guard_score(g, c, v, &job, &err), &err);
     expect_ok(guard_score_columns(g, c, "03_score", "_late", &job, &err), &err);
-    const guard_column *p = guard_corpus_find(c, "p_late"), *margin = guard_corpus_find(c, "margin_late"), *loss = guard_corpus_find(c, "loss_late");
+    const guard_column *p = guard_corpus_find(c, "p_late"), *margin = guard_corpus_find(c, "margin_late"),
+                       *loss = guard_corpus_find(c, "loss_late");
     cr_assert(p && margin && loss);
     for (size_t i = 0; i < c->n; i++) {
         const double q = (double)v[i].p_unsafe, want = c->row[i].label == GUARD_UNSAFE ? -log(q) : -log(1.0 - q);
 
         cr_expect(p->num[i] == q && (margin->num[i] >= 0.0) == (q >= 0.5));
         if (c->row[i].label == GUARD_LABEL_NONE) cr_expect(isnan(loss->num[i]));
-        else cr_expect(fabs(loss->num[i] - want) < 1e-3 * (1.0 + want), "row %zu: %g, want %g", i, loss->num[i], want);
+        else
+            cr_expect(fabs(loss->num[i] - want) < 1e-3 * (1.0 + want), "row %zu: %g, want %g", i, loss->num[i],
+                      want);
     }
     nn_exec_free(&x);
     guard_corpus_free(c);

@@ -91,7 +91,8 @@ Test(gguard, rounding_twice_is_rounding_once_for_tiny_weights_too)
     nn_err err = {NN_OK, ""};
 
     cr_assert(nn_model_find(guard_classifier_parts(g)->m, "guard.memory.weight", &t));
-    for (size_t i = 0; i < t.rows * t.cols; i++) t.data[i] *= exp2f(-(float)(i / 32 % 24)); /* scales down to subnormal f16 */
+    for (size_t i = 0; i < t.rows * t.cols; i++)
+        t.data[i] *= exp2f(-(float)(i / 32 % 24)); /* scales down to subnormal f16 */
     expect_ok(guard_classifier_round(g, NN_Q8_0, &err), &err);
     const char *const once = hash_of(g);
     expect_ok(guard_classifier_round(g, NN_Q8_0, &err), &err);
@@ -115,9 +116,12 @@ Test(gguard, other_programs_find_their_keys)
     cr_expect(nn_gguf_u64(f, "qwen3.attention.head_count_kv", &v) && v == 2);
     cr_expect(nn_gguf_str(f, "tokenizer.ggml.model", &text, &len) && len == 4 && memcmp(text, "gpt2", 4) == 0);
     cr_expect(nn_gguf_array(f, "tokenizer.ggml.tokens", &type, &n) && n == nn_tok_vocab(s.g->parts.tok));
-    cr_expect(nn_gguf_array_str(f, "tokenizer.ggml.tokens", NN_TOK_BYTES + ' ', &text, &len) && len == 2 && memcmp(text, "\xc4\xa0", 2) == 0);
-    cr_expect(nn_gguf_array(f, "tokenizer.ggml.merges", &type, &n) && type == NN_GG_STRING && n == nn_tok_vocab(s.g->parts.tok) - NN_TOK_MERGES);
-    const nn_st_tensor *q = nn_gguf_find(f, "blk.1.attn_q.weight"), *down = nn_gguf_find(f, "blk.0.ffn_down.weight"),
+    cr_expect(nn_gguf_array_str(f, "tokenizer.ggml.tokens", NN_TOK_BYTES + ' ', &text, &len) && len == 2 &&
+              memcmp(text, "\xc4\xa0", 2) == 0);
+    cr_expect(nn_gguf_array(f, "tokenizer.ggml.merges", &type, &n) && type == NN_GG_STRING &&
+              n == nn_tok_vocab(s.g->parts.tok) - NN_TOK_MERGES);
+    const nn_st_tensor *q = nn_gguf_find(f, "blk.1.attn_q.weight"),
+                       *down = nn_gguf_find(f, "blk.0.ffn_down.weight"),
                        *norm = nn_gguf_find(f, "blk.0.attn_norm.weight");
     cr_assert(q && down && norm);
     cr_expect(q->type == NN_Q8_0 && down->type == NN_F32 && norm->type == NN_F32 && norm->n_dim == 1);
@@ -125,7 +129,7 @@ Test(gguard, other_programs_find_their_keys)
     saved_free(&s);
 }
 
-/* --- what is refused --------------------------------------------------------------------------------------- */
+/* --- what is refused ------------------------------------------------------------------------------------ */
 
 /* Where the value of a key stands: right behind the key's bytes and the 4 bytes of its type. */
 static size_t value_of(const saved *s, const char *key)
@@ -166,9 +170,10 @@ Test(gguard, contradictions_are_refused_with_what_was_expected)
     expect_refused_with("guard.stride", 0, 0, "guard.stride");
     expect_refused_with("guard.threshold.rates", 12 + 3, 0, "0.01, 0.02, 0.05, 0.1");
     expect_refused_with("guard.threshold.values", 12 + 3, 0x7f, "want 0 to 1");
-    expect_refused_with("guard.calibration", 12 + 3, 0xbf, "calibration");                 /* a below 0 */
+    expect_refused_with("guard.calibration", 12 + 3, 0xbf, "calibration"); /* a below 0 */
     expect_refused_with("guard.tokenizer.sha256", 8, 'x', "guard.tokenizer.sha256");
-    expect_refused_with("guard.tokenizer.merges", 12 + 1, 9, "guard.tokenizer.merges"); /* an id that is not there yet */
+    expect_refused_with("guard.tokenizer.merges", 12 + 1, 9,
+                        "guard.tokenizer.merges"); /* an id that is not there yet */
     expect_refused_with("tokenizer.ggml.tokens", 12 + 8, '?', "tokenizer.ggml.tokens");
     expect_refused_with("qwen3.block_count", 0, 3, "blk.2.attn_norm.weight");
     expect_refused_with("qwen3.embedding_length", 2, 1, "model: width");
@@ -198,7 +203,8 @@ static size_t data_of(const saved *s, const char *name)
 
 Test(gguard, weights_that_are_no_numbers_are_refused)
 {
-    static const char *const names[] = {"blk.0.ffn_up.weight", "guard.wide.weight", "guard.wide.idf", "output_norm.weight"};
+    static const char *const names[] = {"blk.0.ffn_up.weight", "guard.wide.weight", "guard.wide.idf",
+                                        "output_norm.weight"};
 
     for (size_t i = 0; i < 4; i++) {
         saved s = save_guard(true, true, NN_F32);
@@ -239,7 +245,7 @@ Test(gguard, a_file_that_is_not_there_or_not_a_guard_is_said)
     expect_fails(guard_classifier_open(&g, path, &err), NN_FILE, &err, "guard.version");
 }
 
-/* --- hostile bytes ---------------------------------------------------------------------------------------------- */
+/* --- hostile bytes -------------------------------------------------------------------------------------- */
 
 Test(gguard, every_truncation_is_refused)
 {
@@ -252,7 +258,8 @@ Test(gguard, every_truncation_is_refused)
         nn_err err = {NN_OK, ""};
 
         memcpy(copy, s.bytes, len);
-        cr_expect_eq(guard_classifier_open_memory(&g, copy, len, &err), NN_FILE, "%zu of %zu bytes: %s", len, whole, err.text);
+        cr_expect_eq(guard_classifier_open_memory(&g, copy, len, &err), NN_FILE, "%zu of %zu bytes: %s", len, whole,
+                     err.text);
         guard_classifier_close(g);
         free(copy);
     }
@@ -277,7 +284,8 @@ Test(gguard, flipped_bits_never_break_the_reader)
         s.bytes[i] ^= bit;
         tried++;
         refused += st != NN_OK;
-        cr_assert(st == NN_OK || (st == NN_FILE && !g && err.text[0] != '\0'), "byte %zu: %d %s", i, (int)st, err.text);
+        cr_assert(st == NN_OK || (st == NN_FILE && !g && err.text[0] != '\0'), "byte %zu: %d %s", i, (int)st,
+                  err.text);
         guard_classifier_close(g);
     }
     cr_expect(tried > 200 && refused > tried / 4, "%zu of %zu refused", refused, tried);
@@ -296,7 +304,8 @@ Test(gguard, every_failing_allocation_of_open_is_said)
         nn_alloc_fail_at(n);
         st = guard_classifier_open_memory(&g, s.bytes, s.len, &err);
         nn_alloc_fail_at(-1);
-        cr_assert(st == NN_OK ? g != NULL : st == NN_LIMIT && g == NULL, "allocation %ld: %d %s", n, (int)st, err.text);
+        cr_assert(st == NN_OK ? g != NULL : st == NN_LIMIT && g == NULL, "allocation %ld: %d %s", n, (int)st,
+                  err.text);
         guard_classifier_close(g);
     }
     cr_expect_gt(n, 15);

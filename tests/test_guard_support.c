@@ -10,8 +10,9 @@
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
-static const char *const plain[] = {"the", "small", "garden", "paints", "every", "river", "song", "over", "bread", "table", "walks", "slowly",
-                                    "green", "letter", "window", "morning", "bakes", "reads", "quiet", "stone"};
+static const char *const plain[] = {"the",    "small",   "garden", "paints", "every",  "river", "song",
+                                    "over",   "bread",   "table",  "walks",  "slowly", "green", "letter",
+                                    "window", "morning", "bakes",  "reads",  "quiet",  "stone"};
 static const char *const marked[] = {"blick", "zorn", "quafe", "drumpt"};
 
 static const char *word_from(nn_rng *r, const char *const *list, size_t n)
@@ -81,7 +82,8 @@ guard_corpus *word_corpus(size_t n, uint64_t seed, bool xor_rule)
         plain_words(text, sizeof text, &r, 2);
         guard_row row = row_of(text, NULL, unsafe ? GUARD_UNSAFE : GUARD_SAFE);
         snprintf(row.id, sizeof row.id, "%016llx", (unsigned long long)nn_mix64(seed * 1000003u + i));
-        if (unsafe) row.category = (guard_text){strstr(text, "zorn") ? "second" : "first", strstr(text, "zorn") ? 6 : 5};
+        if (unsafe)
+            row.category = (guard_text){strstr(text, "zorn") ? "second" : "first", strstr(text, "zorn") ? 6 : 5};
         expect_ok(guard_corpus_add(c, &row, &err), &err);
     }
     return c;
@@ -110,7 +112,8 @@ guard_taxonomy two_categories(void)
 {
     guard_taxonomy t = {.n = 2};
 
-    t.category[0] = (guard_category){"first", "words", "rows with a word of the first kind", "hate,violence", "s1", 2};
+    t.category[0] = (guard_category){"first",         "words", "rows with a word of the first kind",
+                                     "hate,violence", "s1",    2};
     t.category[1] = (guard_category){"second", "words", "rows with a word of the second kind", "", "s2,s3", 3};
     return t;
 }
@@ -148,7 +151,12 @@ static nn_model *random_model(size_t vocab, uint64_t seed)
 
 guard_classifier *random_guard(bool wide, bool decoder, uint64_t seed)
 {
-    guard_parts p = {.tok = word_tok(400), .taxonomy = two_categories(), .window = 32, .stride = 16, .ledger = "", .corpus = "c0ffee"};
+    guard_parts p = {.tok = word_tok(400),
+                     .taxonomy = two_categories(),
+                     .window = 32,
+                     .stride = 16,
+                     .ledger = "",
+                     .corpus = "c0ffee"};
     guard_corpus *c = word_corpus(60, seed, false);
     guard_wide_options o = guard_wide_default();
     const nn_par par = nn_par_one();
@@ -246,11 +254,12 @@ void expect_same_verdict(const char *what, const guard_verdict *a, const guard_v
     snprintf(name, sizeof name, "%s: categories", what);
     cr_expect_eq(a->n_category, b->n_category, "%s", name);
     expect_same_floats(name, a->category, b->category, a->n_category);
-    cr_expect(a->flagged == b->flagged && a->window_index == b->window_index && a->window_count == b->window_count &&
-                  a->window_start == b->window_start && a->window_end == b->window_end && a->tokens == b->tokens &&
-                  a->bytes_replaced == b->bytes_replaced,
-              "%s: window %zu of %zu [%zu, %zu) against %zu of %zu [%zu, %zu)", what, a->window_index, a->window_count, a->window_start,
-              a->window_end, b->window_index, b->window_count, b->window_start, b->window_end);
+    cr_expect(
+        a->flagged == b->flagged && a->window_index == b->window_index && a->window_count == b->window_count &&
+            a->window_start == b->window_start && a->window_end == b->window_end && a->tokens == b->tokens &&
+            a->bytes_replaced == b->bytes_replaced,
+        "%s: window %zu of %zu [%zu, %zu) against %zu of %zu [%zu, %zu)", what, a->window_index, a->window_count,
+        a->window_start, a->window_end, b->window_index, b->window_count, b->window_start, b->window_end);
 }
 
 char *hash_of(const guard_classifier *g)

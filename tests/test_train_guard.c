@@ -24,7 +24,8 @@ static double learnt(bool wide, bool decoder, bool xor_rule, double epochs)
     guard_classifier *g = trained_guard(&o, xor_rule, &job);
     const double ap = average_precision_of(g, test, &job);
 
-    cr_expect((guard_classifier_parts(g)->wide != NULL) == wide && (guard_classifier_parts(g)->m != NULL) == decoder);
+    cr_expect((guard_classifier_parts(g)->wide != NULL) == wide &&
+              (guard_classifier_parts(g)->m != NULL) == decoder);
     guard_corpus_free(test);
     guard_classifier_close(g);
     nn_exec_free(&x);
@@ -53,7 +54,8 @@ Test(train_guard, decoder_adds_what_no_sum_of_ngrams_can_tell)
     cr_expect(wide < 0.8 && both > 0.95, "wide %g, both %g", wide, both);
 }
 
-/* The decoder's residual depends on the folds, the wide part only by the scale that is fitted on its out-of-fold logits. */
+/* The decoder's residual depends on the folds, the wide part only by the scale that is fitted on its
+ * out-of-fold logits. */
 Test(train_guard, decoder_learns_on_out_of_fold_logits)
 {
     guard_train_options o = small_options();
@@ -74,7 +76,9 @@ Test(train_guard, decoder_learns_on_out_of_fold_logits)
     for (size_t i = 0; i < 1u << 12; i++) largest = fabsf(w[i]) > fabsf(w[largest]) ? i : largest;
     const float scale = w[largest] / v[largest];
     cr_expect(scale > 0.5f && scale < 2.0f && scale != 1.0f, "scale %g", (double)scale);
-    for (size_t i = 0; i < 1u << 12; i++) cr_assert(fabsf(w[i] - scale * v[i]) <= 1e-5f, "slot %zu: %g, want %g", i, (double)w[i], (double)(scale * v[i]));
+    for (size_t i = 0; i < 1u << 12; i++)
+        cr_assert(fabsf(w[i] - scale * v[i]) <= 1e-5f, "slot %zu: %g, want %g", i, (double)w[i],
+                  (double)(scale * v[i]));
     cr_expect_str_neq(decoder[0], decoder[1]);
     for (size_t i = 0; i < 2; i++) guard_classifier_close(g[i]);
     nn_exec_free(&x);
@@ -146,7 +150,8 @@ static nn_status record_rewind(void *ctx, uint64_t mark, nn_err *err)
 {
     recorder *r = ctx;
 
-    if (mark > r->len) return nn_fail(err, NN_FILE, "metrics: %zu bytes, want %llu", r->len, (unsigned long long)mark);
+    if (mark > r->len)
+        return nn_fail(err, NN_FILE, "metrics: %zu bytes, want %llu", r->len, (unsigned long long)mark);
     r->len = (size_t)mark;
     if (r->log) r->log[r->len] = '\0';
     return NN_OK;
@@ -177,7 +182,8 @@ Test(train_guard, token_budget_is_never_exceeded_and_reported)
     cr_expect_eq(r.total, 5000);
     cr_expect_eq(r.evaluations, 8, "eight evaluations of a run");
     cr_expect(strstr(r.log, "1 rows 0x1.ep+7\n1 rows_long 0x0p+0\n") != NULL, "240 rows, none long");
-    cr_expect(strstr(r.log, "1 loss ") != NULL && strstr(r.log, "1 lr ") != NULL && strstr(r.log, "1 grad_norm ") != NULL);
+    cr_expect(strstr(r.log, "1 loss ") != NULL && strstr(r.log, "1 lr ") != NULL &&
+              strstr(r.log, "1 grad_norm ") != NULL);
     nn_free(r.log);
     guard_classifier_close(g);
     nn_exec_free(&x);
@@ -221,7 +227,8 @@ static guard_corpus *corpus_with_long_rows(void)
         char text[2048] = "";
 
         for (size_t j = 0; j < 8; j += 2) /* even rows are safe */
-            snprintf(text + strlen(text), sizeof text - strlen(text), "%s %s ", more->row[8 * i + j].text.s, more->row[8 * i + j].text.s);
+            snprintf(text + strlen(text), sizeof text - strlen(text), "%s %s ", more->row[8 * i + j].text.s,
+                     more->row[8 * i + j].text.s);
         const guard_row row = row_of(text, NULL, GUARD_SAFE);
         expect_ok(guard_corpus_add(c, &row, &err), &err);
     }
@@ -230,10 +237,12 @@ static guard_corpus *corpus_with_long_rows(void)
 }
 
 /* Stops at each progress call of `stops`, resuming in between, then to the end. */
-static char *interrupted(const guard_train_options *o, const uint64_t *stops, size_t n_stop, recorder *r, uint64_t *tokens)
+static char *interrupted(const guard_train_options *o, const uint64_t *stops, size_t n_stop, recorder *r,
+                         uint64_t *tokens)
 {
     const char *checkpoint = path_in(temp_dir(), "01_test");
-    guard_corpus *train = corpus_with_long_rows(), *valid = word_corpus(80, 2, false); /* another rule: it gets worse soon */
+    guard_corpus *train = corpus_with_long_rows(),
+                 *valid = word_corpus(80, 2, false); /* another rule: it gets worse soon */
     const guard_taxonomy t = two_categories();
     nn_tok *tok = word_tok(400);
     char *hash = NULL;
@@ -271,7 +280,8 @@ Test(train_guard, resumed_run_gives_the_bytes_and_metrics_of_a_whole_one)
     o.evaluate_every = 7;
     o.patience = 100;
     o.adam.lr = 0.03f; /* the best weights come early and must survive the stops */
-    const char *const a = interrupted(&o, NULL, 0, &whole, &tokens[0]), *const b = interrupted(&o, stops, 5, &parts, &tokens[1]);
+    const char *const a = interrupted(&o, NULL, 0, &whole, &tokens[0]), *const b = interrupted(&o, stops, 5, &parts,
+                                                                                               &tokens[1]);
     cr_expect_str_eq(a, b);
     cr_expect_str_eq(whole.log, parts.log);
     cr_expect_eq(tokens[0], tokens[1]);
@@ -339,10 +349,12 @@ Test(train_guard, continues_from_a_guard_of_the_same_shape_only)
     nn_model_hash(guard_classifier_parts(next)->m, after);
     cr_expect_str_eq(before, after, "a rate of 0 leaves the weights");
     guard_classifier_close(next);
-    expect_fails(guard_train(&next, train, valid, NULL, other, &t, first, &o, &job, &err), NN_USAGE, &err, "tokenizer");
+    expect_fails(guard_train(&next, train, valid, NULL, other, &t, first, &o, &job, &err), NN_USAGE, &err,
+                 "tokenizer");
     o.model.layers = 2;
     err = (nn_err){NN_OK, ""};
-    expect_fails(guard_train(&next, train, valid, NULL, tok, &t, first, &o, &job, &err), NN_USAGE, &err, "another shape");
+    expect_fails(guard_train(&next, train, valid, NULL, tok, &t, first, &o, &job, &err), NN_USAGE, &err,
+                 "another shape");
     guard_classifier_close(first);
     nn_tok_free(tok);
     nn_tok_free(other);
@@ -363,7 +375,8 @@ Test(train_guard, a_window_beyond_the_scratch_is_refused)
     nn_err err = {NN_OK, ""};
 
     o.window = 2048;
-    expect_fails(guard_train(&g, train, train, NULL, tok, &t, NULL, &o, &job, &err), NN_USAGE, &err, "windows of 2048 tokens");
+    expect_fails(guard_train(&g, train, train, NULL, tok, &t, NULL, &o, &job, &err), NN_USAGE, &err,
+                 "windows of 2048 tokens");
     nn_tok_free(tok);
     guard_corpus_free(train);
     nn_exec_free(&x);
@@ -386,7 +399,8 @@ Test(train_guard, one_class_or_a_missing_column_is_said)
     expect_fails(guard_train(&g, train, train, NULL, tok, &t, NULL, &o, &job, &err), NN_CONTENT, &err, "round");
     for (size_t i = 0; i < train->n; i++) train->row[i].label = GUARD_SAFE;
     err = (nn_err){NN_OK, ""};
-    expect_fails(guard_train(&g, train, train, NULL, tok, &t, NULL, &o, &job, &err), NN_CONTENT, &err, "20 safe and 0 unsafe");
+    expect_fails(guard_train(&g, train, train, NULL, tok, &t, NULL, &o, &job, &err), NN_CONTENT, &err,
+                 "20 safe and 0 unsafe");
     nn_tok_free(tok);
     guard_corpus_free(train);
     nn_exec_free(&x);
@@ -453,7 +467,8 @@ Test(train_guard, warm_start_takes_tensors_of_the_same_name_and_shape)
     o.epochs = 1.0;
     o.store = NN_F32;
     guard_classifier *g = trained_guard(&o, false, &job);
-    cr_assert(nn_model_find(guard_classifier_parts(g)->m, "model.embed_tokens.weight", &a) && nn_model_find(lm, a.name, &b));
+    cr_assert(nn_model_find(guard_classifier_parts(g)->m, "model.embed_tokens.weight", &a) &&
+              nn_model_find(lm, a.name, &b));
     expect_same_floats(a.name, a.data, b.data, a.rows * a.cols);
     cr_assert(nn_model_find(guard_classifier_parts(g)->m, "model.layers.0.mlp.up_proj.weight", &a));
     cr_expect_eq(a.rows, 64);
@@ -495,7 +510,7 @@ Test(train_guard, wide_weight_column_counts_for_the_wide_part_alone)
     nn_exec_free(&x);
 }
 
-/* --- units and batches -------------------------------------------------------------------------------------- */
+/* --- units and batches ---------------------------------------------------------------------------------- */
 
 Test(train_units, long_safe_rows_have_more_windows_that_share_one_weight)
 {
@@ -507,9 +522,11 @@ Test(train_units, long_safe_rows_have_more_windows_that_share_one_weight)
     nn_err err = {NN_OK, ""};
 
     for (size_t i = 0; i < 500; i++) memcpy(text + 8 * i, "garden ", 8);
-    for (size_t i = 0; i < 3999; i++) if (text[i] == '\0') text[i] = 'z';
+    for (size_t i = 0; i < 3999; i++)
+        if (text[i] == '\0') text[i] = 'z';
     text[3999] = '\0';
-    guard_row row[3] = {row_of(text, NULL, GUARD_SAFE), row_of(text, NULL, GUARD_UNSAFE), row_of("stone", NULL, GUARD_LABEL_NONE)};
+    guard_row row[3] = {row_of(text, NULL, GUARD_SAFE), row_of(text, NULL, GUARD_UNSAFE),
+                        row_of("stone", NULL, GUARD_LABEL_NONE)};
     row[1].id[0] = 'b'; /* another row of the same text */
     guard_corpus *c = corpus_of(row, 3);
     expect_ok(guard_units_build(&u, c, guard_classifier_parts(g), NULL, true, &job, &err), &err);
@@ -528,8 +545,8 @@ Test(train_units, categories_of_safe_rows_are_zero_and_unknown_ones_masked)
 {
     guard_classifier *g = random_guard(true, true, 3);
     guard_train_options o = small_options();
-    guard_row row[4] = {row_of("stone", NULL, GUARD_SAFE), row_of("zorn", NULL, GUARD_UNSAFE), row_of("zorn", NULL, GUARD_UNSAFE),
-                        row_of("zorn bread", NULL, GUARD_UNSAFE)};
+    guard_row row[4] = {row_of("stone", NULL, GUARD_SAFE), row_of("zorn", NULL, GUARD_UNSAFE),
+                        row_of("zorn", NULL, GUARD_UNSAFE), row_of("zorn bread", NULL, GUARD_UNSAFE)};
     nn_exec x = open_exec(1);
     guard_job job = job_of(&x);
     guard_train_batch b;
@@ -542,14 +559,18 @@ Test(train_units, categories_of_safe_rows_are_zero_and_unknown_ones_masked)
     row[3].category = (guard_text){"something else", 14};
     guard_corpus *c = corpus_of(row, 4);
     expect_ok(guard_units_build(&u, c, guard_classifier_parts(g), NULL, true, &job, &err), &err);
-    expect_ok(guard_train_batch_build(&b, guard_classifier_parts(g), nn_model_config(guard_classifier_parts(g)->m), &o, &err), &err);
+    expect_ok(guard_train_batch_build(&b, guard_classifier_parts(g), nn_model_config(guard_classifier_parts(g)->m),
+                                      &o, &err),
+              &err);
     guard_train_batch_clear(&b, &u);
     for (size_t i = 0; i < u.n; i++) expect_ok(guard_train_batch_add(&b, i, &err), &err);
     guard_train_batch_close(&b, true, &batch, &y);
     const float want[] = {0, 0, 0, 1, -1, -1, -1, -1};
     expect_same_floats("targets", y.category, want, 8);
-    cr_expect(y.category_weight[0] > 0.0f && y.category_weight[1] > 0.0f && y.category_weight[2] == 0.0f && y.category_weight[3] == 0.0f);
-    cr_expect(y.label_weight[0] == 0.25f && y.label[0] == 0.01f && y.label[1] == 0.99f && y.offset == NULL && y.next == NULL);
+    cr_expect(y.category_weight[0] > 0.0f && y.category_weight[1] > 0.0f && y.category_weight[2] == 0.0f &&
+              y.category_weight[3] == 0.0f);
+    cr_expect(y.label_weight[0] == 0.25f && y.label[0] == 0.01f && y.label[1] == 0.99f && y.offset == NULL &&
+              y.next == NULL);
     cr_expect_eq(batch.seg.start[4], u.start[4], "no padding");
     guard_train_batch_free(&b);
     guard_units_free(&u);
@@ -568,5 +589,6 @@ Test(train_guard, plan_counts_weights_and_memory)
     o.decoder = false;
     const guard_train_cost wide = guard_train_plan(&o);
     cr_expect(wide.params == 1u << 12 && wide.tokens == 0 && both.tokens == 1234);
-    cr_expect(both.params > wide.params + 400 * 32 && both.active_params < both.params && both.train_bytes > 4 * 4 * both.active_params);
+    cr_expect(both.params > wide.params + 400 * 32 && both.active_params < both.params &&
+              both.train_bytes > 4 * 4 * both.active_params);
 }
