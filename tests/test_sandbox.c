@@ -22,6 +22,8 @@ static void accept(const char *script)
     expect_ok(host_try_run(script, &err), &err);
 }
 
+TestSuite(sandbox, .timeout = 120); /* a script that got out of the sandbox may run for ever */
+
 /* A script file in a fresh folder. */
 static const char *script_file(const char *text)
 {
