@@ -251,6 +251,15 @@ Test(host, a_budget_is_declared_and_not_overdrawn)
            "run.tokens: 9 budgets, want at most 8");
 }
 
+Test(host, a_plan_says_where_the_power_operator_stands)
+{
+    const cli_result r = CLI(NULL, "plan", "tests/lua/power.lua");
+
+    expect_status(&r, 0);
+    expect_says(r.err, "power.lua:8: '^' is outside the promise");
+    cr_assert_null(strchr(strchr(r.err, '\n') + 1, '\n'), "one line and no more: %s", r.err);
+}
+
 Test(host, the_shipped_scripts_have_a_plan)
 {
     const cli_result quick = CLI(NULL, "plan", "scripts/quickstart.lua");

@@ -75,6 +75,52 @@ static nn_status load(lua_host *h, const char *name, nn_file *file, nn_err *err)
     return st;
 }
 
+/* --- the one operator outside the promise ------------------------------------------------- */
+/* The end of a long bracket that opens at s ("[[", "[=["), or s when none does. */
+static const char *skip_long(const char *s, const char *end)
+{
+    const char *c = s + 1;
+    size_t level = 0;
+    while (c < end && *c == '=') c++, level++;
+    if (c >= end || *c != '[') return s;
+    for (c++; c < end; c++) {
+        size_t k = 0;
+        if (*c != ']') continue;
+        while (c + 1 + k < end && c[1 + k] == '=') k++;
+        if (k == level && c + 1 + k < end && c[1 + k] == ']') return c + k + 2;
+    }
+    return end;
+}
+
+static const char *skip_quoted(const char *s, const char *end)
+{
+    const char quote = *s++;
+    while (s < end && *s != quote && *s != '\n') s += *s == '\\' && s + 1 < end ? 2 : 1;
+    return s < end ? s + 1 : end;
+}
+
+/* Says where a script uses '^': Lua's power is libm's, whose last bits differ between machines (CONTRACTS 6). Strings and comments are passed over. */
+static void warn_of_power(const lua_host *h, const char *chunk, const char *s, size_t len)
+{
+    const char *const end = s + len, *const start = s;
+    while (s < end) {
+        if (*s == '-' && s + 1 < end && s[1] == '-') {
+            const char *after = s + 2 < end && s[2] == '[' ? skip_long(s + 2, end) : s + 2;
+            if (after == s + 2)
+                while (after < end && *after != '\n') after++;
+            s = after;
+        } else if (*s == '"' || *s == '\'') {
+            s = skip_quoted(s, end);
+        } else if (*s == '[' && skip_long(s, end) != s) {
+            s = skip_long(s, end);
+        } else if (*s++ == '^' && h->o.planning && !h->o.quiet) {
+            unsigned line = 1;
+            for (const char *c = start; c < s; c++) line += *c == '\n';
+            fprintf(stderr, "%s:%u: '^' is outside the promise of same bytes on every machine, want math.pow\n", chunk + 1, line);
+        }
+    }
+}
+
 /* Between the read and the close nothing raises: luaL_loadbufferx is protected, and the names are on the stack already.
  */
 void lua_modules_push(lua_State *L, const char *name, const char *chunk)
@@ -85,6 +131,7 @@ void lua_modules_push(lua_State *L, const char *name, const char *chunk)
     const nn_status st = load(lua_host_of(L), name, &file, &err);
     if (st == NN_OK) {
         const char *bytes = file.bytes != NULL ? (const char *)file.bytes : "";
+        warn_of_power(lua_host_of(L), chunk, bytes, file.len);
         status = luaL_loadbufferx(L, bytes, file.len, chunk, "t");
     }
     nn_file_close(&file);
