@@ -2,9 +2,11 @@
  *
  * Reads: classify.h.   Read next: curate.c, judges.c, neighbour.h, minhash.h.
  * Loss: held-out loss of each row from wide models over folds (Northcutt et al. 2021, arXiv:1911.00068, uses the same
- * out-of-fold idea), so a row never judges itself. Similarity: cosine to the nearest human-written row of the same
+ * out-of-fold idea), so a row never judges itself.
+ * Similarity: cosine to the nearest human-written row of the same
  * label and of the other label, in the embedding of a guard. Judges: n-gram logistic regression, nearest seeds, a
- * guard of another fold and seed; a vote each, the majority counts. None of the three is used as reward. Duplicates:
+ * guard of another fold and seed; a vote each, the majority counts. None of the three is used as reward.
+ * Duplicates:
  * MinHash over word trigrams (Broder 1997) against rows before it.
  */
 #ifndef GUARD_CURATE_H
@@ -24,8 +26,8 @@ guard_judge_options guard_judge_default(void);
 NN_CHECKED nn_status guard_judges_build(guard_judges **out, const guard_corpus *human, const guard_classifier *other,
                                         const guard_judge_options *o, guard_job *job, nn_err *err);
 void guard_judges_free(guard_judges *j);
-/* Columns judge_ngram, judge_near, judge_guard (p unsafe of each, at even odds), votes (0..3 that agree with the row's label),
- * majority (bool: votes >= 2); votes and majority have no value in a row without label. */
+/* Columns judge_ngram, judge_near, judge_guard (p unsafe of each, at even odds), votes (0..3 that agree with the
+ * row's label), majority (bool: votes >= 2); votes and majority have no value in a row without label. */
 NN_CHECKED nn_status guard_judges_vote(const guard_judges *j, guard_corpus *c, const char *stage, guard_job *job,
                                        nn_err *err);
 

@@ -5,8 +5,8 @@
  *   near       the k nearest human rows in the embedding of `other`, each with its cosine as weight:
  *              p = sum of max(0, cos_i) [unsafe_i] / sum of max(0, cos_i), 1/2 when all weights are 0
  *   guard      `other`, a guard of another fold and seed: its calibrated p
- * Each p is then moved to even odds: seeds are one third unsafe, and a judge that knows nothing should not vote "safe" for
- * that reason alone. With pi the share of unsafe human rows, p' = p (1 - pi) / (p (1 - pi) + (1 - p) pi).
+ * Each p is then moved to even odds: seeds are one third unsafe, and a judge that knows nothing should not vote
+ * "safe" for that reason alone. With pi the share of unsafe human rows, p' = p (1 - pi) / (p (1 - pi) + (1 - p) pi).
  * A judge agrees with a label when its p' is on that side of 1/2. A human row is not its own neighbour.
  */
 #include "guard/curate.h"

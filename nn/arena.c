@@ -98,7 +98,8 @@ void nn_arena_free(nn_arena *a)
 void *nn_arena_take(nn_arena *a, size_t count, size_t elem_bytes)
 {
     size_t bytes = 0;
-    const size_t start = a->used > SIZE_MAX - (NN_ALIGN - 1) ? SIZE_MAX : (a->used + NN_ALIGN - 1) / NN_ALIGN * NN_ALIGN;
+    const bool room = a->used <= SIZE_MAX - (NN_ALIGN - 1);
+    const size_t start = room ? (a->used + NN_ALIGN - 1) / NN_ALIGN * NN_ALIGN : SIZE_MAX;
 
     if (!bytes_of(&bytes, count, elem_bytes) || bytes > SIZE_MAX - start) {
         a->used = SIZE_MAX; /* stays there: the next start is SIZE_MAX too */

@@ -1,8 +1,9 @@
 /* decode.h - generating text: many sequences at once, each with its own length.
  *
  * Reads: model.h, rng.h.   Read next: decode.c, sample.c.
- * Why: rollouts are what the adversary does all day. A row finishes, its place is refilled; because a draw is a function of
- * (seed, stream, row id, position) and attention keeps the contract, the text of a row does not depend on who its neighbours were.
+ * Why: rollouts are what the adversary does all day. A row finishes, its place is refilled; because a draw is a
+ * function of (seed, stream, row id, position) and attention keeps the contract, the text of a row does not depend on
+ * who its neighbours were.
  */
 #ifndef NN_DECODE_H
 #define NN_DECODE_H
@@ -19,8 +20,8 @@ typedef struct {
 
 nn_sampler nn_sampler_default(void); /* temperature 1, no cuts, ban_below 0, stop -1 */
 
-/* Draws one id from logits [V]; ties break by id. *logprob (may be NULL) gets log p(id) of the full softmax at temperature 1,
- * the bytes that nn_xent would give. scratch: V pairs (nn_sample_scratch bytes). */
+/* Draws one id from logits [V]; ties break by id. *logprob (may be NULL) gets log p(id) of the full softmax at
+ * temperature 1, the bytes that nn_xent would give. scratch: V pairs (nn_sample_scratch bytes). */
 int32_t nn_sample(const nn_exec *x, const nn_sampler *s, const float *logits, size_t V, nn_rng *rng, float *logprob,
                   void *scratch);
 size_t nn_sample_scratch(size_t V);
@@ -28,19 +29,20 @@ size_t nn_sample_scratch(size_t V);
 /* One sequence to generate. Caller owns all arrays. */
 typedef struct {
     const int32_t *prompt;
-    size_t n_prompt;      /* >= 1 */
+    size_t n_prompt; /* >= 1 */
     size_t max_new;
-    nn_rng rng;           /* position p is used for new token p */
-    int32_t *out;         /* [max_new] */
-    float *logprob;       /* [max_new] or NULL */
-    size_t n_out;         /* set: tokens drawn, the stop token included when it came */
-    bool stopped;         /* set: ended by the stop token */
+    nn_rng rng;     /* position p is used for new token p */
+    int32_t *out;   /* [max_new] */
+    float *logprob; /* [max_new] or NULL */
+    size_t n_out;   /* set: tokens drawn, the stop token included when it came */
+    bool stopped;   /* set: ended by the stop token */
 } nn_decode_row;
 
 typedef struct nn_decoder nn_decoder; /* caches for `slots` sequences of config.max_t */
 NN_CHECKED nn_status nn_decoder_build(nn_decoder **out, const nn_model *m, size_t slots, nn_err *err);
 void nn_decoder_free(nn_decoder *d);
-/* Runs all rows to their end; rows wait for a free slot. on_token may be NULL (row, position, id). Models with an n-gram memory are not decoded. */
+/* Runs all rows to their end; rows wait for a free slot. on_token may be NULL (row, position, id). Models with an
+ * n-gram memory are not decoded. */
 void nn_decode_batch(const nn_model *m, nn_decoder *d, const nn_exec *x, nn_decode_row *rows, size_t n,
                      const nn_sampler *s, void (*on_token)(void *ctx, size_t row, size_t pos, int32_t id), void *ctx);
 #endif

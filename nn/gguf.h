@@ -1,13 +1,27 @@
 /* gguf.h - GGUF v3: typed metadata and tensors in one file (published specification of the ggml project).
  *
- * Reads: cursor.h, safetensors.h (dtypes).   Why: what ships. Reader: version 3, little-endian, every length checked. Writer: same bytes for same input.
+ * Reads: cursor.h, safetensors.h (dtypes).   Why: what ships. Reader: version 3, little-endian, every length checked.
+ * Writer: same bytes for same input.
  */
 #ifndef NN_GGUF_H
 #define NN_GGUF_H
 #include "nn/safetensors.h"
 
-typedef enum { NN_GG_U8, NN_GG_I8, NN_GG_U16, NN_GG_I16, NN_GG_U32, NN_GG_I32, NN_GG_F32, NN_GG_BOOL, NN_GG_STRING,
-               NN_GG_ARRAY, NN_GG_U64, NN_GG_I64, NN_GG_F64 } nn_gg_type; /* values of the format */
+typedef enum {
+    NN_GG_U8,
+    NN_GG_I8,
+    NN_GG_U16,
+    NN_GG_I16,
+    NN_GG_U32,
+    NN_GG_I32,
+    NN_GG_F32,
+    NN_GG_BOOL,
+    NN_GG_STRING,
+    NN_GG_ARRAY,
+    NN_GG_U64,
+    NN_GG_I64,
+    NN_GG_F64
+} nn_gg_type; /* values of the format */
 
 typedef struct nn_gguf nn_gguf;
 NN_CHECKED nn_status nn_gguf_open(nn_gguf **out, const char *path, nn_err *err);
@@ -17,7 +31,8 @@ void nn_gguf_close(nn_gguf *g);
 size_t nn_gguf_tensors(const nn_gguf *g);
 const nn_st_tensor *nn_gguf_tensor(const nn_gguf *g, size_t i);
 const nn_st_tensor *nn_gguf_find(const nn_gguf *g, const char *name);
-/* Typed getters: false when absent or of another type (integers convert when they fit). Strings are borrowed, not terminated. */
+/* Typed getters: false when absent or of another type (integers convert when they fit). Strings are borrowed, not
+ * terminated. */
 bool nn_gguf_u64(const nn_gguf *g, const char *key, uint64_t *out);
 bool nn_gguf_f64(const nn_gguf *g, const char *key, double *out);
 bool nn_gguf_bool(const nn_gguf *g, const char *key, bool *out);
@@ -37,11 +52,14 @@ void nn_gguf_put_u64(nn_gguf_writer *w, const char *key, uint64_t v);
 void nn_gguf_put_f32(nn_gguf_writer *w, const char *key, float v);
 void nn_gguf_put_bool(nn_gguf_writer *w, const char *key, bool v);
 void nn_gguf_put_str(nn_gguf_writer *w, const char *key, const char *v);
-void nn_gguf_put_strs(nn_gguf_writer *w, const char *key, const char *const *v, const size_t *len /* NULL: terminated */, size_t n);
+void nn_gguf_put_strs(nn_gguf_writer *w, const char *key, const char *const *v,
+                      const size_t *len /* NULL: terminated */, size_t n);
 void nn_gguf_put_f32s(nn_gguf_writer *w, const char *key, const float *v, size_t n);
 void nn_gguf_put_i32s(nn_gguf_writer *w, const char *key, const int32_t *v, size_t n);
 /* The data is converted and copied now. rows 0: 1-D. */
-void nn_gguf_put_tensor(nn_gguf_writer *w, const char *name, nn_dtype type, const float *data, size_t rows, size_t cols);
+void nn_gguf_put_tensor(nn_gguf_writer *w, const char *name, nn_dtype type, const float *data, size_t rows,
+                        size_t cols);
 NN_CHECKED nn_status nn_gguf_save(nn_gguf_writer *w, const char *path, nn_err *err);
-NN_CHECKED nn_status nn_gguf_bytes(nn_gguf_writer *w, const unsigned char **bytes, size_t *len, nn_err *err); /* borrowed */
+NN_CHECKED nn_status nn_gguf_bytes(nn_gguf_writer *w, const unsigned char **bytes, size_t *len,
+                                   nn_err *err); /* borrowed */
 #endif

@@ -28,8 +28,9 @@ typedef struct {
 typedef struct nn_kern {
     const char *name;
 
-    /* C[M,N] = A[M,K] B[K,N] (or += when accumulate). Element strides: A[m][k] = a[m*a_rs + k*a_cs] and so on, so that
-     * the three forms of training (A B, A B^T, A^T B) are one kernel. ldc is C's row stride. One thread; scratch holds gemm_scratch floats. */
+    /* C[M,N] = A[M,K] B[K,N] (or += when accumulate). Element strides: A[m][k] = a[m*a_rs + k*a_cs] and so on, so
+     * that the three forms of training (A B, A B^T, A^T B) are one kernel. ldc is C's row stride. One thread; scratch
+     * holds gemm_scratch floats. */
     void (*gemm)(float *c, size_t ldc, const float *a, size_t a_rs, size_t a_cs, const float *b, size_t b_rs,
                  size_t b_cs, size_t M, size_t N, size_t K, bool accumulate, float *scratch);
     size_t gemm_scratch; /* floats */
@@ -40,14 +41,15 @@ typedef struct nn_kern {
     float (*max)(const float *a, size_t n);                                  /* n > 0 */
 
     void (*fill)(float *y, float value, size_t n);
-    void (*add)(float *y, const float *x, size_t n);             /* y += x */
-    void (*axpy)(float *y, float a, const float *x, size_t n);   /* y = fmaf(a, x, y) */
-    void (*scale)(float *y, float a, size_t n);                  /* y *= a */
+    void (*add)(float *y, const float *x, size_t n);           /* y += x */
+    void (*axpy)(float *y, float a, const float *x, size_t n); /* y = fmaf(a, x, y) */
+    void (*scale)(float *y, float a, size_t n);                /* y *= a */
 
     /* y_i = x_i * s * w_i, as (x_i * s) * w_i */
     void (*rmsnorm_row)(float *y, const float *x, const float *w, float s, size_t n);
     /* dx_i = fmaf(s, fmaf(-x_i, pull, w_i * dy_i), dx_i), pull = s^2/n sum w dy x */
-    void (*rmsnorm_bwd_row)(float *dx, const float *dy, const float *x, const float *w, float s, float pull, size_t n);
+    void (*rmsnorm_bwd_row)(float *dx, const float *dy, const float *x, const float *w, float s, float pull,
+                            size_t n);
     /* dw_i = fmaf(x_i * s, dy_i, dw_i) */
     void (*rmsnorm_dw_row)(float *dw, const float *dy, const float *x, float s, size_t n);
 
@@ -59,7 +61,8 @@ typedef struct nn_kern {
 
     /* y = silu(gate) * up; silu(g) = g / (1 + exp(-g)) */
     void (*swiglu_row)(float *y, const float *gate, const float *up, size_t n);
-    void (*swiglu_bwd_row)(float *dgate, float *dup, const float *dy, const float *gate, const float *up, size_t n); /* overwrites */
+    void (*swiglu_bwd_row)(float *dgate, float *dup, const float *dy, const float *gate, const float *up,
+                           size_t n); /* overwrites */
 
     /* Rotates D values of one head in place by cos[D/2], sin[D/2]; half: pairs (i, i + D/2), else (2i, 2i + 1).
      * direction +1 forward, -1 backward (the transpose). */

@@ -294,7 +294,8 @@ static double reduce_quarter(double *r_lo, unsigned *quadrant, double x)
 /* sin(r + r_lo), |r| <= pi/4: r + (r^3 S(r^2) + r_lo (1 - r^2/2)). */
 static double sin_reduced(double r, double r_lo)
 {
-    static const double c[] = {-0x1.5555555555555p-3, 0x1.111111111110bp-7,  -0x1.a01a01a018b23p-13, 0x1.71de3a533dc5ap-19,
+    static const double c[] = {-0x1.5555555555555p-3, 0x1.111111111110bp-7,
+                               -0x1.a01a01a018b23p-13, 0x1.71de3a533dc5ap-19,
                                -0x1.ae64529d246d3p-26, 0x1.612095726b923p-33, -0x1.aaa67eae0ee62p-41};
     const double z = r * r;
 
@@ -304,7 +305,8 @@ static double sin_reduced(double r, double r_lo)
 /* cos(r + r_lo), |r| <= pi/4: 1 - r^2/2 is rounded once, what it lost joins r^4 C(r^2) - r r_lo. */
 static double cos_reduced(double r, double r_lo)
 {
-    static const double c[] = {0x1.5555555555555p-5,  -0x1.6c16c16c16c12p-10, 0x1.a01a01a0191d5p-16, -0x1.27e4fb7638465p-22,
+    static const double c[] = {0x1.5555555555555p-5,  -0x1.6c16c16c16c12p-10,
+                               0x1.a01a01a0191d5p-16, -0x1.27e4fb7638465p-22,
                                0x1.1eed8cde95aa4p-29, -0x1.93937499c61c9p-37, 0x1.aade85e46fbf8p-45};
     const double z = r * r, half = 0.5 * z, head = 1.0 - half;
 

@@ -2,9 +2,10 @@
  *
  * Reads: ops.h, arena.h.   Read next: params.h (the table of tensors), model.c, trainer.h, decode.h.
  * Why three objects: nn_model holds configuration and constant weights and is shared freely between threads; nn_state
- * (here and in decode.h) holds the activations of one user; nn_trainer holds gradients, moments and saved activations. Each is one arena.
- * The architecture is qwen3's (RMSNorm, q/k norm, grouped-query attention, half-split RoPE, SwiGLU, no biases), with switches for
- * Llama (no q/k norm, interleaved or half RoPE). The guard adds a verdict head, a category head and an n-gram memory.
+ * (here and in decode.h) holds the activations of one user; nn_trainer holds gradients, moments and saved
+ * activations. Each is one arena. The architecture is qwen3's (RMSNorm, q/k norm, grouped-query attention, half-split
+ * RoPE, SwiGLU, no biases), with switches for Llama (no q/k norm, interleaved or half RoPE). The guard adds a verdict
+ * head, a category head and an n-gram memory.
  */
 #ifndef NN_MODEL_H
 #define NN_MODEL_H
@@ -15,41 +16,42 @@ typedef enum { NN_ROPE_HALF, NN_ROPE_PAIRS } nn_rope_order;
 
 typedef struct {
     size_t vocab, layers, width, heads, kv_heads, head_dim, ff; /* V L C H K D F */
-    size_t max_t;         /* longest segment */
+    size_t max_t;                                               /* longest segment */
     float rope_theta, norm_eps;
     nn_rope_order rope;
     bool qk_norm, qkv_bias;
-    bool lm_head;         /* next-token logits exist (tied or not) */
-    bool tied;            /* the output matrix is the embedding */
-    size_t memory_rows;   /* 0: no n-gram memory */
-    size_t n_class;       /* 0 or 2: rows of the verdict head (safe, unsafe) */
-    size_t n_category;    /* rows of the category head, 0: none */
-    nn_pool pool;         /* what the heads read */
+    bool lm_head;       /* next-token logits exist (tied or not) */
+    bool tied;          /* the output matrix is the embedding */
+    size_t memory_rows; /* 0: no n-gram memory */
+    size_t n_class;     /* 0 or 2: rows of the verdict head (safe, unsafe) */
+    size_t n_category;  /* rows of the category head, 0: none */
+    nn_pool pool;       /* what the heads read */
 } nn_config;
 
 nn_config nn_config_default(void); /* 4 layers, width 128, a guard's flags off */
 /* Every relation between the fields (heads divide, D even, sizes that multiply within limits). */
 NN_CHECKED nn_status nn_config_check(const nn_config *c, nn_err *err);
-size_t nn_config_params(const nn_config *c);       /* number of weights, memory included */
-size_t nn_config_active_params(const nn_config *c); /* weights multiplied per token: without embedding and memory rows */
+size_t nn_config_params(const nn_config *c); /* number of weights, memory included */
+size_t
+nn_config_active_params(const nn_config *c); /* weights multiplied per token: without embedding and memory rows */
 
 typedef struct nn_model nn_model; /* opaque; fields in model_impl.h */
 
 /* One tensor of the model, for files, optimiser, checks and prints. Order is the table's; pointers are borrowed. */
 typedef struct {
-    char name[64];   /* our name, Hugging Face style: model.layers.0.self_attn.q_proj.weight */
-    char gguf[64];   /* blk.0.attn_q.weight */
-    float *data;     /* [rows, cols] or [cols] when rows == 1 */
+    char name[64]; /* our name, Hugging Face style: model.layers.0.self_attn.q_proj.weight */
+    char gguf[64]; /* blk.0.attn_q.weight */
+    float *data;   /* [rows, cols] or [cols] when rows == 1 */
     size_t rows, cols;
-    bool decay;      /* weight decay applies (2-D) */
-    size_t group;    /* learning-rate group: 0 body, 1 embedding, 2 memory, 3 heads */
+    bool decay;   /* weight decay applies (2-D) */
+    size_t group; /* learning-rate group: 0 body, 1 embedding, 2 memory, 3 heads */
 } nn_tensor;
 
 /* Weights zeroed (norms one); owned by the caller until nn_model_free. */
 NN_CHECKED nn_status nn_model_build(nn_model **out, const nn_config *c, nn_err *err);
 void nn_model_free(nn_model *m);
-/* Initialisation: normal(0, 0.02), output projections scaled by 1/sqrt(2L) (Radford et al. 2019), memory and heads small; a
- * function of (seed, tensor name, element). */
+/* Initialisation: normal(0, 0.02), output projections scaled by 1/sqrt(2L) (Radford et al. 2019), memory and heads
+ * small; a function of (seed, tensor name, element). */
 void nn_model_init(nn_model *m, uint64_t seed);
 const nn_config *nn_model_config(const nn_model *m);
 size_t nn_model_tensors(const nn_model *m);
@@ -62,7 +64,7 @@ void nn_model_hash(const nn_model *m, char hex[65]);
 
 /* A packed batch: R rows of S segments, each segment's positions from 0. */
 typedef struct {
-    const int32_t *ids;       /* [R] */
+    const int32_t *ids; /* [R] */
     nn_segments seg;
     const uint32_t *mem_slot; /* n-gram memory rows, or NULL */
     const size_t *mem_start;  /* [R+1] */
@@ -79,7 +81,9 @@ const float *nn_state_pooled(const nn_state *s);   /* [S, P*C] (config.pool) */
 const float *nn_state_verdict(const nn_state *s);  /* [S,2] logits safe, unsafe; NULL without the head */
 const float *nn_state_category(const nn_state *s); /* [S,n_category] logits; NULL without */
 /* Next-token logits of chosen rows: out [n,V]; rows are row numbers of the last forward. */
-void nn_state_lm_logits(const nn_model *m, const nn_state *s, const nn_exec *x, float *out, const size_t *rows, size_t n);
-/* Runs nn_model_fwd, then: logprob [R], entry r = log p(ids[r] | before) within its segment; the first row of a segment gets 0. */
+void nn_state_lm_logits(const nn_model *m, const nn_state *s, const nn_exec *x, float *out, const size_t *rows,
+                        size_t n);
+/* Runs nn_model_fwd, then: logprob [R], entry r = log p(ids[r] | before) within its segment; the first row of a
+ * segment gets 0. */
 void nn_state_logprob(const nn_model *m, nn_state *s, const nn_exec *x, const nn_batch *b, float *logprob);
 #endif

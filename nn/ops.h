@@ -12,7 +12,8 @@
 #include "nn/exec.h"
 #include <stdint.h>
 
-/* Rows of several sequences laid end to end: segment s is rows [start[s], start[s+1]); start has n_seg + 1 entries. */
+/* Rows of several sequences laid end to end: segment s is rows [start[s], start[s+1]); start has n_seg + 1 entries.
+ */
 typedef struct {
     const size_t *start;
     size_t n_seg;
@@ -20,11 +21,11 @@ typedef struct {
 
 /* --- products: op_linear.c -------------------------------------------------------------- */
 typedef enum { NN_NN, NN_NT, NN_TN } nn_form; /* C = A B, A B^T, A^T B; A, B, C dense row-major */
-void nn_matmul(const nn_exec *x, nn_form form, float *c, const float *a, const float *b, size_t M, size_t N,
-               size_t K, bool accumulate);
+void nn_matmul(const nn_exec *x, nn_form form, float *c, const float *a, const float *b, size_t M, size_t N, size_t K,
+               bool accumulate);
 /* y [R,N] = in [R,C] w [N,C]^T (+ bias [N] or NULL) */
-void nn_linear_fwd(const nn_exec *x, float *y, const float *in, const float *w, const float *bias, size_t R,
-                   size_t N, size_t C);
+void nn_linear_fwd(const nn_exec *x, float *y, const float *in, const float *w, const float *bias, size_t R, size_t N,
+                   size_t C);
 /* [inout] din [R,C] (+= when add_din, else overwritten), dw [N,C], dbias [N]   [in] dy [R,N] */
 void nn_linear_bwd(const nn_exec *x, float *din, float *dw, float *dbias, const float *dy, const float *in,
                    const float *w, size_t R, size_t N, size_t C, bool add_din);
@@ -33,8 +34,8 @@ void nn_linear_bwd(const nn_exec *x, float *din, float *dw, float *dbias, const 
 /* y [R,C] = table[id] */
 void nn_embed_fwd(const nn_exec *x, float *y, const float *table, const int32_t *ids, size_t R, size_t C);
 void nn_embed_bwd(const nn_exec *x, float *dtable, const float *dy, const int32_t *ids, size_t R, size_t C);
-/* y_r += sum over j in [start[r], start[r+1]) of table[slot[j]], in order (a hashed table of n-gram vectors; Joulin et
- * al. 2016, arXiv:1607.01759, sec. 2.1; Svenstrup et al. 2017, arXiv:1709.03933) */
+/* y_r += sum over j in [start[r], start[r+1]) of table[slot[j]], in order (a hashed table of n-gram vectors; Joulin
+ * et al. 2016, arXiv:1607.01759, sec. 2.1; Svenstrup et al. 2017, arXiv:1709.03933) */
 void nn_memory_fwd(const nn_exec *x, float *y, const float *table, const uint32_t *slot, const size_t *start,
                    size_t R, size_t C);
 void nn_memory_bwd(const nn_exec *x, float *dtable, const float *dy, const uint32_t *slot, const size_t *start,
@@ -54,10 +55,12 @@ void nn_rope(const nn_exec *x, float *v, const int32_t *pos, const float *cos_t,
              size_t heads, size_t D, bool half, float direction);
 
 /* --- causal attention: op_attn.c (Vaswani et al. 2017, arXiv:1706.03762, eq. 1; GQA: arXiv:2305.13245) --- */
-/* Each segment attends to itself. q [R,H,D]  k, v [R,K,D]  y [R,H,D]. Strip of scores of a tile of query rows, no running rescale. */
+/* Each segment attends to itself. q [R,H,D]  k, v [R,K,D]  y [R,H,D]. Strip of scores of a tile of query rows, no
+ * running rescale. */
 void nn_attn_fwd(const nn_exec *x, float *y, const float *q, const float *k, const float *v, nn_segments seg,
                  size_t H, size_t K, size_t D);
-/* Recomputes the strip. [inout] dq, dk, dv; dk and dv add the group's query heads in order, in each the query rows. */
+/* Recomputes the strip. [inout] dq, dk, dv; dk and dv add the group's query heads in order, in each the query rows.
+ */
 void nn_attn_bwd(const nn_exec *x, float *dq, float *dk, float *dv, const float *dy, const float *q, const float *k,
                  const float *v, nn_segments seg, size_t H, size_t K, size_t D);
 /* One new query row per sequence over its cached keys: k_cache[i], v_cache[i] point at [len[i], K, D] (the new row
@@ -80,14 +83,15 @@ void nn_pool_bwd(const nn_exec *x, float *din, const float *dy, const uint32_t *
 
 /* --- losses: op_loss.c ------------------------------------------------------------------- */
 /* Weighted cross-entropy with soft labels left to the caller: one hard target a row, -1 skips the row.
- * loss = sum_r weight_r * -log p_r(target_r);  [out] logprob [R] (0 where skipped), dlogits [R,V] = weight_r (p - onehot)
- * (may equal logits, NULL skips). weight NULL: 1 each. Masked prompts, class
- * loss, policy gradient and DPO are this one op. Returns the loss, in double, rows ascending. Without dlogits it uses V
- * floats of the thread's scratch (scratch_len is over 130,000). */
+ * loss = sum_r weight_r * -log p_r(target_r);  [out] logprob [R] (0 where skipped), dlogits [R,V] = weight_r (p -
+ * onehot) (may equal logits, NULL skips). weight NULL: 1 each. Masked prompts, class loss, policy gradient and DPO
+ * are this one op. Returns the loss, in double, rows ascending. Without dlogits it uses V floats of the thread's
+ * scratch (scratch_len is over 130,000). */
 double nn_xent(const nn_exec *x, float *logprob, float *dlogits, const float *logits, const int32_t *target,
                const float *weight, size_t R, size_t V);
 /* Two-row verdict head: z = offset + logit_unsafe - logit_safe (offset: the wide part's logit, or NULL),
- * loss = sum_s weight_s * BCE(sigmoid(z), y_s), y in [0,1]. [out] p [S], dlogits [S,2] (NULL skips). weight 0: p alone. */
+ * loss = sum_s weight_s * BCE(sigmoid(z), y_s), y in [0,1]. [out] p [S], dlogits [S,2] (NULL skips). weight 0: p
+ * alone. */
 double nn_verdict_loss(const nn_exec *x, float *p, float *dlogits, const float *logits, const float *offset,
                        const float *y, const float *weight, size_t S);
 /* Category head: sigmoid with masked targets: target 1, 0, or negative = unknown. weight [S]. */

@@ -19,19 +19,20 @@ NN_CHECKED nn_status nn_trainer_build(nn_trainer **out, nn_model *m, nn_trainer_
 void nn_trainer_free(nn_trainer *t);
 size_t nn_trainer_bytes(const nn_config *c, nn_trainer_options o); /* for the plan: what build would take */
 
-/* What to learn from a batch. Any part may be absent (NULL). All weights already carry the 1/n of the mean the caller wants. */
+/* What to learn from a batch. Any part may be absent (NULL). All weights already carry the 1/n of the mean the caller
+ * wants. */
 typedef struct {
-    const int32_t *next;        /* [R] next-token target of each row, -1 none */
-    const float *next_weight;   /* [R] */
-    const float *label;         /* [S] in [0,1] */
-    const float *label_weight;  /* [S] 0 skips */
-    const float *offset;        /* [S] the wide part's logit, or NULL */
-    const float *category;      /* [S,n_category] 1, 0, negative unknown; or NULL */
+    const int32_t *next;          /* [R] next-token target of each row, -1 none */
+    const float *next_weight;     /* [R] */
+    const float *label;           /* [S] in [0,1] */
+    const float *label_weight;    /* [S] 0 skips */
+    const float *offset;          /* [S] the wide part's logit, or NULL */
+    const float *category;        /* [S,n_category] 1, 0, negative unknown; or NULL */
     const float *category_weight; /* [S] */
 } nn_targets;
 
 typedef struct {
-    double loss;          /* the sum below */
+    double loss; /* the sum below */
     double next_loss, label_loss, category_loss;
 } nn_losses;
 
@@ -39,22 +40,23 @@ typedef struct {
 nn_losses nn_trainer_fwd(nn_trainer *t, const nn_exec *x, const nn_batch *b, const nn_targets *y);
 const float *nn_trainer_logprob(const nn_trainer *t); /* [R] of next, after fwd */
 const float *nn_trainer_p(const nn_trainer *t);       /* [S] p(unsafe), after fwd with label */
-/* Adds this batch's gradients; the batch and targets of the last fwd must still be there. next_weight is read here, not in fwd: a policy
- * gradient may set it from nn_trainer_logprob in between. */
+/* Adds this batch's gradients; the batch and targets of the last fwd must still be there. next_weight is read here,
+ * not in fwd: a policy gradient may set it from nn_trainer_logprob in between. */
 void nn_trainer_bwd(nn_trainer *t, const nn_exec *x);
 void nn_trainer_zero(nn_trainer *t); /* gradients to 0 */
-/* Same shape as nn_model_tensor(m, tensor). A tied embedding's gradient is two sums (as input, as output) that this adds up: ask after the
- * last micro-batch of a step, or the later ones round differently. */
+/* Same shape as nn_model_tensor(m, tensor). A tied embedding's gradient is two sums (as input, as output) that this
+ * adds up: ask after the last micro-batch of a step, or the later ones round differently. */
 float *nn_trainer_grad(nn_trainer *t, size_t tensor);
 
 typedef struct {
     float lr, beta1, beta2, eps, weight_decay;
-    float clip;             /* global gradient norm, 0: none */
-    float lr_scale[4];      /* by nn_tensor.group */
+    float clip;        /* global gradient norm, 0: none */
+    float lr_scale[4]; /* by nn_tensor.group */
 } nn_adamw;
 
 nn_adamw nn_adamw_default(void); /* 1e-3, 0.9, 0.95, 1e-8, 0.1, clip 1, scales 1 */
-/* Clips, steps, zeroes the gradients; returns the norm before clipping. A norm that is not finite: no step, gradients dropped. */
+/* Clips, steps, zeroes the gradients; returns the norm before clipping. A norm that is not finite: no step, gradients
+ * dropped. */
 double nn_trainer_step(nn_trainer *t, const nn_exec *x, const nn_adamw *o);
 size_t nn_trainer_steps(const nn_trainer *t);
 
@@ -64,5 +66,6 @@ double nn_schedule_cosine(size_t step, size_t warmup, size_t total, double floor
 /* Checkpoint: weights, moments, step and running products as safetensors; meta is one JSON string kept beside them.
  * Loading into a trainer of another shape is refused by tensor name. */
 NN_CHECKED nn_status nn_trainer_save(const nn_trainer *t, const char *path, const char *meta, nn_err *err);
-NN_CHECKED nn_status nn_trainer_load(nn_trainer *t, const char *path, char **meta, nn_err *err); /* *meta by nn_alloc, or pass NULL */
+NN_CHECKED nn_status nn_trainer_load(nn_trainer *t, const char *path, char **meta,
+                                     nn_err *err); /* *meta by nn_alloc, or pass NULL */
 #endif

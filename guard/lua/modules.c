@@ -99,7 +99,8 @@ static const char *skip_quoted(const char *s, const char *end)
     return s < end ? s + 1 : end;
 }
 
-/* Says where a script uses '^': Lua's power is libm's, whose last bits differ between machines (CONTRACTS 6). Strings and comments are passed over. */
+/* Says where a script uses '^': Lua's power is libm's, whose last bits differ between machines. Strings and comments
+ * are passed over. */
 static void warn_of_power(const lua_host *h, const char *chunk, const char *s, size_t len)
 {
     const char *const end = s + len, *const start = s;
@@ -116,7 +117,8 @@ static void warn_of_power(const lua_host *h, const char *chunk, const char *s, s
         } else if (*s++ == '^' && h->o.planning && !h->o.quiet) {
             unsigned line = 1;
             for (const char *c = start; c < s; c++) line += *c == '\n';
-            fprintf(stderr, "%s:%u: '^' is outside the promise of same bytes on every machine, want math.pow\n", chunk + 1, line);
+            fprintf(stderr, "%s:%u: '^' is outside the promise of same bytes on every machine, want math.pow\n",
+                    chunk + 1, line);
         }
     }
 }
