@@ -39,7 +39,7 @@ void nn_time_utc(char out[32]);        /* "2026-01-31T12:00:00Z" */
 /* The path with links and dots resolved; NN_FILE when it does not exist. */
 NN_CHECKED nn_status nn_path_real(const char *path, char *out, size_t cap, nn_err *err);
 bool nn_is_tty(int fd);
-size_t nn_cpu_count(void);
+size_t nn_cpu_count(void);             /* cores this process may use, at least 1 */
 uint64_t nn_peak_rss_bytes(void);      /* 0 when unknown */
 bool nn_exe_dir(char *out, size_t cap); /* folder of the running executable */
 
