@@ -226,7 +226,7 @@ static nn_status add_row(augmenter *a, const guard_unit *u, size_t member, const
 static nn_status add_rows(augmenter *a, const guard_unit *u, nn_err *err)
 {
     const guard_maker *m = &a->maker;
-    char partner[GUARD_ID_LEN] = "", id[GUARD_ID_LEN];
+    char partner[GUARD_ID_LEN] = "", id[GUARD_ID_LEN] = "";
     nn_status st = NN_OK;
 
     for (size_t k = 0; k < GUARD_MEMBERS && st == NN_OK; k++) {

@@ -18,15 +18,15 @@ void guard_lm_units_free(guard_lm_units *u)
 /* One growth for the three arrays of units: their rooms are equal. */
 static nn_status units_room(guard_lm_units *u, size_t n_ids, nn_err *err)
 {
-    size_t start_cap = u->cap, prefix_cap = u->cap, end_cap = u->cap;
+    size_t cap[3] = {u->cap, u->cap, u->cap};
     nn_status st;
 
     if ((st = nn_grow((void **)&u->ids, &u->ids_cap, u->n_ids + n_ids, sizeof *u->ids, err)) != NN_OK) return st;
     if (u->n + 2 <= u->cap) return NN_OK;
-    if ((st = nn_grow((void **)&u->start, &start_cap, u->n + 2, sizeof *u->start, err)) != NN_OK) return st;
-    if ((st = nn_grow((void **)&u->prefix, &prefix_cap, u->n + 2, sizeof *u->prefix, err)) != NN_OK) return st;
-    if ((st = nn_grow((void **)&u->end, &end_cap, u->n + 2, sizeof *u->end, err)) != NN_OK) return st;
-    u->cap = start_cap;
+    if ((st = nn_grow((void **)&u->start, &cap[0], u->n + 2, sizeof *u->start, err)) != NN_OK) return st;
+    if ((st = nn_grow((void **)&u->prefix, &cap[1], u->n + 2, sizeof *u->prefix, err)) != NN_OK) return st;
+    if ((st = nn_grow((void **)&u->end, &cap[2], u->n + 2, sizeof *u->end, err)) != NN_OK) return st;
+    u->cap = cap[0];
     return NN_OK;
 }
 
