@@ -2,7 +2,7 @@
  *
  * Reads: par.h, par_impl.h.
  * Why not OpenMP: libgomp's threads spin between regions and ignore its environment once loaded. With another job on
- * one of two cores a training step then took 4 to 16 times as long as in one thread; now 1.1 to 1.2
+ * one of two cores a training step in two threads then took 4 to 16 times as long as in one; now 1.1 to 1.2
  * (bench/bench_par.c).
  *
  * A region: the caller writes what to do, opens pieces 1, 2, ..., wakes the workers that sleep, does piece 0, and then

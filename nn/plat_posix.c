@@ -1,5 +1,9 @@
-/* 2008 for everything; the resource usage call is in its XSI part. */
+/* 2008 for everything; the resource usage call is in its XSI part, the set of cores we may use is Linux's own. */
 #define _XOPEN_SOURCE 700
+#ifdef __linux__
+#define _GNU_SOURCE
+#include <sched.h>
+#endif
 #include "nn/plat.h"
 #include "nn/arena.h"
 #include <dirent.h>
@@ -411,6 +415,11 @@ bool nn_is_tty(int fd)
 
 size_t nn_cpu_count(void)
 {
+#ifdef __linux__
+    cpu_set_t set; /* a container or taskset may allow fewer than the machine has */
+
+    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0) return (size_t)CPU_COUNT(&set);
+#endif
     const long n = sysconf(_SC_NPROCESSORS_ONLN);
 
     return n > 0 ? (size_t)n : 1;

@@ -1,7 +1,6 @@
 /* Tests of nn/par.h: every item once, the same pieces whoever does them, regions in regions, threads that end. */
 #include "nn/arena.h"
 #include "nn/par.h"
-#include "nn/plat.h"
 #include "tests/support.h"
 #include <pthread.h>
 #include <string.h>
@@ -138,27 +137,62 @@ static void sleep_ms(long ms)
     nanosleep(&t, NULL);
 }
 
-/* The caller is early and sleeps, or the workers do: piece 0 is short or long. */
-static void slow_piece(void *ctx, size_t first, size_t last, size_t thread)
-{
-    const size_t slow = ((const log_of_pieces *)ctx)->first[NN_PAR_MAX - 1];
+typedef struct {
+    log_of_pieces l;
+    pthread_mutex_t lock;
+    size_t pieces, here;
+    bool alone;
+} meeting;
 
-    if ((thread == 0) == (slow == 0)) sleep_ms(5);
-    note_piece(ctx, first, last, thread);
+/* Each piece waits until all have begun: ten seconds is never reached unless a worker sleeps on. */
+static void meet(void *ctx, size_t first, size_t last, size_t thread)
+{
+    meeting *m = ctx;
+    bool all = false;
+
+    note_piece(&m->l, first, last, thread);
+    for (int ms = 0; !all && ms < 10000; ms++) {
+        pthread_mutex_lock(&m->lock);
+        if (ms == 0) m->here++;
+        all = m->here == m->pieces;
+        pthread_mutex_unlock(&m->lock);
+        if (!all) sleep_ms(1);
+    }
+    pthread_mutex_lock(&m->lock);
+    if (!all) m->alone = true;
+    pthread_mutex_unlock(&m->lock);
 }
 
-Test(par, sleepers_wake_for_every_region)
+Test(par, pieces_run_at_the_same_time_also_after_a_sleep)
 {
     nn_par par = open_par(3);
 
-    for (size_t round = 0; round < 12; round++) {
+    for (size_t round = 0; round < 8; round++) {
+        meeting m = {.lock = PTHREAD_MUTEX_INITIALIZER, .pieces = par.threads};
+
+        if (round % 2) sleep_ms(5); /* long enough for all workers to be asleep */
+        nn_par_run(&par, 30, 1, meet, &m);
+        cr_assert(!m.alone, "round %zu: a worker did not wake", round);
+        expect_split(&m.l, 30, par.threads);
+    }
+    nn_par_close(&par);
+}
+
+static void slow_worker(void *ctx, size_t first, size_t last, size_t thread)
+{
+    if (thread > 0) sleep_ms(5);
+    note_piece(ctx, first, last, thread);
+}
+
+Test(par, a_caller_that_is_done_first_sleeps_until_all_are)
+{
+    nn_par par = open_par(3);
+
+    for (size_t round = 0; round < 8; round++) {
         log_of_pieces l = {{0}, {0}, {0}, {0}};
 
-        l.first[NN_PAR_MAX - 1] = round % 2;
-        nn_par_run(&par, 30, 1, slow_piece, &l);
-        l.first[NN_PAR_MAX - 1] = 0;
+        nn_par_run(&par, 30, 1, slow_worker, &l);
         expect_split(&l, 30, par.threads);
-        if (round % 3 == 0) sleep_ms(5); /* long enough for all to be asleep */
     }
     nn_par_close(&par);
 }
