@@ -8,6 +8,7 @@ CC := gcc
 endif
 SAN    ?= 0
 OMP    ?= 1
+JOBS   ?= $(shell nproc 2>/dev/null || echo 1)
 PREFIX ?= /usr/local
 mode   := $(if $(filter 1,$(SAN)),san,release)$(if $(filter 0,$(OMP)),-one)
 B      ?= build/$(notdir $(CC))-$(mode)
@@ -117,12 +118,12 @@ deps-check: deps ## the same for what lint and the cross-machine tests use
 
 # --- running -------------------------------------------------------------------------------------
 demo: deps ## build, then run scripts/quickstart.lua into runs/quickstart (resumes; FRESH=1 starts over)
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory -j$(JOBS) all
 	@$(if $(FRESH),rm -rf runs/quickstart)
 	$(B)/parapet run scripts/quickstart.lua --out runs/quickstart $$([ ! -d runs/quickstart ] || echo --resume)
 
 test: deps ## build and run every test; T='suite*' chooses
-	@$(MAKE) --no-print-directory all $(B)/test_all
+	@$(MAKE) --no-print-directory -j$(JOBS) all $(B)/test_all
 	@sh tests/run.sh $(B) '$(T)'
 
 check-data: deps ## schema and artefacts of data/: near-duplicates, length and first-word baselines, copied sentences
@@ -131,7 +132,7 @@ check-data: deps ## schema and artefacts of data/: near-duplicates, length and f
 
 # The whole quickstart, four times: two compilers, one and two threads. One hash, or it fails.
 identity: deps ## full size: the same reproducible half with gcc and clang, 1 and 2 threads
-	@for cc in gcc clang; do $(MAKE) --no-print-directory CC=$$cc B=build/$$cc-release all; done
+	@for cc in gcc clang; do $(MAKE) --no-print-directory -j$(JOBS) CC=$$cc B=build/$$cc-release all; done
 	@rm -rf build/identity; for cc in gcc clang; do for t in 1 2; do \
 	    build/$$cc-release/parapet run scripts/quickstart.lua --threads $$t --quiet --out build/identity/$$cc-$$t >/dev/null || exit; \
 	    echo "$$(build/$$cc-release/parapet audit --identity build/identity/$$cc-$$t) $$cc, $$t threads"; done; done | tee build/identity.txt
@@ -144,8 +145,8 @@ ship: demo ## make the guard of the quickstart the one that `parapet check` uses
 	    $$(wc -c <$$f) $$(sha256sum $$f | cut -d' ' -f1); done | { printf 'file\tsource\tlicence\tbytes\tsha256\n'; cat; } >data/manifest.tsv
 
 lint: ## warnings as errors in both compilers, cppcheck, luacheck, no libm function that rounds
-	@$(MAKE) --no-print-directory CC=gcc B=build/lint-gcc WERROR=-Werror objects build/lint-gcc/libparapet.a
-	@$(MAKE) --no-print-directory CC=clang B=build/lint-clang WERROR=-Werror objects
+	@$(MAKE) --no-print-directory -j$(JOBS) CC=gcc B=build/lint-gcc WERROR=-Werror objects build/lint-gcc/libparapet.a
+	@$(MAKE) --no-print-directory -j$(JOBS) CC=clang B=build/lint-clang WERROR=-Werror objects
 	cppcheck -q --std=c99 --enable=warning,portability --inline-suppr --error-exitcode=1 -I. nn guard
 	@set -- $$(find scripts tests/lua -name '*.lua'); [ $$# = 0 ] || luacheck -q --std lua54 --no-max-line-length --no-unused-args --read-globals parapet nn help -- "$$@"
 	@! nm -u build/lint-gcc/libparapet.a | awk '{print $$2}' | sort -u | grep -xE \

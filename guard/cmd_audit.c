@@ -16,8 +16,13 @@ static nn_status audit_words(const cmd_line *line, guard_buf *out, size_t *bad, 
         if (st == NN_OK) guard_buf_fmt(out, "%s\n", hash);
         return st;
     }
-    return line->n_word == 1 ? guard_audit(out, bad, line->word[0], err)
-                             : guard_audit_compare(out, bad, line->word[0], line->word[1], err);
+    nn_status st = line->n_word == 1 ? guard_audit(out, bad, line->word[0], err)
+                                     : guard_audit_compare(out, bad, line->word[0], line->word[1], err);
+    if (st != NN_OK || *bad > 0) return st;
+    if ((st = guard_run_identity(hash, line->word[0], err)) != NN_OK) return st;
+    if (line->n_word == 1) guard_buf_fmt(out, "%s: as it was left, identity %s\n", line->word[0], hash);
+    else guard_buf_fmt(out, "%s and %s: the same bytes, identity %s\n", line->word[0], line->word[1], hash);
+    return st;
 }
 
 static int audit_main(int argc, char **argv)

@@ -82,7 +82,9 @@ static void verdict_json(guard_buf *b, const checker *c, const guard_verdict *v)
     guard_buf_str(b, "}}");
 }
 
-/* The most probable category, or the taxonomy's size without any. */
+#define CATEGORY_WORTH_NAMING 0.2f /* a category head that knows nothing gives each about 0.05 */
+
+/* The most probable category. */
 static size_t top_category(const guard_verdict *v)
 {
     size_t best = 0;
@@ -98,7 +100,8 @@ static void verdict_text(guard_buf *b, const checker *c, const guard_verdict *v)
     guard_fmt_fixed(p, (double)v->p_unsafe, 3);
     guard_fmt_fixed(t, (double)v->threshold, 3);
     guard_buf_fmt(b, "%s  p(unsafe) %s, threshold %s", v->flagged ? "unsafe" : "safe", p, t);
-    if (v->flagged && v->n_category > 0) guard_buf_fmt(b, ", most like %s", tax->category[top_category(v)].name);
+    if (v->flagged && v->n_category > 0 && v->category[top_category(v)] >= CATEGORY_WORTH_NAMING)
+        guard_buf_fmt(b, ", most like %s", tax->category[top_category(v)].name);
     if (v->bytes_replaced > 0) guard_buf_fmt(b, ", %zu ill-formed byte sequences read as U+FFFD", v->bytes_replaced);
     guard_buf_str(b, "\n");
     if (!c->explain) return;

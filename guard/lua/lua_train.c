@@ -34,7 +34,7 @@ const lua_arg lua_guard_args[] = {
     {"weight_decay", ARG_NUMBER, 0, 10, "0.1", "AdamW's"},
     {"warmup", ARG_NUMBER, 0, 1, "0.1", "share of the steps"},
     {"batch_tokens", ARG_INTEGER, 64, 1e6, "2048", "tokens of one step"},
-    {"category_weight", ARG_NUMBER, 0, 100, "0.2", "of the category loss beside the verdict's 1"},
+    {"category_weight", ARG_NUMBER, 0, 100, "4", "of the category loss, a mean over categories, beside the verdict's 1"},
     {"next_weight", ARG_NUMBER, 0, 100, "0", "of the next-token loss"},
     {"smoothing", ARG_NUMBER, 0, 0.49, "0.02", "label smoothing"},
     {"patience", ARG_INTEGER, 0, 1000, "3", "evaluations without gain before stopping; 0: never"},
