@@ -132,8 +132,10 @@ static void set_text(char *out, size_t cap, const char *text)
     if (text) snprintf(out, cap, "%s", text);
 }
 
-void guard_classifier_stamp(guard_classifier *g, const char *name, const char *ledger, const char *corpus)
+void guard_classifier_stamp(guard_classifier *g, const char *name, const char *ledger, const char *corpus,
+                            const char *licence)
 {
+    set_text(g->parts.licence, sizeof g->parts.licence, licence);
     set_text(g->parts.name, sizeof g->parts.name, name);
     set_text(g->parts.ledger, sizeof g->parts.ledger, ledger);
     set_text(g->parts.corpus, sizeof g->parts.corpus, corpus);

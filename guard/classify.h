@@ -46,7 +46,8 @@ NN_CHECKED nn_status guard_classifier_round(guard_classifier *g, nn_dtype type, 
 NN_CHECKED nn_status guard_classifier_save(guard_classifier *g, const char *path, nn_dtype type, nn_err *err);
 
 /* Names written into the file: NULL leaves one as it is. ledger and corpus are hex hashes. */
-void guard_classifier_stamp(guard_classifier *g, const char *name, const char *ledger, const char *corpus);
+void guard_classifier_stamp(guard_classifier *g, const char *name, const char *ledger, const char *corpus,
+                            const char *licence);
 
 /* Calibration (Platt 1999) and the thresholds of guard_target_rates, from validation rows; windows as in
  * checking. */

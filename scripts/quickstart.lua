@@ -62,6 +62,6 @@ end
 run:evaluate({ { "wide alone", on_curated:only("wide", valid) }, { "decoder alone", alone }, { "guard, seeds", on_seeds },
                { "guard, augmented", on_augmented }, { "guard, curated", on_curated },
                { "guard, round 1", rounds[1] }, { "guard, round 2", rounds[2] } }, { { "test", test } }, { target_fpr = 0.05 })
-run:ship(guard, { name = "quickstart" })
+run:ship(guard, { name = "quickstart", licence = "CC-BY-4.0" })
 run:verdicts(guard, test, 3)
 run:report()

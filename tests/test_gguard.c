@@ -24,7 +24,7 @@ static saved save_guard(bool wide, bool decoder, nn_dtype type)
     s.g->parts.threshold[1] = 0.625f;
     s.g->parts.calibrate_a = 0.75;
     s.g->parts.calibrate_b = -0.125;
-    guard_classifier_stamp(s.g, "round two", "abcd", "1234");
+    guard_classifier_stamp(s.g, "round two", "abcd", "1234", "CC-BY-4.0");
     expect_ok(guard_classifier_save(s.g, s.path, type, &err), &err);
     s.bytes = (unsigned char *)read_bytes(s.path, &s.len);
     return s;
