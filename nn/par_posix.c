@@ -2,7 +2,7 @@
  *
  * Reads: par.h, par_impl.h.
  * Why not OpenMP: libgomp's threads spin between regions and ignore its environment once loaded. With another job on
- * one of two cores a training step in two threads then took 4 to 16 times as long as in one; now 1.1 to 1.2
+ * one of two cores a training step in two threads then took 4 to 16 times as long as in one; now 1.0 to 1.25
  * (bench/bench_par.c).
  *
  * A region: the caller writes what to do, opens pieces 1, 2, ..., wakes the workers that sleep, does piece 0, and then
@@ -23,10 +23,11 @@
 #include <signal.h>
 #include <string.h>
 
-/* How often a waiting thread looks before it sleeps. A pause takes 10 to 140 cycles, so this is 10 to 150 microseconds:
- * about what sleeping and waking up cost, so waiting is at most twice as dear as the better of the two. Measured: 300
- * lose 15% of an idle machine's training step, 10000 win nothing. */
-enum { LOOKS = 3000, APART = 2 * NN_ALIGN };
+/* How long a waiting thread looks before it sleeps: some times what sleeping and waking up cost. The clock decides who
+ * sleeps, never what is computed. Measured: 10 microseconds lose 15% of an idle machine's training step. */
+#define AWAKE_S 150e-6
+
+enum { LOOKS = 32, APART = 2 * NN_ALIGN }; /* looks between two readings of the clock */
 
 typedef struct nn_team nn_team;
 
@@ -65,6 +66,21 @@ static void look_away(void)
 #endif
 }
 
+typedef struct {
+    size_t looks;
+    double since;
+} vigil;
+
+/* After a look that found nothing; false once that has lasted long enough. */
+static bool keep_looking(vigil *v)
+{
+    look_away();
+    if (++v->looks % LOOKS != 0) return true;
+    const double now = nn_now_s();
+    if (v->looks == LOOKS) v->since = now;
+    return now - v->since < AWAKE_S;
+}
+
 /* Start of piece t when n items fall into `pieces` pieces whose sizes differ by at most one. */
 static size_t piece_start(size_t n, size_t pieces, size_t t)
 {
@@ -88,17 +104,16 @@ static void do_piece(const nn_team *t, size_t piece)
 /* Returns once the worker's piece was open; false when the team closes. */
 static bool wait_for_piece(nn_team *t, worker *w)
 {
-    bool stay = true;
+    vigil v = {0, 0.0};
 
-    for (size_t i = 0; i < LOOKS; i++) {
+    do {
         if (__atomic_load_n(&w->open, __ATOMIC_RELAXED)) return true;
-        look_away();
-    }
+    } while (keep_looking(&v));
     pthread_mutex_lock(&t->lock);
     __atomic_store_n(&w->asleep, 1, __ATOMIC_SEQ_CST);
     while (!__atomic_load_n(&w->open, __ATOMIC_SEQ_CST) && !t->closing) pthread_cond_wait(&w->wake, &t->lock);
     __atomic_store_n(&w->asleep, 0, __ATOMIC_RELAXED);
-    stay = !t->closing;
+    const bool stay = !t->closing;
     pthread_mutex_unlock(&t->lock);
     return stay;
 }
@@ -133,10 +148,11 @@ static void open_piece(nn_team *t, worker *w)
 
 static void wait_for_all(nn_team *t)
 {
-    for (size_t i = 0; i < LOOKS; i++) {
+    vigil v = {0, 0.0};
+
+    do {
         if (__atomic_load_n(&t->left, __ATOMIC_ACQUIRE) == 0) return;
-        look_away();
-    }
+    } while (keep_looking(&v));
     pthread_mutex_lock(&t->lock);
     __atomic_store_n(&t->waiting, 1, __ATOMIC_SEQ_CST);
     while (__atomic_load_n(&t->left, __ATOMIC_SEQ_CST) != 0) pthread_cond_wait(&t->done, &t->lock);
