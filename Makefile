@@ -129,6 +129,7 @@ test: deps ## build and run every test; T='suite*' chooses
 check-data: deps ## schema and artefacts of data/: near-duplicates, length and first-word baselines, copied sentences
 	@$(MAKE) --no-print-directory $(B)/check_data
 	@$(B)/check_data data/seeds.jsonl README.md docs/*.md tests/*.c tests/*.h
+	@awk -F'\t' 'NR > 1 {print $$5 "  " $$1}' data/manifest.tsv | sha256sum --quiet -c -
 
 # The whole quickstart, four times: two compilers, one and two threads. One hash, or it fails.
 identity: deps ## full size: the same reproducible half with gcc and clang, 1 and 2 threads
