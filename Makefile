@@ -98,12 +98,12 @@ objects: $(ALL_OBJ)
 -include $(ALL_OBJ:.o=.d) $(wildcard $(B)/bench/*.d)
 
 # --- packages ------------------------------------------------------------------------------------
-DEPS       := build-essential clang libcriterion-dev liblua5.4-dev libjansson-dev zlib1g-dev libstb-dev
+DEPS       := build-essential clang libcriterion-dev liblua5.4-dev libjansson-dev zlib1g-dev
 DEPS_CHECK := libutf8proc-dev cppcheck lua-check gcc-aarch64-linux-gnu qemu-user libc6-dev-arm64-cross
 SUDO        = $$([ "$$(id -u)" = 0 ] || echo sudo)
 APT         = $(SUDO) apt-get -qq update && \
               $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends
-HEADERS    := criterion/criterion.h lua.h jansson.h zlib.h stb/stb_ds.h
+HEADERS    := criterion/criterion.h lua.h jansson.h zlib.h
 
 deps: ## install what the build and the tests lack (apt-get, no prompts)
 	@mkdir -p $(B)
