@@ -163,22 +163,12 @@ static nn_status summarise(guard_watch *w, const attack *a, nn_err *err)
 
 static nn_status tell_metrics(const attack *a, const guard_watch *w, nn_err *err)
 {
-    const struct {
-        const char *name;
-        double value;
-    } field[] = {{"reward", w->reward},
-                 {"kl", w->kl},
-                 {"fooled", w->fooled},
-                 {"reward_judge", w->reward_judge},
-                 {"held_judges", w->held_judges},
-                 {"distinct2", w->distinct2},
-                 {"repetition", w->repetition},
-                 {"length", w->length},
-                 {"empty", w->empty}};
     nn_status st = NN_OK;
 
-    for (size_t i = 0; i < sizeof field / sizeof *field && st == NN_OK; i++)
-        st = guard_job_metric(a->job, a->step, field[i].name, field[i].value, err);
+#define TELL(name) \
+    if (st == NN_OK) st = guard_job_metric(a->job, a->step, #name, w->name, err);
+    GUARD_WATCH_MAP(TELL)
+#undef TELL
     return st;
 }
 

@@ -30,18 +30,19 @@ guard_adversary_options guard_adversary_default(void);
  * behind it). */
 typedef nn_status (*guard_reward_fn)(void *ctx, const guard_corpus *c, double *reward, nn_err *err);
 
-/* What the watch sees each step, means over the rollouts; also written as metrics. */
+/* What the watch sees each step, means over the rollouts; also written as metrics, under these names and in this order.
+ * kl: nats a rollout to the reference, k3.   fooled: share that the guard gets wrong.
+ * reward_judge: its p of the label that was asked for.   held_judges: share whose label a majority of the held judges
+ * confirms.   distinct2: distinct word bigrams of the batch over all of them.   length: tokens.
+ * empty: share without a word. */
+#define GUARD_WATCH_MAP(X)                                                                                            \
+    X(reward) X(kl) X(fooled) X(reward_judge) X(held_judges) X(distinct2) X(repetition) X(length) X(empty)
+
+#define GUARD_WATCH_FIELD(name) double name;
 typedef struct {
-    double reward;
-    double kl;           /* nats a rollout to the reference, k3 */
-    double fooled;       /* share that the guard gets wrong */
-    double reward_judge; /* its p of the label that was asked for */
-    double held_judges;  /* share whose label a majority of the held judges confirms */
-    double distinct2;    /* distinct word bigrams of the batch over all of them */
-    double repetition;
-    double length; /* tokens */
-    double empty;  /* share without a word */
+    GUARD_WATCH_MAP(GUARD_WATCH_FIELD)
 } guard_watch;
+#undef GUARD_WATCH_FIELD
 /* Step s has seen s updates; after the last update the watch is asked once more. false ends the round, keeping the
  * generator of the last good step; reason for the ledger. After a resume it is first told all earlier steps again. */
 typedef bool (*guard_watch_fn)(void *ctx, size_t step, const guard_watch *w, char reason[128]);

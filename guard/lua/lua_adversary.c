@@ -48,23 +48,12 @@ static nn_status call_reward(void *ctx, const guard_corpus *c, double *reward, n
 
 static void push_watch(lua_State *L, const guard_watch *w)
 {
-    const struct {
-        const char *name;
-        double value;
-    } field[] = {{"reward", w->reward},
-                 {"kl", w->kl},
-                 {"fooled", w->fooled},
-                 {"reward_judge", w->reward_judge},
-                 {"held_judges", w->held_judges},
-                 {"distinct2", w->distinct2},
-                 {"repetition", w->repetition},
-                 {"length", w->length},
-                 {"empty", w->empty}};
-    lua_createtable(L, 0, 9);
-    for (size_t i = 0; i < sizeof field / sizeof *field; i++) {
-        lua_pushnumber(L, field[i].value);
-        lua_setfield(L, -2, field[i].name);
-    }
+    lua_newtable(L);
+#define PUSH(name)                \
+    lua_pushnumber(L, w->name);   \
+    lua_setfield(L, -2, #name);
+    GUARD_WATCH_MAP(PUSH)
+#undef PUSH
     lua_set_strict(L, "measurement of a step");
 }
 
