@@ -133,6 +133,25 @@ Test(cli, after_two_dashes_everything_is_text)
     expect_says(help.out, "p(unsafe)");
 }
 
+/* The exact fmaf of `base` against the machine's own, through the whole of a verdict. */
+Test(cli, sixty_verdicts_agree_between_base_and_the_best_table)
+{
+    const char *rows = path_in(temp_dir(), "sixty.jsonl");
+    char *seeds = read_bytes("data/seeds.jsonl", NULL), *end = seeds;
+
+    for (size_t i = 0; i < 60; i++) end = strchr(end, '\n') + 1;
+    write_bytes(rows, seeds, (size_t)(end - seeds));
+    free(seeds);
+    const cli_result base = CLI(NULL, "check", "--model", small_guard(), "--kernels", "base", "--jsonl", rows);
+    const cli_result best = CLI(NULL, "check", "--model", small_guard(), "--jsonl", rows);
+    size_t verdicts = 0;
+
+    for (const char *at = base.out; (at = strstr(at, "\"p_unsafe\"")) != NULL; at++) verdicts++;
+    cr_assert_eq(verdicts, 60, "%zu verdicts: %s", verdicts, base.err);
+    cr_assert_eq(best.status, base.status);
+    cr_assert_str_eq(best.out, base.out);
+}
+
 Test(cli, kernels_that_are_not_there_are_refused)
 {
     const cli_result r = CHECK("--kernels", "avx9", "x"), run = CLI(NULL, "run", "scripts/experiments/00_small.lua",
