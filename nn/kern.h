@@ -8,7 +8,7 @@
  *               lane[j] += lane[j + 8] for j < 8, then + 4, + 2, + 1.
  *   the rest    element by element, in the expression written in kern_body.h.
  * So all tables, vector widths, thread counts and compilers give the same bytes.
- * Tables: base (exact fmaf emulated in double arithmetic: right, not fast), avx2, neon. NN_KERNELS=name forces one.
+ * Tables: base (exact fmaf emulated in double arithmetic: right, not fast), avx2, avx512, neon. NN_KERNELS=name forces one.
  */
 #ifndef NN_KERN_H
 #define NN_KERN_H
@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #define NN_LANES 16u
+#define NN_PANEL 16u /* columns of a packed panel, fp32 and int8 */
 
 typedef struct {
     float lr, beta1, beta2, eps, weight_decay;
@@ -34,6 +35,24 @@ typedef struct nn_kern {
     void (*gemm)(float *c, size_t ldc, const float *a, size_t a_rs, size_t a_cs, const float *b, size_t b_rs,
                  size_t b_cs, size_t M, size_t N, size_t K, bool accumulate, float *scratch);
     size_t gemm_scratch; /* floats */
+
+    /* The same product over a B that was packed before: panels [ceil(N/16)][K][16], one layout in every table, columns
+     * beyond N zero. panel_k is the K that pack was told (the step between panels is panel_k * 16 floats), so that a
+     * product over k in [k0, k0 + K) of a taller B passes panels + k0 * 16, and one over columns from 16 j on passes
+     * panels + j * panel_k * 16. */
+    void (*pack)(float *panels, const float *b, size_t b_rs, size_t b_cs, size_t N, size_t K);
+    void (*gemm_packed)(float *c, size_t ldc, const float *a, size_t a_rs, size_t a_cs, const float *panels,
+                        size_t panel_k, size_t M, size_t N, size_t K, bool accumulate, float *scratch);
+
+    /* int8 (docs/design.md, "int8"). A row of activations: *scale = max|x| / 127 (1 when that is 0), q = rint(x / scale)
+     * clamped to +-127; q[n .. n rounded up to 4) = 0. */
+    void (*quantize_row)(int8_t *q, float *scale, const float *x, size_t n);
+    /* C[m][n] = (float)(sum over k of a[m][k] w[n][k]) * (a_scale[m] * w_scale[n]); the sum is exact in int32.
+     * a [M][lda], lda and K multiples of 4, zero-padded. w: panels [ceil(N/16)][K/4][16][4], rows beyond N zero, no
+     * -128 anywhere. w_sum[n] = sum over k of w[n][k], for tables whose instruction wants unsigned activations; N rounded
+     * up to 16 entries in w_scale and w_sum. Any n0 that is a multiple of 16 may be the start of a call. */
+    void (*gemm_i8)(float *c, size_t ldc, const int8_t *a, size_t lda, const float *a_scale, const int8_t *w,
+                    const float *w_scale, const int32_t *w_sum, size_t M, size_t N, size_t K);
 
     float (*dot)(const float *a, const float *b, size_t n);                  /* 16 lanes */
     float (*dot3)(const float *a, const float *b, const float *c, size_t n); /* sum fmaf(a*b, c, lane) */

@@ -13,6 +13,7 @@
 #include "nn/expf_body.h"
 #include "nn/kern.h"
 #include "nn/kern_gemm.h"
+#include "nn/kern_i8.h"
 #include "nn/kern_impl.h"
 #include "nn/mathf.h"
 #include <math.h>
@@ -280,6 +281,10 @@ static const nn_kern table = {
     .name = NN_KERN_NAME,
     .gemm = kern_gemm,
     .gemm_scratch = GEMM_SCRATCH,
+    .pack = kern_pack,
+    .gemm_packed = kern_gemm_packed,
+    .quantize_row = kern_quantize_row,
+    .gemm_i8 = kern_gemm_i8,
     .dot = kern_dot,
     .dot3 = kern_dot3,
     .sum = kern_sum,

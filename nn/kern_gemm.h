@@ -266,4 +266,22 @@ static void kern_gemm(float *c, size_t ldc, const float *a, size_t a_rs, size_t 
         }
     }
 }
+/* --- B packed before ----------------------------------------------------------------------------------- */
+
+static void kern_pack(float *restrict panels, const float *restrict b, size_t b_rs, size_t b_cs, size_t N, size_t K)
+{
+    for (size_t n = 0; n < N; n += NN_PANEL, panels += K * NN_PANEL)
+        for (size_t k = 0; k < K; k++)
+            for (size_t j = 0; j < NN_PANEL; j++)
+                panels[k * NN_PANEL + j] = n + j < N ? b[k * b_rs + (n + j) * b_cs] : 0.0f;
+}
+
+static void kern_gemm_packed(float *c, size_t ldc, const float *a, size_t a_rs, size_t a_cs, const float *panels,
+                             size_t panel_k, size_t M, size_t N, size_t K, bool accumulate, float *scratch)
+{
+    for (size_t n = 0; n < N; n += NN_PANEL, panels += panel_k * NN_PANEL) {
+        const size_t cols = N - n < NN_PANEL ? N - n : (size_t)NN_PANEL;
+        kern_gemm(c + n, ldc, a, a_rs, a_cs, panels, NN_PANEL, 1, M, cols, K, accumulate, scratch);
+    }
+}
 #endif
