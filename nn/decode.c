@@ -17,6 +17,7 @@ typedef struct {
 
 struct nn_decoder {
     nn_arena arena;
+    nn_packed packed;           /* of the weights as they are in this batch */
     nn_body body;               /* max_rows = slots */
     size_t n_slot;
     slot *slot;
@@ -75,6 +76,7 @@ nn_status nn_decoder_build(nn_decoder **out, const nn_model *m, size_t slots, nn
     if ((st = nn_arena_open(&d->arena, dry.used, err)) != NN_OK) goto done;
     decoder_layout(d, &d->arena, &m->config);
     NN_ASSERT(d->arena.used == dry.used);
+    if ((st = nn_packed_build(&d->packed, m, err)) != NN_OK) goto done;
     *out = d;
     d = NULL;
 done:
@@ -85,6 +87,7 @@ done:
 void nn_decoder_free(nn_decoder *d)
 {
     if (!d) return;
+    nn_packed_free(&d->packed);
     nn_arena_free(&d->arena);
     nn_free(d);
 }
@@ -108,7 +111,7 @@ static void cache_rows(nn_decoder *d, const nn_config *c, size_t l, size_t n)
 }
 
 /* nn_body_fwd's steps for one row of each of n sequences. */
-static void forward(nn_decoder *d, const nn_model *m, const nn_exec *x, size_t n)
+static void forward(nn_decoder *d, const nn_model *m, const nn_matrices *mx, const nn_exec *x, size_t n)
 {
     const nn_config *c = &m->config;
     nn_body *a = &d->body;
@@ -118,10 +121,10 @@ static void forward(nn_decoder *d, const nn_model *m, const nn_exec *x, size_t n
     for (size_t l = 0; l < c->layers; l++) {
         nn_block *b = a->block + l;
 
-        nn_block_qkv(b, m, l, x, a->pos, n);
+        nn_block_qkv(a, l, m, mx, x, n);
         cache_rows(d, c, l, n);
         nn_attn_decode(x, b->att, b->q, d->k_of, d->v_of, d->len, n, c->heads, c->kv_heads, c->head_dim);
-        nn_block_out(a->last, b, a->sum, m, l, x, n);
+        nn_block_out(a->last, a, l, m, mx, x, n);
     }
     nn_rmsnorm_fwd(x, a->hidden, a->rstd, a->last, m->w.norm, c->norm_eps, n, c->width);
 }
@@ -191,9 +194,13 @@ static size_t fill_slots(nn_decoder *d, nn_decode_row *rows, size_t next, size_t
 void nn_decode_batch(const nn_model *m, nn_decoder *d, const nn_exec *x, nn_decode_row *rows, size_t n,
                      const nn_sampler *s, void (*on_token)(void *ctx, size_t row, size_t pos, int32_t id), void *ctx)
 {
-    const size_t C = m->config.width, V = m->config.vocab, max_t = m->config.max_t;
+    const size_t C = m->config.width, max_t = m->config.max_t;
     draw_ctx draw = {d, m, x, s};
+    const bool ready = m->mx.output.panels || m->mx.output.i8; /* the model has its packed form already */
+    const nn_matrices *mx = ready ? &m->mx : &d->packed.mx;
     size_t n_draw = 0;
+
+    if (!ready) nn_packed_fill(&d->packed, m, x);
 
     for (size_t i = 0; i < n; i++) {
         rows[i].n_out = 0;
@@ -205,10 +212,11 @@ void nn_decode_batch(const nn_model *m, nn_decoder *d, const nn_exec *x, nn_deco
         const size_t running = plan_round(d, &n_draw);
         if (running == 0) return;
 
-        forward(d, m, x, running);
+        forward(d, m, mx, x, running);
         for (size_t j = 0; j < n_draw; j++)
             memcpy(d->hidden + j * C, d->body.hidden + d->drawing[j] * C, C * sizeof *d->hidden);
-        if (n_draw) nn_linear_fwd(x, d->logits, d->hidden, nn_output_weight(m), NULL, n_draw, V, C);
+        const nn_product head = {d->logits, &mx->output, NULL};
+        if (n_draw) nn_products_fwd(x, &head, 1, d->hidden, n_draw, d->body.rows_i8);
         nn_par_run(&x->par, n_draw, 4, draw_rows, &draw);
 
         for (size_t j = 0; j < n_draw; j++) {

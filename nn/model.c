@@ -205,6 +205,7 @@ static void model_layout(nn_model *m, nn_arena *a)
     m->cos_t = nn_arena_take(a, c->max_t, c->head_dim / 2 * sizeof *m->cos_t);
     m->sin_t = nn_arena_take(a, c->max_t, c->head_dim / 2 * sizeof *m->sin_t);
     nn_weights_take(&m->w, a, c);
+    nn_matrices_take(&m->mx, a, c);
 }
 
 static void fill(float *y, float value, size_t n)
@@ -230,6 +231,7 @@ nn_status nn_model_build(nn_model **out, const nn_config *c, nn_err *err)
     NN_ASSERT(m->arena.used == dry.used);
 
     params_walk(c, &m->w, describe_one, m);
+    nn_matrices_plain(&m->mx, m);
     nn_rope_table(m->cos_t, m->sin_t, c->rope_theta, c->max_t, c->head_dim);
     for (size_t i = 0; i < m->n_tensor; i++)
         if (m->init[i] == NN_INIT_ONE) fill(m->tensor[i].data, 1.0f, m->tensor[i].cols);
@@ -243,6 +245,7 @@ done:
 void nn_model_free(nn_model *m)
 {
     if (!m) return;
+    nn_packed_free(&m->packed);
     nn_arena_free(&m->arena);
     nn_free(m);
 }

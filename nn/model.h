@@ -62,6 +62,11 @@ NN_CHECKED nn_status nn_model_clone(nn_model **out, const nn_model *m, nn_err *e
 /* SHA-256 over names, shapes and bytes of all tensors, in order. */
 void nn_model_hash(const nn_model *m, char hex[65]);
 
+/* From here on the weights are constant: makes the copy that products read fastest (the same bits, as many bytes again).
+ * After weights changed: again. x's threads do the work. */
+NN_CHECKED nn_status nn_model_pack(nn_model *m, const nn_exec *x, nn_err *err);
+void nn_model_unpack(nn_model *m); /* weights may change; fine on a model that is not packed */
+
 /* A packed batch: R rows of S segments, each segment's positions from 0. */
 typedef struct {
     const int32_t *ids; /* [R] */

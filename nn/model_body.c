@@ -31,6 +31,13 @@ static void block_take(nn_block *b, nn_arena *a, const nn_config *c, size_t R)
     b->act = nn_arena_take(a, R, ff);
 }
 
+static size_t widest_input(const nn_config *c)
+{
+    const size_t att = c->heads * c->head_dim, most = c->width > c->ff ? c->width : c->ff;
+
+    return most > att ? most : att;
+}
+
 void nn_body_take(nn_body *b, nn_arena *a, const nn_config *c, size_t max_rows, size_t max_seg, bool share)
 {
     nn_block one = {0};
@@ -47,6 +54,8 @@ void nn_body_take(nn_body *b, nn_arena *a, const nn_config *c, size_t max_rows, 
     b->rstd = nn_arena_take(a, max_rows, sizeof(float));
     b->hidden = nn_arena_take(a, max_rows, c->width * sizeof(float));
     b->sum = nn_arena_take(a, max_rows, c->width * sizeof(float));
+    b->rows_i8.q = nn_arena_take(a, max_rows, NN_I8_COLS(widest_input(c)));
+    b->rows_i8.scale = nn_arena_take(a, max_rows, sizeof(float));
     b->pos = nn_arena_take(a, max_rows, sizeof *b->pos);
     b->pooled = nn_arena_take(a, max_seg, nn_pool_width(c) * sizeof(float));
     b->arg = nn_arena_take(a, max_seg, c->width * sizeof *b->arg);
@@ -82,40 +91,46 @@ static void stream_add(const nn_exec *x, float *out, const float *stream, const 
 }
 
 /* 1. norm   2. three projections   3. q/k norm over each head's D values   4. rotation by position */
-void nn_block_qkv(nn_block *a, const nn_model *m, size_t l, const nn_exec *x, const int32_t *pos, size_t R)
+void nn_block_qkv(nn_body *body, size_t l, const nn_model *m, const nn_matrices *mx, const nn_exec *x, size_t R)
 {
     const nn_config *c = &m->config;
     const nn_layer *w = m->w.layer + l;
+    const nn_layer_matrices *mat = mx->layer + l;
+    nn_block *a = body->block + l;
     const size_t C = c->width, H = c->heads, K = c->kv_heads, D = c->head_dim;
     const bool half = c->rope == NN_ROPE_HALF;
+    const nn_product qkv[] = {
+        {a->q_raw, &mat->q, w->q_bias}, {a->k_raw, &mat->k, w->k_bias}, {a->v, &mat->v, w->v_bias}};
 
     nn_rmsnorm_fwd(x, a->norm1, a->rstd1, a->x, w->attn_norm, c->norm_eps, R, C);
-    nn_linear_fwd(x, a->q_raw, a->norm1, w->q, w->q_bias, R, H * D, C);
-    nn_linear_fwd(x, a->k_raw, a->norm1, w->k, w->k_bias, R, K * D, C);
-    nn_linear_fwd(x, a->v, a->norm1, w->v, w->v_bias, R, K * D, C);
+    nn_products_fwd(x, qkv, 3, a->norm1, R, body->rows_i8);
     if (c->qk_norm) {
         nn_rmsnorm_fwd(x, a->q, a->rstd_q, a->q_raw, w->q_norm, c->norm_eps, R * H, D);
         nn_rmsnorm_fwd(x, a->k, a->rstd_k, a->k_raw, w->k_norm, c->norm_eps, R * K, D);
     }
-    nn_rope(x, a->q, pos, m->cos_t, m->sin_t, R, H, D, half, 1.0f);
-    nn_rope(x, a->k, pos, m->cos_t, m->sin_t, R, K, D, half, 1.0f);
+    nn_rope(x, a->q, body->pos, m->cos_t, m->sin_t, R, H, D, half, 1.0f);
+    nn_rope(x, a->k, body->pos, m->cos_t, m->sin_t, R, K, D, half, 1.0f);
 }
 
 /* mid = x + att Wo;  out = mid + Wdown swiglu(Wgate n, Wup n) with n = norm(mid) */
-void nn_block_out(float *out, nn_block *a, float *sum, const nn_model *m, size_t l, const nn_exec *x, size_t R)
+void nn_block_out(float *out, nn_body *body, size_t l, const nn_model *m, const nn_matrices *mx, const nn_exec *x,
+                  size_t R)
 {
     const nn_config *c = &m->config;
     const nn_layer *w = m->w.layer + l;
+    const nn_layer_matrices *mat = mx->layer + l;
+    nn_block *a = body->block + l;
     const size_t C = c->width, F = c->ff;
+    const nn_product o = {body->sum, &mat->o, NULL}, down = {body->sum, &mat->down, NULL};
+    const nn_product gate_up[] = {{a->gate, &mat->gate, NULL}, {a->up, &mat->up, NULL}};
 
-    nn_linear_fwd(x, sum, a->att, w->o, NULL, R, C, c->heads * c->head_dim);
-    stream_add(x, a->mid, a->x, sum, R, C);
+    nn_products_fwd(x, &o, 1, a->att, R, body->rows_i8);
+    stream_add(x, a->mid, a->x, body->sum, R, C);
     nn_rmsnorm_fwd(x, a->norm2, a->rstd2, a->mid, w->ffn_norm, c->norm_eps, R, C);
-    nn_linear_fwd(x, a->gate, a->norm2, w->gate, NULL, R, F, C);
-    nn_linear_fwd(x, a->up, a->norm2, w->up, NULL, R, F, C);
+    nn_products_fwd(x, gate_up, 2, a->norm2, R, body->rows_i8);
     nn_swiglu_fwd(x, a->act, a->gate, a->up, R, F);
-    nn_linear_fwd(x, sum, a->act, w->down, NULL, R, C, F);
-    stream_add(x, out, a->mid, sum, R, C);
+    nn_products_fwd(x, &down, 1, a->act, R, body->rows_i8);
+    stream_add(x, out, a->mid, body->sum, R, C);
 }
 
 /* --- the whole --------------------------------------------------------------------------- */
@@ -153,9 +168,9 @@ void nn_body_fwd(nn_body *a, const nn_model *m, const nn_exec *x, const nn_batch
     for (size_t l = 0; l < c->layers; l++) {
         nn_block *blk = a->block + l;
 
-        nn_block_qkv(blk, m, l, x, a->pos, R);
+        nn_block_qkv(a, l, m, &m->mx, x, R);
         nn_attn_fwd(x, blk->att, blk->q, blk->k, blk->v, b->seg, c->heads, c->kv_heads, c->head_dim);
-        nn_block_out(l + 1 < c->layers ? a->block[l + 1].x : a->last, blk, a->sum, m, l, x, R);
+        nn_block_out(l + 1 < c->layers ? a->block[l + 1].x : a->last, a, l, m, &m->mx, x, R);
     }
     nn_rmsnorm_fwd(x, a->hidden, a->rstd, a->last, m->w.norm, c->norm_eps, R, C);
     heads_fwd(a, m, x, b->seg);
@@ -169,6 +184,8 @@ void nn_lm_take(nn_lm_chunk *k, nn_arena *a, const nn_config *c)
     if (!c->lm_head) return;
     k->row = nn_arena_take(a, NN_LM_CHUNK, sizeof *k->row);
     k->in = nn_arena_take(a, NN_LM_CHUNK, c->width * sizeof *k->in);
+    k->rows_i8.q = nn_arena_take(a, NN_LM_CHUNK, NN_I8_COLS(c->width));
+    k->rows_i8.scale = nn_arena_take(a, NN_LM_CHUNK, sizeof(float));
     k->logits = nn_arena_take(a, NN_LM_CHUNK, c->vocab * sizeof *k->logits);
     k->target = nn_arena_take(a, NN_LM_CHUNK, sizeof *k->target);
     k->weight = nn_arena_take(a, NN_LM_CHUNK, sizeof *k->weight);
@@ -198,6 +215,8 @@ double nn_lm_loss(nn_lm_chunk *k, const nn_model *m, const nn_exec *x)
 {
     const size_t V = m->config.vocab;
 
-    nn_linear_fwd(x, k->logits, k->in, nn_output_weight(m), NULL, k->n, V, m->config.width);
+    const nn_product head = {k->logits, &m->mx.output, NULL};
+
+    nn_products_fwd(x, &head, 1, k->in, k->n, k->rows_i8);
     return nn_xent(x, k->logprob, k->logits, k->logits, k->target, k->weight, k->n, V);
 }

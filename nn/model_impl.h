@@ -7,6 +7,7 @@
  */
 #ifndef NN_MODEL_IMPL_H
 #define NN_MODEL_IMPL_H
+#include "nn/matrix.h"
 #include "nn/model.h"
 #include "nn/params.h"
 
@@ -29,10 +30,29 @@ typedef struct {
 typedef enum { NN_INIT_ZERO, NN_INIT_ONE, NN_INIT_NORMAL, NN_INIT_RESIDUAL, NN_INIT_SMALL } nn_init;
 enum { NN_GROUP_BODY, NN_GROUP_EMBED, NN_GROUP_MEMORY, NN_GROUP_HEADS, NN_GROUPS };
 
+/* The matrices that a forward pass multiplies with, in the form it shall use. */
+typedef struct {
+    nn_matrix q, k, v, o, gate, up, down;
+} nn_layer_matrices;
+
+typedef struct {
+    nn_layer_matrices *layer; /* [L] */
+    nn_matrix output;         /* of next-token logits; the embedding when tied; N = 0 without */
+} nn_matrices;
+
+/* A packed copy of a model's matrices (model_pack.c). */
+typedef struct {
+    nn_arena arena;
+    nn_matrices mx;
+    float **panels; /* [matrices] mx's panels, to be written */
+} nn_packed;
+
 struct nn_model {
     nn_config config;
     nn_arena arena;
     nn_weights w;
+    nn_matrices mx;   /* of w, row-major; after nn_model_pack with panels from `packed` */
+    nn_packed packed; /* empty until then */
     nn_tensor *tensor; /* [n_tensor] */
     nn_init *init;     /* [n_tensor] */
     size_t n_tensor;
@@ -43,6 +63,15 @@ size_t nn_pool_width(const nn_config *c); /* P*C */
 size_t nn_config_tensors(const nn_config *c);
 /* Takes room for one value for every weight, in table order. */
 void nn_weights_take(nn_weights *w, nn_arena *a, const nn_config *c);
+
+/* Takes room for one description a matrix. */
+void nn_matrices_take(nn_matrices *mx, nn_arena *a, const nn_config *c);
+/* Describes m's weights as they lie. */
+void nn_matrices_plain(nn_matrices *mx, const nn_model *m);
+/* Room for a packed copy of m's matrices; its bytes come with nn_packed_fill, again whenever weights changed. */
+NN_CHECKED nn_status nn_packed_build(nn_packed *p, const nn_model *m, nn_err *err);
+void nn_packed_fill(nn_packed *p, const nn_model *m, const nn_exec *x);
+void nn_packed_free(nn_packed *p);
 
 /* --- activations ------------------------------------------------------------------------ */
 typedef struct {
@@ -62,6 +91,7 @@ typedef struct {
     float *last, *rstd;        /* [R,C] the stream after the last block; [R] */
     float *hidden;             /* [R,C] after the final norm */
     float *sum;                /* [R,C] a product on its way into the stream */
+    nn_rows_i8 rows_i8;        /* [scratch] one product's input in int8 */
     int32_t *pos;              /* [R] */
     float *pooled;             /* [S,P*C] */
     uint32_t *arg;             /* [S,C] the row that held each maximum */
@@ -75,9 +105,11 @@ void nn_body_take(nn_body *b, nn_arena *a, const nn_config *c, size_t max_rows, 
 /* Embedding, memory, blocks, final norm, pooling, heads. */
 void nn_body_fwd(nn_body *a, const nn_model *m, const nn_exec *x, const nn_batch *b);
 
-/* The two halves of a block around attention: stream to q, k, v; then att to the stream `out`, which may be a->x. */
-void nn_block_qkv(nn_block *a, const nn_model *m, size_t l, const nn_exec *x, const int32_t *pos, size_t R);
-void nn_block_out(float *out, nn_block *a, float *sum, const nn_model *m, size_t l, const nn_exec *x, size_t R);
+/* The two halves of a block around attention: stream to q, k, v; then att to the stream `out`, which may be a->x.
+ * mx: m->mx, or a packed copy of it. Of `body` the first R positions and the scratch are used. */
+void nn_block_qkv(nn_body *body, size_t l, const nn_model *m, const nn_matrices *mx, const nn_exec *x, size_t R);
+void nn_block_out(float *out, nn_body *body, size_t l, const nn_model *m, const nn_matrices *mx, const nn_exec *x,
+                  size_t R);
 
 /* --- next-token logits, some rows at a time ---------------------------------------------- */
 #define NN_LM_CHUNK 128u /* rows; changes memory, never a bit */
@@ -86,6 +118,7 @@ typedef struct {
     size_t n;                /* rows in use */
     size_t *row;             /* [NN_LM_CHUNK] their numbers in the batch */
     float *in;               /* [NN_LM_CHUNK,C] their hidden states */
+    nn_rows_i8 rows_i8;      /* [scratch] `in` in int8 */
     float *logits;           /* [NN_LM_CHUNK,V] */
     int32_t *target;         /* [NN_LM_CHUNK] */
     float *weight, *logprob; /* [NN_LM_CHUNK] */

@@ -85,7 +85,8 @@ void nn_state_lm_logits(const nn_model *m, const nn_state *s, const nn_exec *x, 
             NN_ASSERT(rows[i + j] < s->body.n_rows);
             memcpy(s->lm.in + j * C, s->body.hidden + rows[i + j] * C, C * sizeof *s->lm.in);
         }
-        nn_linear_fwd(x, out + i * V, s->lm.in, nn_output_weight(m), NULL, n_chunk, V, C);
+        const nn_product head = {out + i * V, &m->mx.output, NULL};
+        nn_products_fwd(x, &head, 1, s->lm.in, n_chunk, s->lm.rows_i8);
     }
 }
 

@@ -64,6 +64,7 @@ static void adamw_piece(void *ctx, size_t first, size_t last, size_t thread)
  * the returned norm tells. */
 double nn_trainer_step(nn_trainer *t, const nn_exec *x, const nn_adamw *o)
 {
+    NN_ASSERT(!t->m->packed.arena.base);
     nn_trainer_fold(t);
     const double norm = gradient_norm(t, x);
 

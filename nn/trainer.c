@@ -76,6 +76,7 @@ nn_status nn_trainer_build(nn_trainer **out, nn_model *m, nn_trainer_options o, 
     if ((st = nn_arena_open(&t->arena, nn_trainer_bytes(&m->config, o), err)) != NN_OK) goto done;
     trainer_layout(t, &t->arena, &m->config, o);
     t->m = m;
+    nn_model_unpack(m); /* a packed copy would grow old */
     t->power1 = t->power2 = 1.0;
     *out = t;
     t = NULL;

@@ -190,6 +190,40 @@ Test(model, a_segment_gives_the_same_bits_alone_and_among_others)
     }
 }
 
+/* Packed weights: the same bits; packed again after a change: the change is seen; a trainer takes them away. */
+Test(model, packed_weights_give_the_same_bits)
+{
+    for (int k = 0; k < TINY_KINDS; k++) {
+        nn_model *m = tiny_model((tiny_kind)k, 5);
+        const size_t C = nn_model_config(m)->width;
+        nn_state *plain = build_state(m), *packed = build_state(m);
+        nn_trainer *t = NULL;
+        nn_exec x = tiny_exec(1 + (size_t)k % 3);
+        tiny_batch b;
+
+        tiny_fill(&b, nn_model_config(m), lengths, N_SEG, 2);
+        for (int change = 0; change < 2; change++) {
+            for (size_t i = 0; change && i < nn_model_tensors(m); i++) nn_model_tensor(m, i).data[0] += 0.25f;
+            nn_model_unpack(m);
+            nn_model_fwd(m, plain, &x, &b.b);
+            cr_assert(nn_model_pack(m, &x, NULL) == NN_OK);
+            nn_model_fwd(m, packed, &x, &b.b);
+            expect_same_floats("hidden", nn_state_hidden(packed), nn_state_hidden(plain), b.start[N_SEG] * C);
+        }
+        cr_assert(nn_trainer_build(&t, m, (nn_trainer_options){8, 2}, NULL) == NN_OK);
+        for (size_t i = 0; i < nn_model_tensors(m); i++) nn_model_tensor(m, i).data[0] += 1.0f;
+        nn_model_fwd(m, plain, &x, &b.b);
+        nn_model_unpack(m);
+        nn_model_fwd(m, packed, &x, &b.b);
+        expect_same_floats("hidden", nn_state_hidden(packed), nn_state_hidden(plain), b.start[N_SEG] * C);
+        nn_trainer_free(t);
+        nn_exec_free(&x);
+        nn_state_free(packed);
+        nn_state_free(plain);
+        nn_model_free(m);
+    }
+}
+
 Test(model, memory_and_order_of_tokens_change_the_hidden_state)
 {
     nn_model *m = tiny_model(TINY_GUARD, 5);
@@ -289,7 +323,7 @@ Test(model, every_builder_survives_every_failed_allocation)
         if (st == NN_OK) break;
         cr_assert(st == NN_LIMIT && err.text[0] != '\0');
     }
-    cr_expect_eq(n, 10, "%ld allocations: an object and an arena each", n);
+    cr_expect_eq(n, 11, "%ld allocations: an object and an arena each, and the decoder's packed weights", n);
 }
 
 Test(model, sizes_that_no_machine_has_are_refused_not_wrapped)

@@ -1,0 +1,161 @@
+/* op_products.c - several linear layers of one input, over packed or int8 weights.
+ *
+ * Reads: matrix.h, kern.h.   Read next: model_body.c.
+ * Two ways to split: by rows when there are many (each thread multiplies its rows with all matrices, and quantises them
+ * itself), by panels of columns when there are few (each thread reads its own part of the weights, and only that: with few
+ * rows the weights are what moves). Threads own outputs, so neither way changes a bit.
+ */
+#include "nn/matrix.h"
+#include "nn/op_impl.h"
+
+enum {
+    ROWS = 8,             /* of one item when rows are split */
+    PANELS = 3,           /* of one item when columns are split: what a tile takes */
+    PIECE_WORK = 1 << 18, /* multiply-adds worth waking a thread for, about 5 us in fp32 */
+    I8_FASTER = 4
+};
+
+typedef struct {
+    const nn_exec *x;
+    const nn_product *p;
+    size_t n;
+    const float *in;
+    size_t R, K;
+    nn_rows_i8 room;
+    bool quantize; /* a piece of rows quantises its own */
+} products;
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static size_t items_of(const nn_matrix *w)
+{
+    const size_t columns = PANELS * NN_PANEL;
+
+    return (w->N + columns - 1) / columns;
+}
+
+/* Rows [r0, r1) times columns [n0, n1) of one matrix; n0 is the start of a panel. */
+static void block(const products *o, const nn_product *p, size_t r0, size_t r1, size_t n0, size_t n1, size_t thread)
+{
+    const nn_kern *k = o->x->k;
+    const nn_matrix *w = p->w;
+    const size_t K4 = NN_I8_COLS(w->K);
+    float *y = p->y + r0 * w->N + n0;
+
+    if (w->i8)
+        k->gemm_i8(y, w->N, o->room.q + r0 * K4, K4, o->room.scale + r0, w->i8 + n0 * K4, w->scale + n0, w->sum + n0,
+                   r1 - r0, n1 - n0, K4);
+    else
+        k->gemm_packed(y, w->N, o->in + r0 * w->K, w->K, 1, w->panels + n0 * w->K, w->K, r1 - r0, n1 - n0, w->K, false,
+                       nn_exec_scratch(o->x, thread));
+    if (!p->bias) return;
+    for (size_t r = r0; r < r1; r++) k->add(p->y + r * w->N + n0, p->bias + n0, n1 - n0);
+}
+
+static void quantize_rows(void *ctx, size_t first, size_t last, size_t thread)
+{
+    const products *o = ctx;
+
+    (void)thread;
+    for (size_t r = first; r < last; r++)
+        o->x->k->quantize_row(o->room.q + r * NN_I8_COLS(o->K), o->room.scale + r, o->in + r * o->K, o->K);
+}
+
+static void piece_of_rows(void *ctx, size_t first, size_t last, size_t thread)
+{
+    const products *o = ctx;
+    const size_t r0 = first * ROWS, r1 = smaller(last * ROWS, o->R);
+
+    if (o->quantize) quantize_rows(ctx, r0, r1, thread);
+    for (size_t i = 0; i < o->n; i++) block(o, o->p + i, r0, r1, 0, o->p[i].w->N, thread);
+}
+
+/* The columns of all matrices lie behind each other; a piece may end in one and begin in another. */
+static void piece_of_columns(void *ctx, size_t first, size_t last, size_t thread)
+{
+    const products *o = ctx;
+    size_t before = 0; /* items of the matrices passed */
+
+    for (size_t i = 0; i < o->n; i++) {
+        const nn_matrix *w = o->p[i].w;
+        const size_t items = items_of(w), columns = PANELS * NN_PANEL;
+        const size_t from = first > before ? smaller(first - before, items) : 0;
+        const size_t to = last > before ? smaller(last - before, items) : 0;
+
+        if (from < to) block(o, o->p + i, 0, o->R, from * columns, smaller(to * columns, w->N), thread);
+        before += items;
+    }
+}
+
+static size_t grain_of(size_t work, bool i8)
+{
+    const size_t worth = (size_t)PIECE_WORK * (i8 ? I8_FASTER : 1);
+
+    return worth / (work + 1) + 1;
+}
+
+static bool packed(const nn_matrix *w)
+{
+    return w->i8 || w->panels;
+}
+
+void nn_products_fwd(const nn_exec *x, const nn_product *p, size_t n, const float *in, size_t R, nn_rows_i8 room)
+{
+    const size_t K = p[0].w->K;
+    products o = {x, p, n, in, R, K, room, false};
+    size_t columns = 0, items = 0;
+    bool i8 = false;
+
+    for (size_t i = 0; i < n; i++) {
+        NN_ASSERT(p[i].w->K == K && packed(p[i].w) == packed(p[0].w) && (!p[i].w->i8 || room.q));
+        columns += p[i].w->N;
+        items += items_of(p[i].w);
+        i8 = i8 || p[i].w->i8;
+    }
+    if (!packed(p[0].w)) {
+        for (size_t i = 0; i < n; i++) nn_linear_fwd(x, p[i].y, in, p[i].w->w, p[i].bias, R, p[i].w->N, K);
+        return;
+    }
+    if (R >= columns) {
+        o.quantize = i8;
+        nn_par_run(&x->par, (R + ROWS - 1) / ROWS, grain_of(ROWS * columns * K, i8), piece_of_rows, &o);
+        return;
+    }
+    if (i8) nn_par_run(&x->par, R, nn_grain(K), quantize_rows, &o);
+    nn_par_run(&x->par, items, grain_of(PANELS * NN_PANEL * R * K, i8), piece_of_columns, &o);
+}
+
+/* --- making the packed form ---------------------------------------------------------------- */
+
+size_t nn_matrix_panel_floats(size_t N, size_t K)
+{
+    const size_t panels = (N + NN_PANEL - 1) / NN_PANEL;
+
+    return K > SIZE_MAX / NN_PANEL / (panels + 1) ? SIZE_MAX : panels * NN_PANEL * K;
+}
+
+typedef struct {
+    const nn_kern *k;
+    float *panels;
+    const float *w;
+    size_t N, K;
+} packing;
+
+static void pack_panels(void *ctx, size_t first, size_t last, size_t thread)
+{
+    const packing *o = ctx;
+    const size_t n0 = first * NN_PANEL, n1 = smaller(last * NN_PANEL, o->N);
+
+    (void)thread;
+    o->k->pack(o->panels + n0 * o->K, o->w + n0 * o->K, 1, o->K, n1 - n0, o->K);
+}
+
+void nn_matrix_pack(const nn_exec *x, float *panels, const float *w, size_t N, size_t K)
+{
+    packing o = {x->k, panels, w, N, K};
+
+    nn_par_run(&x->par, (N + NN_PANEL - 1) / NN_PANEL, nn_grain(NN_PANEL * K), pack_panels, &o);
+}
