@@ -53,6 +53,8 @@ typedef struct nn_kern {
      * up to 16 entries in w_scale and w_sum. Any n0 that is a multiple of 16 may be the start of a call. */
     void (*gemm_i8)(float *c, size_t ldc, const int8_t *a, size_t lda, const float *a_scale, const int8_t *w,
                     const float *w_scale, const int32_t *w_sum, size_t M, size_t N, size_t K);
+    /* w_sum of such panels, N and K rounded up already; false when a byte is -128. */
+    bool (*sums_i8)(int32_t *w_sum, const int8_t *w, size_t N, size_t K);
 
     float (*dot)(const float *a, const float *b, size_t n);                  /* 16 lanes */
     float (*dot3)(const float *a, const float *b, const float *c, size_t n); /* sum fmaf(a*b, c, lane) */

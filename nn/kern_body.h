@@ -285,6 +285,7 @@ static const nn_kern table = {
     .gemm_packed = kern_gemm_packed,
     .quantize_row = kern_quantize_row,
     .gemm_i8 = kern_gemm_i8,
+    .sums_i8 = kern_sums_i8,
     .dot = kern_dot,
     .dot3 = kern_dot3,
     .sum = kern_sum,

@@ -38,4 +38,14 @@ static void kern_gemm_i8(float *c, size_t ldc, const int8_t *a, size_t lda, cons
             c[m * ldc + n] = (float)sum * (a_scale[m] * w_scale[n]);
         }
 }
+
+static bool kern_sums_i8(int32_t *w_sum, const int8_t *w, size_t N, size_t K)
+{
+    int8_t least = 0;
+
+    for (size_t i = 0; i < N * K; i++) least = w[i] < least ? w[i] : least;
+    for (size_t n = 0; n < N; n++) w_sum[n] = 0;
+    for (size_t i = 0; i < N * K; i++) w_sum[i / (NN_PANEL * K) * NN_PANEL + i / 4 % NN_PANEL] += w[i];
+    return least > -128;
+}
 #endif
