@@ -9,6 +9,7 @@
 #ifndef NN_MATRIX_H
 #define NN_MATRIX_H
 #include "nn/ops.h"
+#include "nn/quantize.h"
 
 typedef struct {
     size_t N, K;         /* out, in */
@@ -18,8 +19,6 @@ typedef struct {
     const float *scale;  /* [N rounded up to 16] of the int8 rows */
     const int32_t *sum;  /* [the same] sums of the int8 rows */
 } nn_matrix;
-
-#define NN_I8_COLS(K) (((K) + 3u) / 4u * 4u) /* bytes of an int8 row with its padding */
 
 size_t nn_matrix_panel_floats(size_t N, size_t K);
 /* [out] panels: the packed form of w [N,K] */
@@ -32,7 +31,7 @@ typedef struct {
     const float *bias;
 } nn_product;
 
-/* [scratch] rows in int8: q [R, NN_I8_COLS(K)], scale [R]; needed where a matrix is int8, else {NULL, NULL}. */
+/* [scratch] rows in int8: q [R, nn_i8_cols(K)], scale [R]; needed where a matrix is int8, else {NULL, NULL}. */
 typedef struct {
     int8_t *q;
     float *scale;

@@ -1,6 +1,7 @@
 /* model.c - configuration, the walk over the table of tensors, build, initialisation, hash.
  *
- * Reads: model_impl.h.   Read next: model_body.c (forward), model_state.c (inference), trainer.c.
+ * Reads: model_impl.h.   Read next: model_body.c (forward), model_pack.c, model_i8.c (other forms of the weights),
+ * model_state.c (inference), trainer.c.
  */
 #include "nn/model_impl.h"
 #include "nn/rng.h"
@@ -152,26 +153,44 @@ typedef struct {
     nn_arena *a;
     float **at;
     size_t i;
+    bool as_i8;       /* matrices lie elsewhere, in int8; only their scales and sums are taken */
+    nn_i8_tensor *i8; /* [n_tensor], NULL while measuring */
 } taking;
+
+/* What an int8 model holds in int8: all matrices but the guard's two heads, which are small and decide. */
+static bool goes_i8(const param *p)
+{
+    return p->decay && !(p->group == NN_GROUP_HEADS && p->init == NN_INIT_SMALL);
+}
 
 static void take_one(void *ctx, const param *p, float **slot)
 {
     taking *t = ctx;
-    float *data = nn_arena_take(t->a, p->rows, p->cols * sizeof *data);
+    const bool i8 = t->as_i8 && goes_i8(p);
+    float *data = i8 ? NULL : nn_arena_take(t->a, p->rows, p->cols * sizeof *data);
+    float *scale = i8 ? nn_arena_take(t->a, nn_i8_rows(p->rows), sizeof *scale) : NULL;
+    int32_t *sum = i8 ? nn_arena_take(t->a, nn_i8_rows(p->rows), sizeof *sum) : NULL;
+
+    if (t->i8) t->i8[t->i] = (nn_i8_tensor){NULL, scale, sum};
 
     if (slot) *slot = data;
     if (t->at) t->at[t->i] = data;
     t->i++;
 }
 
-void nn_weights_take(nn_weights *w, nn_arena *a, const nn_config *c)
+static void weights_take(nn_weights *w, nn_arena *a, const nn_config *c, bool as_i8, nn_i8_tensor *i8)
 {
     memset(w, 0, sizeof *w);
     w->layer = nn_arena_take(a, c->layers, sizeof *w->layer);
     w->at = nn_arena_take(a, nn_config_tensors(c), sizeof *w->at);
 
-    taking t = {a, w->at, 0};
+    taking t = {a, w->at, 0, as_i8, i8};
     params_walk(c, w, take_one, &t);
+}
+
+void nn_weights_take(nn_weights *w, nn_arena *a, const nn_config *c)
+{
+    weights_take(w, a, c, false, NULL);
 }
 
 static void describe_one(void *ctx, const param *p, float **slot)
@@ -191,11 +210,13 @@ static void describe_one(void *ctx, const param *p, float **slot)
     t->cols = p->cols;
     t->decay = p->decay;
     t->group = p->group;
+    t->i8 = m->i8 && goes_i8(p) ? m->i8 + m->n_tensor : NULL;
+    m->slot[m->n_tensor] = slot;
     m->init[m->n_tensor] = p->init;
     m->n_tensor++;
 }
 
-static void model_layout(nn_model *m, nn_arena *a)
+static void model_layout(nn_model *m, nn_arena *a, bool as_i8)
 {
     const nn_config *c = &m->config;
     const size_t n = nn_config_tensors(c);
@@ -204,7 +225,9 @@ static void model_layout(nn_model *m, nn_arena *a)
     m->init = nn_arena_take(a, n, sizeof *m->init);
     m->cos_t = nn_arena_take(a, c->max_t, c->head_dim / 2 * sizeof *m->cos_t);
     m->sin_t = nn_arena_take(a, c->max_t, c->head_dim / 2 * sizeof *m->sin_t);
-    nn_weights_take(&m->w, a, c);
+    m->slot = nn_arena_take(a, n, sizeof *m->slot);
+    m->i8 = as_i8 ? nn_arena_take(a, n, sizeof *m->i8) : NULL;
+    weights_take(&m->w, a, c, as_i8, m->i8);
     nn_matrices_take(&m->mx, a, c);
 }
 
@@ -213,7 +236,7 @@ static void fill(float *y, float value, size_t n)
     for (size_t i = 0; i < n; i++) y[i] = value;
 }
 
-nn_status nn_model_build(nn_model **out, const nn_config *c, nn_err *err)
+static nn_status build(nn_model **out, const nn_config *c, bool as_i8, nn_err *err)
 {
     nn_model *m = NULL;
     void *block = NULL;
@@ -225,9 +248,9 @@ nn_status nn_model_build(nn_model **out, const nn_config *c, nn_err *err)
     if ((st = nn_alloc(&block, 1, sizeof *m, err)) != NN_OK) goto done;
     m = block;
     m->config = *c;
-    model_layout(m, &dry);
+    model_layout(m, &dry, as_i8);
     if ((st = nn_arena_open(&m->arena, dry.used, err)) != NN_OK) goto done;
-    model_layout(m, &m->arena);
+    model_layout(m, &m->arena, as_i8);
     NN_ASSERT(m->arena.used == dry.used);
 
     params_walk(c, &m->w, describe_one, m);
@@ -242,10 +265,21 @@ done:
     return st;
 }
 
+nn_status nn_model_build(nn_model **out, const nn_config *c, nn_err *err)
+{
+    return build(out, c, false, err);
+}
+
+nn_status nn_model_build_i8(nn_model **out, const nn_config *c, nn_err *err)
+{
+    return build(out, c, true, err);
+}
+
 void nn_model_free(nn_model *m)
 {
     if (!m) return;
     nn_packed_free(&m->packed);
+    nn_arena_free(&m->own_i8);
     nn_arena_free(&m->arena);
     nn_free(m);
 }
@@ -256,6 +290,7 @@ void nn_model_init(nn_model *m, uint64_t seed)
 {
     const double residual = 0.02 / sqrt(2.0 * (double)m->config.layers);
 
+    NN_ASSERT(!nn_model_is_i8(m));
     for (size_t i = 0; i < m->n_tensor; i++) {
         const nn_tensor *t = m->tensor + i;
         const size_t n = t->rows * t->cols;
@@ -303,45 +338,46 @@ bool nn_model_find(const nn_model *m, const char *name, nn_tensor *out)
     return false;
 }
 
-nn_status nn_model_clone(nn_model **out, const nn_model *m, nn_err *err)
-{
-    const nn_status st = nn_model_build(out, &m->config, err);
-
-    if (st != NN_OK) return st;
-    for (size_t i = 0; i < m->n_tensor; i++)
-        memcpy((*out)->tensor[i].data, m->tensor[i].data,
-               m->tensor[i].rows * m->tensor[i].cols * sizeof *m->tensor[i].data);
-    return NN_OK;
-}
-
 static void put_le(unsigned char *out, uint64_t v, size_t bytes)
 {
     for (size_t i = 0; i < bytes; i++) out[i] = (unsigned char)(v >> (8 * i));
 }
 
-void nn_model_hash(const nn_model *m, char hex[65])
+/* Floats by their bits, little-endian. */
+static void hash_floats(nn_sha256 *s, const float *data, size_t n)
 {
     enum { STEP = 256 };
     unsigned char bytes[STEP * sizeof(float)];
+
+    for (size_t j = 0; j < n; j += STEP) {
+        const size_t k_end = n - j < STEP ? n - j : STEP;
+        for (size_t k = 0; k < k_end; k++) {
+            uint32_t bits;
+            memcpy(&bits, data + j + k, sizeof bits);
+            put_le(bytes + 4 * k, bits, 4);
+        }
+        nn_sha256_add(s, bytes, 4 * k_end);
+    }
+}
+
+void nn_model_hash(const nn_model *m, char hex[65])
+{
+    unsigned char bytes[16];
     nn_sha256 s;
 
     nn_sha256_init(&s);
     for (size_t i = 0; i < m->n_tensor; i++) {
         const nn_tensor *t = m->tensor + i;
-        const size_t n = t->rows * t->cols;
 
         nn_sha256_add(&s, t->name, strlen(t->name) + 1);
         put_le(bytes, t->rows, 8);
         put_le(bytes + 8, t->cols, 8);
         nn_sha256_add(&s, bytes, 16);
-        for (size_t j = 0; j < n; j += STEP) {
-            const size_t k_end = n - j < STEP ? n - j : STEP;
-            for (size_t k = 0; k < k_end; k++) {
-                uint32_t bits;
-                memcpy(&bits, t->data + j + k, sizeof bits);
-                put_le(bytes + 4 * k, bits, 4);
-            }
-            nn_sha256_add(&s, bytes, 4 * k_end);
+        if (!t->i8) {
+            hash_floats(&s, t->data, t->rows * t->cols);
+        } else {
+            nn_sha256_add(&s, t->i8->panels, nn_i8_rows(t->rows) * nn_i8_cols(t->cols));
+            hash_floats(&s, t->i8->scale, t->rows);
         }
     }
     nn_sha256_end_hex(&s, hex);

@@ -37,14 +37,22 @@ nn_config_active_params(const nn_config *c); /* weights multiplied per token: wi
 
 typedef struct nn_model nn_model; /* opaque; fields in model_impl.h */
 
+/* A matrix of an int8 model (quantize.h): panels are borrowed from the file or the model, the rest is the model's. */
+typedef struct {
+    const int8_t *panels; /* [nn_i8_rows(rows), nn_i8_cols(cols)]; NULL until placed */
+    float *scale;         /* [nn_i8_rows(rows)] */
+    int32_t *sum;         /* [the same] */
+} nn_i8_tensor;
+
 /* One tensor of the model, for files, optimiser, checks and prints. Order is the table's; pointers are borrowed. */
 typedef struct {
     char name[64]; /* our name, Hugging Face style: model.layers.0.self_attn.q_proj.weight */
     char gguf[64]; /* blk.0.attn_q.weight */
-    float *data;   /* [rows, cols] or [cols] when rows == 1 */
+    float *data;   /* [rows, cols] or [cols] when rows == 1; NULL when i8 is there */
     size_t rows, cols;
     bool decay;   /* weight decay applies (2-D) */
     size_t group; /* learning-rate group: 0 body, 1 embedding, 2 memory, 3 heads */
+    const nn_i8_tensor *i8; /* NULL: floats */
 } nn_tensor;
 
 /* Weights zeroed (norms one); owned by the caller until nn_model_free. */
@@ -66,6 +74,17 @@ void nn_model_hash(const nn_model *m, char hex[65]);
  * After weights changed: again. x's threads do the work. */
 NN_CHECKED nn_status nn_model_pack(nn_model *m, const nn_exec *x, nn_err *err);
 void nn_model_unpack(nn_model *m); /* weights may change; fine on a model that is not packed */
+
+/* --- int8 (CONTRACTS 1.7; quantize.h): every matrix but the guard's two heads. For inference only. --- */
+/* The int8 form of a float model; *out owns all its bytes. */
+NN_CHECKED nn_status nn_model_quantize(nn_model **out, const nn_model *m, const nn_kern *k, nn_err *err);
+/* A model whose int8 matrices are still to be placed, one by one; its other weights as nn_model_build leaves them. */
+NN_CHECKED nn_status nn_model_build_i8(nn_model **out, const nn_config *c, nn_err *err);
+/* Tensor i, an int8 one, lies at `panels`, which the caller keeps alive; scale [nn_i8_rows(rows)] is copied. Both are
+ * checked (nn_i8_check). The model may be used when the last one is placed. */
+NN_CHECKED nn_status nn_model_place_i8(nn_model *m, size_t i, const int8_t *panels, const float *scale,
+                                       const nn_kern *k, nn_err *err);
+bool nn_model_is_i8(const nn_model *m);
 
 /* A packed batch: R rows of S segments, each segment's positions from 0. */
 typedef struct {

@@ -54,7 +54,7 @@ void nn_body_take(nn_body *b, nn_arena *a, const nn_config *c, size_t max_rows, 
     b->rstd = nn_arena_take(a, max_rows, sizeof(float));
     b->hidden = nn_arena_take(a, max_rows, c->width * sizeof(float));
     b->sum = nn_arena_take(a, max_rows, c->width * sizeof(float));
-    b->rows_i8.q = nn_arena_take(a, max_rows, NN_I8_COLS(widest_input(c)));
+    b->rows_i8.q = nn_arena_take(a, max_rows, nn_i8_cols(widest_input(c)));
     b->rows_i8.scale = nn_arena_take(a, max_rows, sizeof(float));
     b->pos = nn_arena_take(a, max_rows, sizeof *b->pos);
     b->pooled = nn_arena_take(a, max_seg, nn_pool_width(c) * sizeof(float));
@@ -163,8 +163,8 @@ void nn_body_fwd(nn_body *a, const nn_model *m, const nn_exec *x, const nn_batch
     a->n_rows = R;
     positions(a->pos, b->seg, c->max_t);
 
-    nn_embed_fwd(x, a->block[0].x, m->w.embed, b->ids, R, C);
-    if (m->w.memory && b->mem_slot) nn_memory_fwd(x, a->block[0].x, m->w.memory, b->mem_slot, b->mem_start, R, C);
+    nn_model_embed(m, x, a->block[0].x, b->ids, R);
+    nn_model_memory(m, x, a->block[0].x, b->mem_slot, b->mem_start, R);
     for (size_t l = 0; l < c->layers; l++) {
         nn_block *blk = a->block + l;
 
@@ -184,7 +184,7 @@ void nn_lm_take(nn_lm_chunk *k, nn_arena *a, const nn_config *c)
     if (!c->lm_head) return;
     k->row = nn_arena_take(a, NN_LM_CHUNK, sizeof *k->row);
     k->in = nn_arena_take(a, NN_LM_CHUNK, c->width * sizeof *k->in);
-    k->rows_i8.q = nn_arena_take(a, NN_LM_CHUNK, NN_I8_COLS(c->width));
+    k->rows_i8.q = nn_arena_take(a, NN_LM_CHUNK, nn_i8_cols(c->width));
     k->rows_i8.scale = nn_arena_take(a, NN_LM_CHUNK, sizeof(float));
     k->logits = nn_arena_take(a, NN_LM_CHUNK, c->vocab * sizeof *k->logits);
     k->target = nn_arena_take(a, NN_LM_CHUNK, sizeof *k->target);

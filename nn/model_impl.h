@@ -55,6 +55,9 @@ struct nn_model {
     nn_packed packed; /* empty until then */
     nn_tensor *tensor; /* [n_tensor] */
     nn_init *init;     /* [n_tensor] */
+    float ***slot;     /* [n_tensor] the field of w that holds it */
+    nn_i8_tensor *i8;  /* [n_tensor] of an int8 model, else NULL */
+    nn_arena own_i8;   /* panels of an int8 model that was not read from a file */
     size_t n_tensor;
     float *cos_t, *sin_t; /* [max_t, D/2] */
 };
@@ -110,6 +113,10 @@ void nn_body_fwd(nn_body *a, const nn_model *m, const nn_exec *x, const nn_batch
 void nn_block_qkv(nn_body *body, size_t l, const nn_model *m, const nn_matrices *mx, const nn_exec *x, size_t R);
 void nn_block_out(float *out, nn_body *body, size_t l, const nn_model *m, const nn_matrices *mx, const nn_exec *x,
                   size_t R);
+
+/* Rows of the embedding, and the memory's sums added to them, from whichever form the model has. */
+void nn_model_embed(const nn_model *m, const nn_exec *x, float *y, const int32_t *ids, size_t R);
+void nn_model_memory(const nn_model *m, const nn_exec *x, float *y, const uint32_t *slot, const size_t *start, size_t R);
 
 /* --- next-token logits, some rows at a time ---------------------------------------------- */
 #define NN_LM_CHUNK 128u /* rows; changes memory, never a bit */

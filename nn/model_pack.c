@@ -77,6 +77,7 @@ nn_status nn_packed_build(nn_packed *p, const nn_model *m, nn_err *err)
     nn_packed measure = {0};
 
     memset(p, 0, sizeof *p);
+    if (nn_model_is_i8(m)) return NN_OK; /* lies packed already */
     packed_layout(&measure, &dry, m);
     const nn_status st = nn_arena_open(&p->arena, dry.used, err);
     if (st != NN_OK) return st;
@@ -103,6 +104,7 @@ nn_status nn_model_pack(nn_model *m, const nn_exec *x, nn_err *err)
 {
     nn_status st = NN_OK;
 
+    if (nn_model_is_i8(m)) return NN_OK; /* lies packed already */
     nn_model_unpack(m);
     if ((st = nn_packed_build(&m->packed, m, err)) != NN_OK) return st;
     nn_packed_fill(&m->packed, m, x);

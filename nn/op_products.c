@@ -42,7 +42,7 @@ static void block(const products *o, const nn_product *p, size_t r0, size_t r1, 
 {
     const nn_kern *k = o->x->k;
     const nn_matrix *w = p->w;
-    const size_t K4 = NN_I8_COLS(w->K);
+    const size_t K4 = nn_i8_cols(w->K);
     float *y = p->y + r0 * w->N + n0;
 
     if (w->i8)
@@ -61,7 +61,7 @@ static void quantize_rows(void *ctx, size_t first, size_t last, size_t thread)
 
     (void)thread;
     for (size_t r = first; r < last; r++)
-        o->x->k->quantize_row(o->room.q + r * NN_I8_COLS(o->K), o->room.scale + r, o->in + r * o->K, o->K);
+        o->x->k->quantize_row(o->room.q + r * nn_i8_cols(o->K), o->room.scale + r, o->in + r * o->K, o->K);
 }
 
 static void piece_of_rows(void *ctx, size_t first, size_t last, size_t thread)

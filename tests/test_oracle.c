@@ -81,7 +81,7 @@ static nn_tensor find_theirs(const nn_model *m, const char *theirs, size_t *inde
     char name[64] = "", rest[64] = "";
     unsigned layer = 0;
     const bool in_layer = sscanf(theirs, "layers.%u.%63s", &layer, rest) == 2;
-    nn_tensor t = {"", "", NULL, 0, 0, false, 0};
+    nn_tensor t = {.data = NULL};
 
     if (!in_layer) snprintf(rest, sizeof rest, "%s", theirs);
     for (size_t i = 0; i < sizeof map / sizeof *map; i++) {
