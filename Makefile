@@ -35,7 +35,10 @@ KERNELS := $(patsubst %.c,$(B)/%.o,$(wildcard nn/kern_*.c))
 $(KERNELS): OPT := -O3
 ifneq ($(filter x86_64% amd64%,$(MACHINE)),)
 $(B)/nn/kern_avx2.o: EXTRA := -mavx2 -mfma -mf16c
+$(B)/nn/kern_avx512.o: EXTRA := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mfma -mf16c -mprefer-vector-width=512
+$(B)/nn/sha256_x86.o: EXTRA := -msha -msse4.1
 endif
+$(B)/nn/sha256_x86.o $(B)/nn/dtype.o: OPT := -O3
 $(B)/nn/par.o $(B)/nn/par_posix.o: EXTRA := $(PARFLAG)
 $(B)/tests/%.o: EXTRA := -D_POSIX_C_SOURCE=200809L $(LUA_CFLAGS)
 $(B)/guard/lua/%.o: EXTRA := $(LUA_CFLAGS)
@@ -57,12 +60,12 @@ ALL_OBJ := $(LIB_OBJ) $(LUA_OBJ) $(CLI_OBJ) $(TEST_OBJ)
 
 # The part that goes on a machine without Lua, jansson, zlib, files or threads: classify from memory.
 EMBEDDED := $(wildcard nn/kern_*.c nn/op_*.c nn/unicode*.c) \
-            $(patsubst %,nn/%.c,err arena cursor rng sha256 mathf par exec dtype fmt_gguf fmt_gguf_get \
-              tok tok_encode model model_body model_pack model_state) \
+            $(patsubst %,nn/%.c,err arena cursor rng sha256 sha256_x86 mathf par exec dtype fmt_gguf fmt_gguf_get \
+              tok tok_encode model model_body model_pack model_i8 quantize model_state) \
             $(patsubst %,guard/%.c,classify windows window_batch check gguard gguard_keys wide ngram text) \
             tests/embedded_driver.c
 
-.PHONY: all objects demo deps deps-check test check-data identity ship lint bench embedded install uninstall clean help
+.PHONY: all objects demo deps deps-check test check-data identity ship lint bench bench-peers embedded install uninstall clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -90,8 +93,17 @@ $(B)/test_all: $(TEST_OBJ) $(SCRIPT) $(LIB)
 $(B)/check_data: $(B)/tests/check_data.o $(LIB)
 	$(CC) $(SANFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
 
-$(B)/bench_%: $(B)/bench/bench_%.o $(SCRIPT) $(LIB)
-	$(CC) $(SANFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
+# What the benchmark programs share stands in an archive, so that each takes what it uses; oneDNN is linked where its header is.
+BENCH_LIB := $(B)/libbench.a
+DNNL = $(shell printf '\043include <oneapi/dnnl/dnnl.h>\n' | $(CC) -E -x c - >/dev/null 2>&1 && echo -ldnnl)
+$(BENCH_LIB): $(call obj,$(filter-out bench/bench_%,$(wildcard bench/*.c)))
+	@rm -f $@
+	ar rcs $@ $^
+$(B)/bench/bench.o: EXTRA := -DBENCH_FLAGS='"$(OPT), kernels -O3, $(FP) $(CFLAGS)"'
+$(B)/bench/peak.o: OPT := -O3
+
+$(B)/bench_%: $(B)/bench/bench_%.o $(BENCH_LIB) $(LIB)
+	$(CC) $(SANFLAGS) $(LDFLAGS) $^ -Wl,--as-needed $(DNNL) -ldl $(LIBS) -o $@
 
 objects: $(ALL_OBJ)
 
@@ -153,8 +165,16 @@ lint: ## warnings as errors in both compilers, cppcheck, luacheck, no libm funct
 	@! nm -u build/lint-gcc/libparapet.a | awk '{print $$2}' | sort -u | grep -xE \
 	  '(exp|exp2|exp10|expm1|log|log2|log10|log1p|pow|a?(sin|cos|tan)h?|sincos|atan2|cbrt|hypot|erfc?|[tl]gamma)[fl]?'
 
-bench: $(BENCHES) ## build and run bench/bench_*.c
-	@set -e; for b in $^; do $$b; done
+# T=gemm chooses subjects, QUICK=1 takes fewer cases, CSV= writes no file.
+CSV ?= bench/results.csv
+bench: $(BENCHES) ## ours beside the peers, one and two threads; appends bench/results.csv (T=subject, QUICK=1, CSV=file)
+	@set -e; for b in $(if $(T),$(filter $(patsubst %,$(B)/bench_%,$(T)),$^),$^); do for t in 1 2; do \
+	    $$b --threads $$t $(if $(QUICK),--quick) $(if $(CSV),--csv $(CSV)); done; done
+
+BENCH_PEERS := libopenblas-dev libopenblas0-openmp libblis-openmp-dev libdnnl-dev python3-torch
+bench-peers: ## install the programs that make bench compares with
+	@if command -v apt-get >/dev/null; then $(APT) $(BENCH_PEERS); \
+	else echo "Please install (Debian names): $(BENCH_PEERS)" >&2; exit 1; fi
 
 embedded: ## the inference part alone: plain cc -std=c99 and libm
 	@mkdir -p $(B)

@@ -117,7 +117,7 @@ static void forward(nn_decoder *d, const nn_model *m, const nn_matrices *mx, con
     nn_body *a = &d->body;
 
     for (size_t i = 0; i < n; i++) a->pos[i] = (int32_t)(d->len[i] - 1);
-    nn_embed_fwd(x, a->block[0].x, m->w.embed, d->ids, n, c->width);
+    nn_model_embed(m, x, a->block[0].x, d->ids, n);
     for (size_t l = 0; l < c->layers; l++) {
         nn_block *b = a->block + l;
 
