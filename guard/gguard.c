@@ -268,9 +268,8 @@ static void read_tensor(reader *r, const char *name, float *out, size_t rows, si
         r->st = nn_fail(r->err, NN_FILE, "%s: tensor %s: %s", r->name, name, cause.text);
         return;
     }
-    for (size_t i = 0; i < n && r->st == NN_OK; i++)
-        if (!isfinite(out[i]))
-            r->st = nn_fail(r->err, NN_FILE, "%s: tensor %s: number %zu is not finite", r->name, name, i);
+    const size_t bad = nn_dtype_not_finite(t->type, t->data, n);
+    if (bad < n) r->st = nn_fail(r->err, NN_FILE, "%s: tensor %s: number %zu is not finite", r->name, name, bad);
 }
 
 static void read_config(reader *r, nn_config *c)

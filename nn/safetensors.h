@@ -42,4 +42,7 @@ NN_CHECKED nn_status nn_st_write(const char *path, const nn_st_out *tensor, size
 /* Any tensor to floats (F32, F16, BF16, Q8_0). */
 NN_CHECKED nn_status nn_dtype_to_f32(float *out, nn_dtype type, const unsigned char *data, size_t n, nn_err *err);
 void nn_dtype_from_f32(unsigned char *out, nn_dtype type, const float *data, size_t n); /* F32 F16 BF16 Q8_0 */
+/* Index of the first number that is no number or infinite, n when there is none: seen from the storage, before or instead
+ * of converting. */
+size_t nn_dtype_not_finite(nn_dtype type, const unsigned char *data, size_t n);
 #endif

@@ -1,9 +1,12 @@
 #include "nn/sha256.h"
+#include "nn/sha256_impl.h"
 #include <string.h>
+
+enum { BLOCK = 64, LONG = 1 << 16 }; /* bytes; LONG: worth asking the CPU what it has (sha256_impl.h) */
 
 /* FIPS 180-4, section 4.2.2: the first 32 bits of the fractional parts of the cube roots of the
  * first 64 primes; the initial state (5.3.3) uses the square roots of the first 8. */
-static const uint32_t round_word[64] = {
+const uint32_t nn_sha256_word[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
     0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
     0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
@@ -18,12 +21,25 @@ static uint32_t rotate(uint32_t x, unsigned n)
     return x >> n | x << (32u - n);
 }
 
-/* One block (6.2.2). */
-static void compress(uint32_t state[8], const unsigned char block[64])
+/* One round (6.2.2, step 3). WHY pointers: instead of moving a to b, b to c ... the caller hands the variables on under
+ * their next names; moving them was most of the time. */
+static inline void step(uint32_t a, uint32_t b, uint32_t c, uint32_t *d, uint32_t e, uint32_t f, uint32_t g,
+                        uint32_t *h, uint32_t word)
 {
-    uint32_t w[64], v[8];
+    const uint32_t sum1 = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25), choice = (e & f) ^ (~e & g);
+    const uint32_t sum0 = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22), majority = (a & b) ^ (a & c) ^ (b & c);
+    const uint32_t t1 = *h + sum1 + choice + word;
 
-    /* 1. The message schedule. */
+    *d += t1;
+    *h = t1 + sum0 + majority;
+}
+
+/* One block (6.2.2). */
+static void compress(uint32_t state[8], const unsigned char *block)
+{
+    uint32_t w[64];
+
+    /* 1. The message schedule, with the round's constant added afterwards. */
     for (size_t t = 0; t < 16; t++) {
         w[t] = (uint32_t)block[4 * t] << 24 | (uint32_t)block[4 * t + 1] << 16 | (uint32_t)block[4 * t + 2] << 8 |
                block[4 * t + 3];
@@ -34,23 +50,30 @@ static void compress(uint32_t state[8], const unsigned char block[64])
 
         w[t] = s1 + w[t - 7] + s0 + w[t - 16];
     }
+    for (size_t t = 0; t < 64; t++) w[t] += nn_sha256_word[t];
 
-    /* 2. 64 rounds over a..h = v[0..7]. */
-    memcpy(v, state, sizeof v);
-    for (size_t t = 0; t < 64; t++) {
-        const uint32_t sum1 = rotate(v[4], 6) ^ rotate(v[4], 11) ^ rotate(v[4], 25);
-        const uint32_t choice = (v[4] & v[5]) ^ (~v[4] & v[6]);
-        const uint32_t t1 = v[7] + sum1 + choice + round_word[t] + w[t];
-        const uint32_t sum0 = rotate(v[0], 2) ^ rotate(v[0], 13) ^ rotate(v[0], 22);
-        const uint32_t majority = (v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]);
-
-        memmove(v + 1, v, 7 * sizeof *v);
-        v[4] += t1;
-        v[0] = t1 + sum0 + majority;
+    /* 2. 64 rounds, eight at a time: then the variables have their names back. */
+    uint32_t a = state[0], b = state[1], c = state[2], d = state[3];
+    uint32_t e = state[4], f = state[5], g = state[6], h = state[7];
+    for (size_t t = 0; t < 64; t += 8) {
+        step(a, b, c, &d, e, f, g, &h, w[t]);
+        step(h, a, b, &c, d, e, f, &g, w[t + 1]);
+        step(g, h, a, &b, c, d, e, &f, w[t + 2]);
+        step(f, g, h, &a, b, c, d, &e, w[t + 3]);
+        step(e, f, g, &h, a, b, c, &d, w[t + 4]);
+        step(d, e, f, &g, h, a, b, &c, w[t + 5]);
+        step(c, d, e, &f, g, h, a, &b, w[t + 6]);
+        step(b, c, d, &e, f, g, h, &a, w[t + 7]);
     }
 
     /* 3. Add to the state. */
+    const uint32_t v[8] = {a, b, c, d, e, f, g, h};
     for (size_t i = 0; i < 8; i++) state[i] += v[i];
+}
+
+void nn_sha256_plain(uint32_t state[8], const unsigned char *blocks, size_t n)
+{
+    for (size_t i = 0; i < n; i++) compress(state, blocks + BLOCK * i);
 }
 
 void nn_sha256_init(nn_sha256 *s)
@@ -62,20 +85,28 @@ void nn_sha256_init(nn_sha256 *s)
     memcpy(s->state, start, sizeof start);
 }
 
+/* Whole blocks, where they lie. */
+static void add_blocks(nn_sha256 *s, const unsigned char *b, size_t n)
+{
+    const nn_sha256_fn fast = n * BLOCK >= LONG ? nn_sha256_x86() : NULL;
+
+    if (fast) fast(s->state, b, n);
+    else nn_sha256_plain(s->state, b, n);
+}
+
 void nn_sha256_add(nn_sha256 *s, const void *bytes, size_t len)
 {
     const unsigned char *b = bytes;
+    const size_t used = (size_t)(s->bytes % BLOCK), rest = used ? BLOCK - used : 0, fill = len < rest ? len : rest;
 
-    while (len > 0) {
-        const size_t used = (size_t)(s->bytes % 64);
-        const size_t n = len < 64 - used ? len : 64 - used;
-
-        memcpy(s->block + used, b, n);
-        s->bytes += n;
-        b += n;
-        len -= n;
-        if (used + n == 64) compress(s->state, s->block);
-    }
+    s->bytes += len;
+    if (fill > 0) memcpy(s->block + used, b, fill); /* completes the block that was begun, or tries to */
+    if (used > 0 && used + fill == BLOCK) add_blocks(s, s->block, 1);
+    if (len <= fill) return;
+    b += fill;
+    len -= fill;
+    add_blocks(s, b, len / BLOCK);
+    if (len % BLOCK) memcpy(s->block, b + len / BLOCK * BLOCK, len % BLOCK);
 }
 
 void nn_sha256_end(nn_sha256 *s, unsigned char digest[32])

@@ -141,10 +141,10 @@ void nn_tok_hash(const nn_tok *t, char hex[65])
     nn_sha256_init(&s);
     nn_sha256_add(&s, kind, sizeof kind - 1);
     nn_sha256_add(&s, nn_uni_version, strlen(nn_uni_version) + 1);
-    for (size_t i = 0; i < 2 * t->n_merges; i++) {
-        const uint32_t id = (uint32_t)t->pairs[i];
-        unsigned char le[4];
-        for (size_t b = 0; b < sizeof le; b++) le[b] = (unsigned char)(id >> 8 * b & 0xFF);
+    for (size_t i = 0; i < t->n_merges; i++) { /* left and right, little-endian */
+        const uint64_t pair = (uint64_t)(uint32_t)t->pairs[2 * i + 1] << 32 | (uint32_t)t->pairs[2 * i];
+        unsigned char le[8];
+        for (size_t b = 0; b < sizeof le; b++) le[b] = (unsigned char)(pair >> 8 * b & 0xFF);
         nn_sha256_add(&s, le, sizeof le);
     }
     nn_sha256_end_hex(&s, hex);
@@ -175,18 +175,13 @@ size_t nn_tok_decode(const nn_tok *t, char *out, size_t cap, const int32_t *ids,
 
 /* --- spelling ---------------------------------------------------------------------------------------- */
 
-/* GPT-2 spells a printable Latin-1 byte as itself and the others, in order, as U+0100, U+0101, ... */
-static uint32_t spelled_byte(unsigned byte)
+/* GPT-2 spells a printable Latin-1 byte as itself and the others, in order, as U+0100, U+0101, ...: these are 0..20,
+ * 7F..A0 and AD. */
+static uint32_t spelled_byte(uint32_t byte)
 {
-    uint32_t next = 0x100;
-
-    for (unsigned b = 0; b <= byte; b++) {
-        const bool printable = (b >= 0x21 && b <= 0x7E) || (b >= 0xA1 && b != 0xAD);
-
-        if (b == byte) return printable ? b : next;
-        if (!printable) next++;
-    }
-    return next;
+    if (byte <= 0x20) return 0x100 + byte;
+    if (byte >= 0x7F && byte <= 0xA0) return 0x121 + (byte - 0x7F);
+    return byte == 0xAD ? 0x143 : byte;
 }
 
 static size_t spelled_special(char *out, size_t cap, int32_t id)

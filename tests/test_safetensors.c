@@ -99,6 +99,29 @@ Test(dtype, blocks_hold_the_largest_and_quantise_to_themselves)
     cr_expect(a[2] == 0 && a[3] == 127 && a[4] == 129);
 }
 
+Test(dtype, the_first_number_that_is_not_finite_is_found)
+{
+    static const nn_dtype types[] = {NN_F32, NN_F16, NN_BF16, NN_Q8_0};
+    enum { N = 96 };
+    unsigned char good[4 * N], b[4 * N];
+    float x[N];
+
+    for (size_t k = 0; k < 4; k++) {
+        for (size_t i = 0; i < N; i++) x[i] = (float)i * (i % 2 ? 600.0f : -1e-3f); /* up to 57000: an f16 */
+        nn_dtype_from_f32(good, types[k], x, N);
+        cr_expect_eq(nn_dtype_not_finite(types[k], good, N), N);
+        for (size_t bit = 0; bit < 8 * nn_dtype_bytes(types[k], N); bit++) { /* one byte all ones but this bit */
+            size_t first = 0;
+
+            memcpy(b, good, sizeof b);
+            b[bit / 8] = (unsigned char)(0xFFu ^ 1u << bit % 8);
+            expect_ok(nn_dtype_to_f32(x, types[k], b, N, NULL), NULL);
+            while (first < N && isfinite(x[first])) first++;
+            cr_assert_eq(nn_dtype_not_finite(types[k], b, N), first, "type %zu bit %zu", k, bit);
+        }
+    }
+}
+
 Test(dtype, types_without_weights_are_refused)
 {
     nn_err err = {NN_OK, ""};

@@ -447,6 +447,21 @@ Test(tok, spellings_are_those_of_gpt2_and_unique)
     nn_tok_free(t);
 }
 
+Test(tok, unprintable_bytes_are_spelled_in_order)
+{
+    nn_tok *t = build(NULL, 0);
+    uint32_t next = 0x100;
+
+    for (uint32_t b = 0; b < 256; b++) {
+        const bool printable = (b >= 0x21 && b <= 0x7E) || (b >= 0xA1 && b != 0xAD);
+        const uint32_t cp = printable ? b : next++;
+        const char two[] = {(char)(0xC0 | cp >> 6), (char)(0x80 | (cp & 0x3F)), 0}, one[] = {(char)cp, 0};
+
+        expect_spelling(t, ID((int32_t)b), cp < 0x80 ? one : two);
+    }
+    nn_tok_free(t);
+}
+
 Test(tok, decoding_measures_and_keeps_to_its_room)
 {
     nn_tok *t = build(NULL, 0);
