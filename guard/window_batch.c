@@ -32,7 +32,7 @@ struct guard_window_batch {
 
 nn_status guard_exec_check(const nn_exec *x, size_t window, nn_err *err)
 {
-    if (x->scratch_len >= x->k->gemm_scratch + NN_STRIP_ROWS * (window + 256u)) return NN_OK;
+    if (x->scratch_len >= nn_exec_scratch_floats(x->k, window)) return NN_OK;
     return nn_fail(err, NN_USAGE, "guard: windows of %zu tokens, but scratch was opened for shorter sequences",
                    window);
 }

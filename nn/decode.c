@@ -21,38 +21,37 @@ struct nn_decoder {
     nn_body body;               /* max_rows = slots */
     size_t n_slot;
     slot *slot;
-    float *k_cache, *v_cache;   /* [L, slots, max_t, K, D] */
+    float *cache;               /* [L, slots] x cache_floats: keys and values, as attention wants them */
+    size_t cache_floats;
     float *hidden, *logits;     /* [slots,C] [slots,V] of the rows that draw */
     unsigned char *scratch;     /* [slots] x scratch_bytes */
     size_t scratch_bytes;
     /* one round, entry i for the i-th running row */
     size_t *active;             /* its slot */
     int32_t *ids;
-    size_t *len;                /* keys it sees, its own included */
-    const float **k_of, **v_of; /* its caches of the layer at hand */
+    size_t *start;              /* [slots + 1] its row: 0, 1, 2, ... */
+    size_t *past;               /* positions before its own */
+    float **cache_of;           /* its cache of the layer at hand */
     size_t *drawing;            /* entries that draw, in order */
 };
 
 static void decoder_layout(nn_decoder *d, nn_arena *a, const nn_config *c)
 {
-    const size_t n = d->n_slot, line = c->kv_heads * c->head_dim * sizeof(float);
+    const size_t n = d->n_slot, caches = n > SIZE_MAX / c->layers ? SIZE_MAX : c->layers * n;
 
-    /* L, slots and max_t are checked one by one: a product that overflows is asked for as is, and refused. */
-    const size_t rows = c->max_t > SIZE_MAX / n / c->layers ? SIZE_MAX : c->layers * n * c->max_t;
-
+    d->cache_floats = nn_attn_cache_floats(c->max_t, c->kv_heads, c->head_dim);
     nn_body_take(&d->body, a, c, n, n, true);
     d->slot = nn_arena_take(a, n, sizeof *d->slot);
-    d->k_cache = nn_arena_take(a, rows, line);
-    d->v_cache = nn_arena_take(a, rows, line);
+    d->cache = nn_arena_take(a, caches, d->cache_floats * sizeof *d->cache);
     d->hidden = nn_arena_take(a, n, c->width * sizeof *d->hidden);
     d->logits = nn_arena_take(a, n, c->vocab * sizeof *d->logits);
     d->scratch_bytes = (nn_sample_scratch(c->vocab) + NN_ALIGN - 1) / NN_ALIGN * NN_ALIGN;
     d->scratch = nn_arena_take(a, n, d->scratch_bytes);
     d->active = nn_arena_take(a, n, sizeof *d->active);
     d->ids = nn_arena_take(a, n, sizeof *d->ids);
-    d->len = nn_arena_take(a, n, sizeof *d->len);
-    d->k_of = nn_arena_take(a, n, sizeof *d->k_of);
-    d->v_of = nn_arena_take(a, n, sizeof *d->v_of);
+    d->start = nn_arena_take(a, n + 1, sizeof *d->start);
+    d->past = nn_arena_take(a, n, sizeof *d->past);
+    d->cache_of = nn_arena_take(a, n, sizeof *d->cache_of);
     d->drawing = nn_arena_take(a, n, sizeof *d->drawing);
 }
 
@@ -94,36 +93,25 @@ void nn_decoder_free(nn_decoder *d)
 
 /* --- one round ---------------------------------------------------------------------------- */
 
-/* A new row's key and value go to their place in the cache of its slot; from there attention reads. */
-static void cache_rows(nn_decoder *d, const nn_config *c, size_t l, size_t n)
-{
-    const size_t line = c->kv_heads * c->head_dim;
-
-    for (size_t i = 0; i < n; i++) {
-        const size_t base = (l * d->n_slot + d->active[i]) * c->max_t * line;
-        const size_t at = base + (d->len[i] - 1) * line;
-
-        memcpy(d->k_cache + at, d->body.block[l].k + i * line, line * sizeof *d->k_cache);
-        memcpy(d->v_cache + at, d->body.block[l].v + i * line, line * sizeof *d->v_cache);
-        d->k_of[i] = d->k_cache + base;
-        d->v_of[i] = d->v_cache + base;
-    }
-}
-
 /* nn_body_fwd's steps for one row of each of n sequences. */
 static void forward(nn_decoder *d, const nn_model *m, const nn_matrices *mx, const nn_exec *x, size_t n)
 {
     const nn_config *c = &m->config;
     nn_body *a = &d->body;
 
-    for (size_t i = 0; i < n; i++) a->pos[i] = (int32_t)(d->len[i] - 1);
+    for (size_t i = 0; i < n; i++) {
+        a->pos[i] = (int32_t)d->past[i];
+        d->start[i + 1] = i + 1;
+    }
     nn_model_embed(m, x, a->block[0].x, d->ids, n);
     for (size_t l = 0; l < c->layers; l++) {
         nn_block *b = a->block + l;
 
         nn_block_qkv(a, l, m, mx, x, n);
-        cache_rows(d, c, l, n);
-        nn_attn_decode(x, b->att, b->q, d->k_of, d->v_of, d->len, n, c->heads, c->kv_heads, c->head_dim);
+        for (size_t i = 0; i < n; i++)
+            d->cache_of[i] = d->cache + (l * d->n_slot + d->active[i]) * d->cache_floats;
+        nn_attn_cached(x, b->att, b->q, b->k, b->v, d->cache_of, d->past, (nn_segments){d->start, n}, c->max_t,
+                       c->heads, c->kv_heads, c->head_dim);
         nn_block_out(a->last, a, l, m, mx, x, n);
     }
     nn_rmsnorm_fwd(x, a->hidden, a->rstd, a->last, m->w.norm, c->norm_eps, n, c->width);
@@ -169,7 +157,7 @@ static size_t plan_round(nn_decoder *d, size_t *n_draw)
         if (!s->row) continue;
         d->active[n] = i;
         d->ids[n] = s->fed < s->row->n_prompt ? s->row->prompt[s->fed] : s->row->out[s->fed - s->row->n_prompt];
-        d->len[n] = ++s->fed;
+        d->past[n] = s->fed++;
         if (s->fed >= s->row->n_prompt) d->drawing[(*n_draw)++] = n;
         n++;
     }

@@ -7,11 +7,13 @@
 #include <stdint.h>
 #include <string.h>
 
-/* A strip of attention: the scores of NN_STRIP_ROWS query rows over max_t keys, and as many rows of a head of up to
- * 256 values. */
-static size_t strip_floats(size_t max_t)
+size_t nn_exec_scratch_floats(const nn_kern *k, size_t max_t)
 {
-    return (size_t)NN_STRIP_ROWS * max_t + (size_t)NN_STRIP_ROWS * 256u;
+    const size_t line = NN_ALIGN / sizeof(float), a_key = NN_STRIP_ROWS + 3u * NN_HEAD_MAX;
+
+    if (max_t > SIZE_MAX / sizeof(float) / a_key / NN_PAR_MAX / 4) return SIZE_MAX / 16;
+    const size_t keys = (max_t + NN_PANEL - 1) / NN_PANEL * NN_PANEL;
+    return (k->gemm_scratch + a_key * keys + NN_STRIP_ROWS * NN_HEAD_MAX + line - 1) / line * line;
 }
 
 void nn_exec_free(nn_exec *x)
@@ -28,11 +30,11 @@ nn_status nn_exec_open(nn_exec *x, const char *kernels, size_t threads, size_t m
     void *block = NULL;
 
     memset(x, 0, sizeof *x);
-    if (max_t > SIZE_MAX / sizeof(float) / NN_STRIP_ROWS / NN_PAR_MAX / 4)
-        return nn_fail(err, NN_LIMIT, "max_t: %zu is too long to hold a strip of attention", max_t);
     if ((st = nn_kern_pick(&x->k, kernels, err)) != NN_OK) return st;
+    x->scratch_len = nn_exec_scratch_floats(x->k, max_t);
+    if (x->scratch_len == SIZE_MAX / 16)
+        return nn_fail(err, NN_LIMIT, "max_t: %zu is too long to hold a strip of attention", max_t);
     if ((st = nn_par_open(&x->par, threads, err)) != NN_OK) return st;
-    x->scratch_len = (x->k->gemm_scratch + strip_floats(max_t) + line - 1) / line * line;
     if ((st = nn_alloc(&block, x->par.threads * x->scratch_len + line, sizeof(float), err)) != NN_OK) {
         nn_exec_free(x);
         return st;

@@ -1,9 +1,10 @@
-/* op_attn.c - causal attention with grouped-query heads, forward, backward and decoding.
+/* op_attn.c - causal attention with grouped-query heads, over a packed batch or over caches.
  *
- * Reads: ops.h, exec.h.   Read next: model.c; formulas and an example by hand in docs/math.md#attention.
+ * Reads: ops.h, op_attn_impl.h (tiles and panels).   Read next: op_attn_bwd.c; formulas and an example by hand in
+ * docs/math.md#attention.
  * A tile is at most 32 query rows of one head in one segment. Its scores against all keys up to its last row lie in a
  * strip [32, t1] of the thread's scratch: memory grows with T, not with T^2, and every sum runs over its whole row, so
- * nothing is rescaled. Backward computes the strip again.
+ * nothing is rescaled.
  *
  * The promise: row t is the bytes of
  *
@@ -11,121 +12,202 @@
  *   p = softmax_row(s, 1/sqrt(D)) over exactly t + 1 values
  *   y_d = chain over j = 0..t of p_j v_jd
  *
- * whoever computes it: a tile of any height, prefill, or nn_attn_decode with one row. A later key never enters a kept
- * sum: a tile's rows share the keys before the tile (one product), then each row continues its chain alone through the
- * triangle. Adding masked keys with p = 0 would be shorter, and wrong: it turns a sum of -0 into +0, 0 * inf into NaN.
+ * whoever computes it: a tile of any height, a batch, or a row over a cache. A later key never enters a kept sum: a
+ * tile's rows share the keys before the tile (one product), then each row continues its chain through the triangle.
+ * Adding masked keys with p = 0 would be shorter, and wrong: it turns a sum of -0 into +0, 0 * inf into NaN.
  */
+#include "nn/op_attn_impl.h"
 #include "nn/op_impl.h"
 #include "nn/ops.h"
-#include <math.h>
-
-enum { TILE = NN_STRIP_ROWS / 2 }; /* 32: backward keeps two strips */
-
-static float softmax_scale(size_t D)
-{
-    return (float)(1.0 / sqrt((double)D)); /* in double: the float nearest to the real number */
-}
-
-/* Query rows [t0, t1) of one head in one segment against keys [0, t1) of its kv head. Pointers handed to the functions
- * below start at row 0 of the segment; *_step floats lie between two rows. */
-typedef struct {
-    const nn_kern *k;
-    float *gemm;      /* [scratch] of the product kernel */
-    float *p, *dp;    /* [scratch] strips [TILE, ld]; dp for backward only */
-    size_t ld, t0, t1, D, q_step, kv_step;
-    float scale;
-} tile;
-
-/* The strips lie behind the product kernel's own room; rows start at multiples of 16 floats. */
-static tile tile_at(const nn_exec *x, size_t thread, size_t t0, size_t len, size_t H, size_t K, size_t D)
-{
-    float *scratch = nn_exec_scratch(x, thread), *strips = scratch + x->k->gemm_scratch;
-    const size_t t1 = len - t0 < TILE ? len : t0 + TILE, ld = (t1 + 15) / 16 * 16;
-
-    NN_ASSERT(x->k->gemm_scratch + 2 * TILE * ld <= x->scratch_len);
-    return (tile){x->k, scratch, strips, strips + TILE * ld, ld, t0, t1, D, H * D, K * D, softmax_scale(D)};
-}
-
-/* strip[t][j] = rows_t . keys_j for all keys up to the tile's end; what lies behind the diagonal is never read. */
-static void rows_dot_keys(const tile *o, float *strip, const float *rows, const float *keys)
-{
-    o->k->gemm(strip, o->ld, rows + o->t0 * o->q_step, o->q_step, 1, keys, 1, o->kv_step, o->t1 - o->t0, o->t1, o->D,
-               false, o->gemm);
-}
-
-static void softmax_rows(const tile *o)
-{
-    for (size_t t = o->t0; t < o->t1; t++) {
-        float *row = o->p + (t - o->t0) * o->ld;
-        o->k->softmax_row(row, row, o->scale, t + 1, NULL);
-    }
-}
-
-static void softmax_bwd_rows(const tile *o)
-{
-    for (size_t t = o->t0; t < o->t1; t++) {
-        const size_t at = (t - o->t0) * o->ld;
-        o->k->softmax_bwd_row(o->dp + at, o->p + at, o->dp + at, o->scale, t + 1);
-    }
-}
-
-/* out_t (+)= sum over j <= t of strip[t][j] keys_j, j ascending: the square before the tile, then the triangle. */
-static void strip_times_keys(const tile *o, float *out, const float *strip, const float *keys, bool accumulate)
-{
-    const float *triangle = keys + o->t0 * o->kv_step;
-
-    o->k->gemm(out + o->t0 * o->q_step, o->q_step, strip, o->ld, 1, keys, o->kv_step, 1, o->t1 - o->t0, o->D, o->t0,
-               accumulate, o->gemm);
-    for (size_t t = o->t0; t < o->t1; t++)
-        o->k->gemm(out + t * o->q_step, o->q_step, strip + (t - o->t0) * o->ld + o->t0, o->ld, 1, triangle,
-                   o->kv_step, 1, 1, o->D, t - o->t0 + 1, true, o->gemm);
-}
-
-/* out_j += sum over t >= j in the tile of strip[t][j] rows_t, t ascending: the transpose of the above. */
-static void strip_times_rows(const tile *o, float *out, const float *strip, const float *rows)
-{
-    o->k->gemm(out, o->kv_step, strip, 1, o->ld, rows + o->t0 * o->q_step, o->q_step, 1, o->t0, o->D, o->t1 - o->t0,
-               true, o->gemm);
-    for (size_t j = o->t0; j < o->t1; j++)
-        o->k->gemm(out + j * o->kv_step, o->kv_step, strip + (j - o->t0) * o->ld + j, 1, o->ld, rows + j * o->q_step,
-                   o->q_step, 1, 1, o->D, o->t1 - j, true, o->gemm);
-}
 
 typedef struct {
     const nn_exec *x;
-    float *y, *dq, *dk, *dv;
-    const float *dy, *q, *k, *v;
+    float *y;
+    const float *q, *k, *v;
+    float *const *cache; /* NULL: keys and values are packed into scratch */
+    const size_t *past;  /* NULL: 0 each */
     nn_segments seg;
+    size_t room; /* of a cache */
     size_t H, K, D;
+    bool put; /* whoever attends writes the new keys and values first */
 } attention;
 
-static float *shifted(float *gradient, size_t by) /* NULL stays NULL */
+static size_t smaller(size_t a, size_t b)
 {
-    return gradient ? gradient + by : NULL;
+    return a < b ? a : b;
 }
 
-static void fwd_tile(const attention *a, size_t thread, size_t h, size_t s, size_t t0)
+static size_t rows_of(const attention *a, size_t s)
 {
-    const size_t begin = a->seg.start[s], len = a->seg.start[s + 1] - begin;
-    const size_t q_at = (begin * a->H + h) * a->D;
-    const size_t kv_at = (begin * a->K + h / (a->H / a->K)) * a->D;
-    const tile o = tile_at(a->x, thread, t0, len, a->H, a->K, a->D);
-
-    rows_dot_keys(&o, o.p, a->q + q_at, a->k + kv_at);
-    softmax_rows(&o);
-    strip_times_keys(&o, a->y + q_at, o.p, a->v + kv_at, false);
+    return a->seg.start[s + 1] - a->seg.start[s];
 }
 
-/* Items are (head, segment, tile), heads outermost: late tiles see more keys, so whole heads share the work evenly. */
-static void fwd_items(void *ctx, size_t first, size_t last, size_t thread)
+static size_t past_of(const attention *a, size_t s)
+{
+    return a->past ? a->past[s] : 0;
+}
+
+/* --- panels ---------------------------------------------------------------------------------------- */
+
+static nn_attn_panels panels_at(float *base, size_t room, size_t D)
+{
+    return (nn_attn_panels){base, base + room * D, room};
+}
+
+static size_t panel_floats(size_t room, size_t D)
+{
+    return room * (D + nn_attn_round(D));
+}
+
+size_t nn_attn_cache_floats(size_t max_t, size_t K, size_t D)
+{
+    if (max_t > SIZE_MAX / 16 - 16 || panel_floats(1, D) > SIZE_MAX / sizeof(float) / (max_t + 16) / (K + 1))
+        return SIZE_MAX / sizeof(float);
+    return K * panel_floats(nn_attn_round(max_t), D);
+}
+
+static nn_attn_panels cache_of(const attention *a, size_t s, size_t kv)
+{
+    return panels_at(a->cache[s] + kv * panel_floats(a->room, a->D), a->room, a->D);
+}
+
+/* Writes the segment's rows to their places: a key is a column of its panel. */
+static void put_rows(const attention *a, size_t s, size_t kv)
+{
+    const nn_attn_panels to = cache_of(a, s, kv);
+    const size_t D = a->D, past = past_of(a, s);
+
+    for (size_t i = 0; i < rows_of(a, s); i++) {
+        const size_t at = ((a->seg.start[s] + i) * a->K + kv) * D, t = past + i;
+        float *key = to.keys + t / NN_PANEL * NN_PANEL * D + t % NN_PANEL, *value = to.values + t * NN_PANEL;
+
+        for (size_t d = 0; d < D; d++) key[d * NN_PANEL] = a->k[at + d];
+        for (size_t d = 0; d < D; d++) value[d / NN_PANEL * NN_PANEL * to.room + d % NN_PANEL] = a->v[at + d];
+    }
+}
+
+static void put_items(void *ctx, size_t first, size_t last, size_t thread)
 {
     const attention *a = ctx;
-    size_t item = 0;
 
-    for (size_t h = 0; h < a->H; h++)
-        for (size_t s = 0; s < a->seg.n_seg; s++)
-            for (size_t t0 = 0; t0 < a->seg.start[s + 1] - a->seg.start[s]; t0 += TILE, item++)
-                if (item >= first && item < last) fwd_tile(a, thread, h, s, t0);
+    (void)thread;
+    for (size_t item = first; item < last; item++) put_rows(a, item / a->K, item % a->K);
+}
+
+static void pack_rows(const attention *a, nn_attn_panels to, size_t s, size_t kv)
+{
+    const size_t at = (a->seg.start[s] * a->K + kv) * a->D, step = a->K * a->D, n = rows_of(a, s);
+
+    a->x->k->pack(to.keys, a->k + at, 1, step, n, a->D);
+    for (size_t d = 0; d < a->D; d += NN_PANEL)
+        a->x->k->pack(to.values + d * to.room, a->v + at + d, step, 1, smaller(a->D - d, NN_PANEL), n);
+}
+
+/* --- tiles ----------------------------------------------------------------------------------------- */
+
+/* The tiles of one (segment, kv head). A lone row: the group's query heads are the rows, all see the same keys. More
+ * rows: tiles of one query head each, heads in order. */
+static size_t tiles_of(const attention *a, size_t s)
+{
+    const size_t group = a->H / a->K, n = rows_of(a, s);
+
+    return n == 1 ? (group + NN_ATTN_TILE - 1) / NN_ATTN_TILE : group * ((n + NN_ATTN_TILE - 1) / NN_ATTN_TILE);
+}
+
+typedef struct {
+    nn_attn_tile o;
+    size_t at, step; /* of its first row, and to the next, in q and y */
+} placed_tile;
+
+static placed_tile tile_at(const attention *a, size_t s, size_t kv, size_t i)
+{
+    const size_t group = a->H / a->K, n = rows_of(a, s), per_head = (n + NN_ATTN_TILE - 1) / NN_ATTN_TILE;
+    placed_tile t = {.o = {.k = a->x->k, .D = a->D, .causal = n > 1}};
+    size_t row = a->seg.start[s], head = kv * group;
+
+    if (n == 1) {
+        head += i * NN_ATTN_TILE;
+        t.o.rows = smaller(group - i * NN_ATTN_TILE, NN_ATTN_TILE);
+        t.o.seen = past_of(a, s) + 1;
+        t.step = a->D;
+    } else {
+        const size_t t0 = i % per_head * NN_ATTN_TILE;
+        row += t0;
+        head += i / per_head;
+        t.o.rows = smaller(n - t0, NN_ATTN_TILE);
+        t.o.seen = past_of(a, s) + t0 + 1;
+        t.step = a->H * a->D;
+    }
+    t.o.ld = nn_attn_round(nn_attn_keys_of(&t.o, t.o.rows - 1));
+    t.at = (row * a->H + head) * a->D;
+    return t;
+}
+
+static size_t work_of(const placed_tile *t)
+{
+    return t->o.rows * t->o.ld;
+}
+
+static void attend(const attention *a, placed_tile *t, float *scratch, float *strip, nn_attn_panels p)
+{
+    t->o.gemm = scratch;
+    nn_attn_scores(&t->o, strip, a->q + t->at, t->step, p.keys);
+    nn_attn_softmax(&t->o, strip);
+    nn_attn_mix(&t->o, a->y + t->at, t->step, strip, p.values, p.room, false);
+}
+
+/* --- items ----------------------------------------------------------------------------------------- */
+
+/* Where the keys of (segment, kv head) are; packs or writes them when it is this thread's to do. */
+static nn_attn_panels prepare(const attention *a, float *room, size_t s, size_t kv)
+{
+    if (a->cache) {
+        if (a->put) put_rows(a, s, kv);
+        return cache_of(a, s, kv);
+    }
+    const nn_attn_panels p = panels_at(room, nn_attn_round(rows_of(a, s)), a->D);
+    pack_rows(a, p, s, kv);
+    return p;
+}
+
+/* Work is counted in scores; a tile belongs to the thread in whose share its first score falls. So shares are even
+ * whatever the lengths are, and late tiles, which see more keys, count for more. */
+static void attend_share(void *ctx, size_t first, size_t last, size_t thread)
+{
+    const attention *a = ctx;
+    float *scratch = nn_exec_scratch(a->x, thread), *strip = scratch + a->x->k->gemm_scratch;
+    size_t at = 0;
+
+    for (size_t s = 0; s < a->seg.n_seg; s++) {
+        const size_t ld = nn_attn_round(past_of(a, s) + rows_of(a, s));
+        NN_ASSERT(a->x->k->gemm_scratch + NN_ATTN_TILE * ld + (a->cache ? 0 : panel_floats(ld, a->D)) <=
+                  a->x->scratch_len);
+        for (size_t kv = 0; kv < a->K; kv++) {
+            nn_attn_panels p = {NULL, NULL, 0};
+
+            for (size_t i = 0; i < tiles_of(a, s); i++) {
+                placed_tile t = tile_at(a, s, kv, i);
+                if (at >= first && at < last) {
+                    if (!p.keys) p = prepare(a, strip + NN_ATTN_TILE * ld, s, kv);
+                    attend(a, &t, scratch, strip, p);
+                }
+                at += work_of(&t);
+            }
+        }
+    }
+}
+
+static void attend_all(const attention *a)
+{
+    size_t work = 0;
+
+    NN_ASSERT(a->K > 0 && a->H % a->K == 0);
+    for (size_t s = 0; s < a->seg.n_seg; s++)
+        for (size_t i = 0; i < tiles_of(a, s); i++) {
+            const placed_tile t = tile_at(a, s, 0, i);
+            work += a->K * work_of(&t);
+        }
+    nn_par_run(&a->x->par, work, nn_grain(a->D), attend_share, (void *)a);
 }
 
 /* nn_attn_fwd - causal scaled dot-product attention (Vaswani et al. 2017, arXiv:1706.03762, eq. 1) with H/K query
@@ -134,121 +216,35 @@ static void fwd_items(void *ctx, size_t first, size_t last, size_t thread)
  *   fwd   s_tj = q_t . k_j,  p_t = softmax(s_t / sqrt(D)) over j <= t,  y_t = sum_j p_tj v_j
  *
  *   [out] y [R,H,D]     [in] q [R,H,D]  k, v [R,K,D]  K divides H; query head h reads kv head h / (H/K)
- *   [scratch] a strip of 32 x longest segment a thread
+ *   [scratch] a strip of 32 x longest segment a thread, and its keys and values of one head as panels
  */
 void nn_attn_fwd(const nn_exec *x, float *y, const float *q, const float *k, const float *v, nn_segments seg,
                  size_t H, size_t K, size_t D)
 {
     attention a = {.x = x, .y = y, .q = q, .k = k, .v = v, .seg = seg, .H = H, .K = K, .D = D};
-    size_t tiles = 0;
 
-    NN_ASSERT(K > 0 && H % K == 0);
-    for (size_t s = 0; s < seg.n_seg; s++) tiles += (seg.start[s + 1] - seg.start[s] + TILE - 1) / TILE;
-    nn_par_run(&x->par, H * tiles, nn_grain(TILE * TILE * D), fwd_items, &a);
+    attend_all(&a);
 }
 
-/* All tiles of query head h in segment s; dq, dk, dv as far as wanted. */
-static void bwd_head(const attention *a, size_t thread, size_t h, size_t s)
-{
-    const size_t begin = a->seg.start[s], len = a->seg.start[s + 1] - begin;
-    const size_t q_at = (begin * a->H + h) * a->D;
-    const size_t kv_at = (begin * a->K + h / (a->H / a->K)) * a->D;
-    const float *q = a->q + q_at, *dy = a->dy + q_at, *k = a->k + kv_at, *v = a->v + kv_at;
-    float *dq = shifted(a->dq, q_at), *dk = shifted(a->dk, kv_at), *dv = shifted(a->dv, kv_at);
-
-    for (size_t t0 = 0; t0 < len; t0 += TILE) {
-        const tile o = tile_at(a->x, thread, t0, len, a->H, a->K, a->D);
-
-        rows_dot_keys(&o, o.p, q, k); /* the strip of forward, again */
-        softmax_rows(&o);
-        if (dv) strip_times_rows(&o, dv, o.p, dy);
-        if (!dq && !dk) continue;
-        rows_dot_keys(&o, o.dp, dy, v);
-        softmax_bwd_rows(&o); /* dp holds ds from here */
-        if (dq) strip_times_keys(&o, dq, o.dp, k, true);
-        if (dk) strip_times_rows(&o, dk, o.dp, q);
-    }
-}
-
-/* A thread owns (segment, kv head): dk and dv add the group's query heads in ascending order, each head's rows too. */
-static void bwd_items(void *ctx, size_t first, size_t last, size_t thread)
-{
-    const attention *a = ctx;
-    const size_t group = a->H / a->K;
-
-    for (size_t item = first; item < last; item++)
-        for (size_t g = 0; g < group; g++) bwd_head(a, thread, item % a->K * group + g, item / a->K);
-}
-
-/* nn_attn_bwd - gradient of the above (softmax's: Bridle 1990, doi:10.1007/978-3-642-76153-9_28).
+/* nn_attn_cached - the same for rows that continue sequences: the bytes of nn_attn_fwd's rows at those positions.
  *
- *   bwd   dp_tj = dy_t . v_j,  ds_tj = p_tj (dp_tj - sum_i p_ti dp_ti) / sqrt(D)
- *         dq_t += sum over j <= t of ds_tj k_j          j ascending
- *         dk_j += sum over t >= j of ds_tj q_t          query heads of the group ascending, in each t ascending
- *         dv_j += sum over t >= j of p_tj dy_t          the same order
+ *   put   row i of segment s is position t = past_s + i: its k and v go to cache_s
+ *   fwd   as nn_attn_fwd over the positions 0..t of that cache
  *
- *   [inout] dq [R,H,D]  dk, dv [R,K,D]  (NULL skips)     [in] dy, q [R,H,D]  k, v [R,K,D]
- *   [scratch] two strips a thread
+ *   [out] y [R,H,D]     [inout] cache_s [nn_attn_cache_floats(max_t, K, D)]
+ *   [in]  q [R,H,D]  k, v [R,K,D]  past [S], past_s + rows of s <= max_t
+ *   [scratch] a strip of 32 x longest len a thread
+ * With one row a segment whoever attends to a kv head writes its key first, else all are written before.
  */
-void nn_attn_bwd(const nn_exec *x, float *dq, float *dk, float *dv, const float *dy, const float *q, const float *k,
-                 const float *v, nn_segments seg, size_t H, size_t K, size_t D)
+void nn_attn_cached(const nn_exec *x, float *y, const float *q, const float *k, const float *v, float *const *cache,
+                    const size_t *past, nn_segments seg, size_t max_t, size_t H, size_t K, size_t D)
 {
-    attention a = {.x = x, .dq = dq, .dk = dk, .dv = dv, .dy = dy, .q = q, .k = k, .v = v,
-                   .seg = seg, .H = H, .K = K, .D = D};
-    const size_t rows = seg.n_seg ? (seg.start[seg.n_seg] - seg.start[0]) / seg.n_seg : 0;
+    attention a = {.x = x, .y = y, .q = q, .k = k, .v = v, .cache = cache, .past = past, .seg = seg,
+                   .room = nn_attn_round(max_t), .H = H, .K = K, .D = D};
+    const size_t rows = seg.n_seg ? seg.start[seg.n_seg] - seg.start[0] : 0;
 
-    NN_ASSERT(K > 0 && H % K == 0);
-    nn_par_run(&x->par, seg.n_seg * K, nn_grain(H / K * rows * rows * D), bwd_items, &a);
-}
-
-typedef struct {
-    const nn_exec *x;
-    float *y;
-    const float *q, *const *k_cache, *const *v_cache;
-    const size_t *len;
-    size_t H, K, D;
-} decoding;
-
-/* The query heads of one kv head are rows of one product, at most TILE at a time: all see the same keys. */
-static void decode_group(const decoding *a, size_t thread, size_t row, size_t kv)
-{
-    const nn_kern *k = a->x->k;
-    const size_t len = a->len[row], group = a->H / a->K, kv_step = a->K * a->D, ld = (len + 15) / 16 * 16;
-    const float *keys = a->k_cache[row] + kv * a->D, *values = a->v_cache[row] + kv * a->D;
-    float *gemm = nn_exec_scratch(a->x, thread), *strip = gemm + k->gemm_scratch;
-
-    NN_ASSERT(len > 0 && k->gemm_scratch + TILE * ld <= a->x->scratch_len);
-    for (size_t g = 0; g < group; g += TILE) {
-        const size_t n = group - g < TILE ? group - g : (size_t)TILE;
-        const size_t at = (row * a->H + kv * group + g) * a->D;
-
-        k->gemm(strip, ld, a->q + at, a->D, 1, keys, 1, kv_step, n, len, a->D, false, gemm);
-        for (size_t i = 0; i < n; i++) k->softmax_row(strip + i * ld, strip + i * ld, softmax_scale(a->D), len, NULL);
-        k->gemm(a->y + at, a->D, strip, ld, 1, values, kv_step, 1, n, a->D, len, false, gemm);
-    }
-}
-
-static void decode_items(void *ctx, size_t first, size_t last, size_t thread)
-{
-    const decoding *a = ctx;
-
-    for (size_t item = first; item < last; item++) decode_group(a, thread, item / a->K, item % a->K);
-}
-
-/* nn_attn_decode - one new query row for each of n sequences over its cached keys: the bytes of nn_attn_fwd's row.
- *
- *   fwd   as nn_attn_fwd with t = len_i - 1
- *
- *   [out] y [n,H,D]     [in] q [n,H,D]  k_cache[i], v_cache[i] [len_i,K,D], the new row included
- *   [scratch] a strip of min(32, H/K) x longest len a thread
- */
-void nn_attn_decode(const nn_exec *x, float *y, const float *q, const float *const *k_cache,
-                    const float *const *v_cache, const size_t *len, size_t n, size_t H, size_t K, size_t D)
-{
-    decoding a = {x, y, q, k_cache, v_cache, len, H, K, D};
-    size_t keys = 0;
-
-    NN_ASSERT(K > 0 && H % K == 0);
-    for (size_t i = 0; i < n; i++) keys += len[i];
-    nn_par_run(&x->par, n * K, nn_grain(n ? keys / n * (H / K) * D : 0), decode_items, &a);
+    for (size_t s = 0; s < seg.n_seg; s++) NN_ASSERT(past[s] + rows_of(&a, s) <= max_t);
+    a.put = rows == seg.n_seg && H / K <= NN_ATTN_TILE;
+    if (!a.put) nn_par_run(&x->par, seg.n_seg * K, nn_grain(rows * D), put_items, &a);
+    attend_all(&a);
 }

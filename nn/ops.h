@@ -54,7 +54,7 @@ void nn_rope_table(float *cos_t, float *sin_t, float theta, size_t T, size_t D);
 void nn_rope(const nn_exec *x, float *v, const int32_t *pos, const float *cos_t, const float *sin_t, size_t R,
              size_t heads, size_t D, bool half, float direction);
 
-/* --- causal attention: op_attn.c (Vaswani et al. 2017, arXiv:1706.03762, eq. 1; GQA: arXiv:2305.13245) --- */
+/* --- causal attention: op_attn*.c (Vaswani et al. 2017, arXiv:1706.03762, eq. 1; GQA: arXiv:2305.13245) --- */
 /* Each segment attends to itself. q [R,H,D]  k, v [R,K,D]  y [R,H,D]. Strip of scores of a tile of query rows, no
  * running rescale. */
 void nn_attn_fwd(const nn_exec *x, float *y, const float *q, const float *k, const float *v, nn_segments seg,
@@ -63,10 +63,15 @@ void nn_attn_fwd(const nn_exec *x, float *y, const float *q, const float *k, con
  */
 void nn_attn_bwd(const nn_exec *x, float *dq, float *dk, float *dv, const float *dy, const float *q, const float *k,
                  const float *v, nn_segments seg, size_t H, size_t K, size_t D);
-/* One new query row per sequence over its cached keys: k_cache[i], v_cache[i] point at [len[i], K, D] (the new row
- * included). q, y [n,H,D]. Bit for bit the row that nn_attn_fwd gives at that position. */
-void nn_attn_decode(const nn_exec *x, float *y, const float *q, const float *const *k_cache,
-                    const float *const *v_cache, const size_t *len, size_t n, size_t H, size_t K, size_t D);
+/* Rows that continue sequences: row i of segment s is position past[s] + i of the sequence whose keys and values of
+ * this layer are in cache[s]. Writes its k and v there, then attends to the positions up to its own: bit for bit the
+ * row that nn_attn_fwd gives at that position. Decoding is one row a segment, prefill more; a batch may hold both.
+ * q, y [R,H,D]  k, v [R,K,D]; past[s] + rows of s <= max_t; no cache twice. */
+void nn_attn_cached(const nn_exec *x, float *y, const float *q, const float *k, const float *v, float *const *cache,
+                    const size_t *past, nn_segments seg, size_t max_t, size_t H, size_t K, size_t D);
+/* Floats of one cache: K x max_t x 2D, max_t and the values' D rounded up to 16 (op_attn_impl.h says how they lie).
+ * Nothing needs to be cleared between sequences. Too many to count: SIZE_MAX / sizeof(float). */
+size_t nn_attn_cache_floats(size_t max_t, size_t K, size_t D);
 
 /* --- SwiGLU: op_swiglu.c (Shazeer 2020, arXiv:2002.05202, eq. 6) ------------------------- */
 void nn_swiglu_fwd(const nn_exec *x, float *y, const float *gate, const float *up, size_t R, size_t F);

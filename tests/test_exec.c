@@ -10,7 +10,7 @@ Test(exec, each_thread_has_its_own_scratch_on_a_cache_line)
     nn_err err = {0};
 
     expect_ok(nn_exec_open(&x, NULL, 3, 100, &err), &err);
-    cr_assert(x.scratch_len >= x.k->gemm_scratch + NN_STRIP_ROWS * 100u + NN_STRIP_ROWS * 256u);
+    cr_assert(x.scratch_len >= x.k->gemm_scratch + (NN_STRIP_ROWS + 3u * NN_HEAD_MAX) * 100u);
     for (size_t t = 0; t < x.par.threads; t++) {
         float *s = nn_exec_scratch(&x, t);
         cr_expect_eq((uintptr_t)s % NN_ALIGN, 0u);

@@ -115,49 +115,6 @@ Test(ops_attn, a_gradient_left_out_changes_no_other)
     nn_exec_free(&x);
 }
 
-/* Every row of every segment is decoded as if it were the newest of its sequence, all in one call. */
-Test(ops_attn, a_decoded_row_is_the_bytes_of_the_full_row)
-{
-    static tensors t;
-    static float y[ROWS * H * D];
-    const float *keys[ROWS], *values[ROWS];
-    size_t len[ROWS];
-
-    fill_inputs(&t);
-    for (size_t s = 0; s < seg.n_seg; s++)
-        for (size_t r = start[s]; r < start[s + 1]; r++) {
-            keys[r] = t.k + start[s] * K * D;
-            values[r] = t.v + start[s] * K * D;
-            len[r] = r - start[s] + 1;
-        }
-    for (size_t threads = 1; threads <= 4; threads += 3) {
-        nn_exec x = exec_with(NULL, threads, LONGEST);
-
-        nn_attn_fwd(&x, t.y, t.q, t.k, t.v, seg, H, K, D);
-        nn_attn_decode(&x, y, t.q, keys, values, len, ROWS, H, K, D);
-        expect_same_floats("y", y, t.y, ROWS * H * D);
-        nn_exec_free(&x);
-    }
-}
-
-/* More query heads to a kv head than a strip has rows. */
-Test(ops_attn, many_query_heads_share_one_kv_head)
-{
-    enum { MANY = 35, LEN = 5, WIDE = 4 };
-    float q[LEN * MANY * WIDE], k[LEN * WIDE], v[LEN * WIDE], y[LEN * MANY * WIDE], last[MANY * WIDE];
-    const size_t ends[] = {0, LEN}, len = LEN;
-    const float *keys = k, *values = v;
-    nn_exec x = exec_with(NULL, 1, LEN);
-
-    fill_random(q, LEN * MANY * WIDE, 2.0f, 1);
-    fill_random(k, LEN * WIDE, 2.0f, 2);
-    fill_random(v, LEN * WIDE, 2.0f, 3);
-    nn_attn_fwd(&x, y, q, k, v, (nn_segments){ends, 1}, MANY, 1, WIDE);
-    nn_attn_decode(&x, last, q + (LEN - 1) * MANY * WIDE, &keys, &values, &len, 1, MANY, 1, WIDE);
-    expect_same_floats("y", last, y + (LEN - 1) * MANY * WIDE, MANY * WIDE);
-    nn_exec_free(&x);
-}
-
 Test(ops_attn, later_rows_and_other_segments_cannot_reach_a_row)
 {
     static tensors clean, poisoned;

@@ -1,0 +1,49 @@
+/* op_attn_impl.h - a tile of attention: what forward, backward and decoding share.
+ *
+ * Reads: kern.h, exec.h.   Read next: op_attn.c, op_attn_bwd.c; for nn/op_attn*.c only.
+ * A tile is a few query rows that see (nearly) the same keys of one kv head. Keys and values are read as panels, in the
+ * layout of k->pack, so that 16 neighbours lie side by side whatever the head width is:
+ *
+ *   keys    [T/16][D][16]    16 keys side by side:    scores   rows x D  times  D x T
+ *   values  [D/16][T][16]    16 columns side by side: sums     rows x T  times  T x D
+ *
+ * Forward packs them once for all query rows and heads that share them; a cache holds them so from the start.
+ */
+#ifndef NN_OP_ATTN_IMPL_H
+#define NN_OP_ATTN_IMPL_H
+#include "nn/exec.h"
+
+enum { NN_ATTN_TILE = NN_STRIP_ROWS / 2 }; /* 32 rows: backward keeps two strips */
+
+typedef struct {
+    float *keys, *values;
+    size_t room; /* T of the panels: a multiple of 16 */
+} nn_attn_panels;
+
+/* Row i sees keys [0, seen + i) when causal, else [0, seen). Its scores are row i of a strip, ld floats to a row. */
+typedef struct {
+    const nn_kern *k;
+    float *gemm; /* [scratch] of the product kernel */
+    size_t rows, seen, ld, D;
+    bool causal;
+} nn_attn_tile;
+
+static inline size_t nn_attn_round(size_t n)
+{
+    return (n + NN_PANEL - 1) / NN_PANEL * NN_PANEL;
+}
+
+static inline size_t nn_attn_keys_of(const nn_attn_tile *o, size_t i)
+{
+    return o->causal ? o->seen + i : o->seen;
+}
+
+/* strip[i][j] = rows_i . key_j for all keys of the last row; what row i does not see is never read. */
+void nn_attn_scores(const nn_attn_tile *o, float *strip, const float *rows, size_t step, const float *keys);
+/* Each row over exactly the keys that it sees. */
+void nn_attn_softmax(const nn_attn_tile *o, float *strip);
+/* out_i (+)= sum over the keys j that row i sees of strip[i][j] values_j, j ascending */
+void nn_attn_mix(const nn_attn_tile *o, float *out, size_t step, const float *strip, const float *values, size_t room,
+                 bool accumulate);
+float nn_attn_scale(size_t D); /* 1/sqrt(D) */
+#endif
