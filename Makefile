@@ -19,7 +19,8 @@ MACHINE := $(or $(shell $(CC) -dumpmachine 2>/dev/null),$(shell uname -m))
 # code and sqrtf into an instruction; without -ffp-contract=off they would fuse products as they like.
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wdouble-promotion -Wmissing-prototypes \
         -Wstrict-prototypes -Wwrite-strings -Wundef -Wvla $(WERROR)
-FP   := -ffp-contract=off -fno-math-errno -fno-trapping-math
+# gcc for s390x computes floats in double under -std=c99 unless told otherwise.
+FP   := -ffp-contract=off -fno-math-errno -fno-trapping-math $(if $(filter s390x%,$(MACHINE)),-fexcess-precision=fast)
 OPT  := $(if $(filter 1,$(SAN)),-O1,-O2)
 ifeq ($(SAN),1)
 SANFLAGS := -fsanitize=address,undefined -fno-omit-frame-pointer
@@ -111,7 +112,8 @@ objects: $(ALL_OBJ)
 
 # --- packages ------------------------------------------------------------------------------------
 DEPS       := build-essential clang libcriterion-dev liblua5.4-dev libjansson-dev zlib1g-dev
-DEPS_CHECK := libutf8proc-dev cppcheck lua-check gcc-aarch64-linux-gnu qemu-user libc6-dev-arm64-cross
+DEPS_CHECK := libutf8proc-dev cppcheck lua-check qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
+              gcc-s390x-linux-gnu libc6-dev-s390x-cross gcc-riscv64-linux-gnu libc6-dev-riscv64-cross
 SUDO        = $$([ "$$(id -u)" = 0 ] || echo sudo)
 APT         = $(SUDO) apt-get -qq update && \
               $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends

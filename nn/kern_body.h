@@ -16,8 +16,13 @@
 #include "nn/kern_i8.h"
 #include "nn/kern_impl.h"
 #include "nn/mathf.h"
+#include <float.h>
 #include <math.h>
 #include <string.h>
+
+/* A float expression rounds at every step. Where a compiler keeps more (x87; gcc for s390x under -std=c99) it needs
+ * -fexcess-precision=fast or -mfpmath=sse. */
+NN_STATIC_ASSERT(FLT_EVAL_METHOD == 0, floats_are_rounded_at_every_step);
 
 /* --- reductions: 16 lanes by index, then 8-4-2-1 ------------------------------------------- */
 

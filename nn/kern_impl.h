@@ -8,7 +8,8 @@
 #define NN_KERN_IMPL_H
 #include "nn/kern.h"
 
-extern const nn_kern *const nn_kern_base; /* never NULL */
-extern const nn_kern *const nn_kern_avx2; /* needs -mavx2 -mfma -mf16c */
-extern const nn_kern *const nn_kern_neon; /* needs AArch64 */
+extern const nn_kern *const nn_kern_base;   /* never NULL */
+extern const nn_kern *const nn_kern_avx2;   /* needs -mavx2 -mfma -mf16c */
+extern const nn_kern *const nn_kern_avx512; /* needs the flags named in kern_avx512.c */
+extern const nn_kern *const nn_kern_neon;   /* needs AArch64 */
 #endif

@@ -1,6 +1,6 @@
 /* kern_neon.c - the table for AArch64, whose vector unit always has a fused multiply-add.
  *
- * Reads: kern_body.h.
+ * Reads: kern_body.h, kern_vec.h.
  */
 #include "nn/kern_impl.h"
 
@@ -8,6 +8,7 @@
 #include <math.h>
 #define NN_FMAF fmaf
 #define NN_KERN_NAME "neon"
+#include "nn/kern_vec.h"
 #include "nn/kern_body.h"
 
 const nn_kern *const nn_kern_neon = &table;

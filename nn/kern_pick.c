@@ -19,15 +19,31 @@ static bool cpu_has_avx2(void)
 #endif
 }
 
+/* Ice Lake (2019) and Zen 4 (2022) onwards. Skylake-X, without VNNI, runs avx2. */
+static bool cpu_has_avx512(void)
+{
+#if (defined(__x86_64__) || defined(__i386__)) && (defined(__GNUC__) || defined(__clang__))
+    return cpu_has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512vnni");
+#else
+    return false;
+#endif
+}
+
 const nn_kern *nn_kern_at(size_t i, bool *supported)
 {
-    const nn_kern *compiled[3] = {nn_kern_base, NULL, NULL};
-    bool runs[3] = {true, false, false};
+    const nn_kern *compiled[4] = {nn_kern_base, NULL, NULL, NULL};
+    bool runs[4] = {true, false, false, false};
     size_t n = 1;
 
     if (nn_kern_avx2) {
         compiled[n] = nn_kern_avx2;
         runs[n++] = cpu_has_avx2();
+    }
+    if (nn_kern_avx512) {
+        compiled[n] = nn_kern_avx512;
+        runs[n++] = cpu_has_avx512();
     }
     if (nn_kern_neon) {
         compiled[n] = nn_kern_neon; /* only compiled for AArch64, where it is never missing */

@@ -12,6 +12,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* The values, low byte first, so that a big-endian machine hashes the same bytes. */
+static void hash_floats(nn_sha256 *sha, const float *v, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        unsigned char byte[4];
+        uint32_t bits;
+        memcpy(&bits, v + i, sizeof bits);
+        for (size_t j = 0; j < 4; j++) byte[j] = (unsigned char)(bits >> 8 * j & 0xffu);
+        nn_sha256_add(sha, byte, sizeof byte);
+    }
+}
+
+static void hash_halves(nn_sha256 *sha, const uint16_t *v, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const unsigned char byte[2] = {(unsigned char)(v[i] & 0xffu), (unsigned char)(v[i] >> 8)};
+        nn_sha256_add(sha, byte, sizeof byte);
+    }
+}
+
 static void hash_rows(const nn_kern *k, nn_sha256 *sha)
 {
     static case_data d;
@@ -20,24 +40,29 @@ static void hash_rows(const nn_kern *k, nn_sha256 *sha)
         for (size_t n = 0; n <= 67; n++) {
             case_fill(&d, n, (uint32_t)(n + 1));
             kern_cases[c].run(k, &d, n);
-            nn_sha256_add(sha, d.block, sizeof d.block);
-            nn_sha256_add(sha, d.scalar, sizeof d.scalar);
-            nn_sha256_add(sha, d.half, sizeof d.half);
+            hash_floats(sha, d.block[0], sizeof d.block / sizeof d.block[0][0]);
+            hash_floats(sha, d.scalar, 2);
+            hash_halves(sha, d.half, sizeof d.half / sizeof d.half[0]);
         }
 }
 
 static int hash_product(const nn_kern *k, nn_sha256 *sha, int form, size_t M, size_t N, size_t K)
 {
     const gemm_layout l = gemm_layout_of(form, M, N, K, 1);
-    float *a = malloc((l.a_len + l.b_len + l.c_len + k->gemm_scratch) * sizeof *a);
+    const size_t p_len = (N + NN_PANEL - 1) / NN_PANEL * NN_PANEL * K;
+    float *a = malloc((l.a_len + l.b_len + l.c_len + p_len + k->gemm_scratch) * sizeof *a);
 
     if (!a) return 1;
-    float *b = a + l.a_len, *c = b + l.b_len, *scratch = c + l.c_len;
+    float *b = a + l.a_len, *c = b + l.b_len, *panels = c + l.c_len, *scratch = panels + p_len;
     gemm_fill(a, l.a_len, form == 2 ? l.a_cs : l.a_rs, form == 2 ? M : K, 1);
     gemm_fill(b, l.b_len, form == 1 ? l.b_cs : l.b_rs, form == 1 ? K : N, 2);
     gemm_fill(c, l.c_len, l.ldc, N, 3);
     k->gemm(c, l.ldc, a, l.a_rs, l.a_cs, b, l.b_rs, l.b_cs, M, N, K, M % 2 == 0, scratch);
-    nn_sha256_add(sha, c, l.c_len * sizeof *c);
+    hash_floats(sha, c, l.c_len);
+    k->pack(panels, b, l.b_rs, l.b_cs, N, K);
+    k->gemm_packed(c, l.ldc, a, l.a_rs, l.a_cs, panels, K, M, N, K, true, scratch);
+    hash_floats(sha, panels, p_len);
+    hash_floats(sha, c, l.c_len);
     free(a);
     return 0;
 }

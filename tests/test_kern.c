@@ -23,6 +23,13 @@ static void plain_gemm(float *c, size_t ldc, const float *a, size_t a_rs, size_t
         }
 }
 
+static void plain_pack(float *panels, const float *b, size_t b_rs, size_t b_cs, size_t N, size_t K)
+{
+    for (size_t n = 0; n < (N + NN_PANEL - 1) / NN_PANEL * NN_PANEL; n++)
+        for (size_t k = 0; k < K; k++)
+            panels[(n / NN_PANEL * K + k) * NN_PANEL + n % NN_PANEL] = n < N ? b[k * b_rs + n * b_cs] : 0.0f;
+}
+
 static float plain_fold(float lane[NN_LANES])
 {
     for (size_t w = NN_LANES / 2; w > 0; w /= 2)
@@ -290,6 +297,44 @@ static void agree_on_product(int form, size_t M, size_t N, size_t K, bool accumu
     free(a);
 }
 
+/* The same with B packed before, whole and in two runs of k, the second over the columns from 16 on. */
+static void agree_on_packed(int form, size_t M, size_t N, size_t K, bool accumulate, float *scratch)
+{
+    const gemm_layout l = gemm_layout_of(form, M, N, K, 3);
+    const size_t p_len = (N + NN_PANEL - 1) / NN_PANEL * NN_PANEL * K, half = K / 2, skip = N > NN_PANEL ? NN_PANEL : 0;
+    float *a = malloc((l.a_len + l.b_len + 3 * l.c_len + 2 * p_len + 1) * sizeof *a);
+    const nn_kern *k;
+    bool supported = false;
+
+    cr_assert_not_null(a);
+    float *b = a + l.a_len, *start = b + l.b_len, *want = start + l.c_len, *got = want + l.c_len, *p = got + l.c_len;
+    gemm_fill(a, l.a_len, form == 2 ? l.a_cs : l.a_rs, form == 2 ? M : K, 1);
+    gemm_fill(b, l.b_len, form == 1 ? l.b_cs : l.b_rs, form == 1 ? K : N, 2);
+    gemm_fill(start, l.c_len, l.ldc, N, 3);
+    memcpy(want, start, l.c_len * sizeof *want);
+    plain_gemm(want, l.ldc, a, l.a_rs, l.a_cs, b, l.b_rs, l.b_cs, M, N, K, accumulate, NULL);
+    plain_pack(p + p_len, b, l.b_rs, l.b_cs, N, K);
+    for (size_t t = 0; (k = nn_kern_at(t, &supported)) != NULL; t++) {
+        if (!supported) continue;
+        for (size_t i = 0; i < p_len; i++) p[i] = case_guard();
+        k->pack(p, b, l.b_rs, l.b_cs, N, K);
+        cr_assert(memcmp(p, p + p_len, p_len * sizeof *p) == 0, "%s: packed, form %d, %zu x %zu", k->name, form, N, K);
+        memcpy(got, start, l.c_len * sizeof *got);
+        k->gemm_packed(got, l.ldc, a, l.a_rs, l.a_cs, p, K, M, N, K, accumulate, scratch);
+        cr_assert(memcmp(got, want, l.c_len * sizeof *got) == 0, "%s: packed, form %d, %zu x %zu x %zu, accumulate %d",
+                  k->name, form, M, N, K, accumulate);
+        memcpy(got, start, l.c_len * sizeof *got);
+        k->gemm_packed(got, l.ldc, a, l.a_rs, l.a_cs, p, K, M, N, half, accumulate, scratch);
+        k->gemm_packed(got, l.ldc, a + half * l.a_cs, l.a_rs, l.a_cs, p + half * NN_PANEL, K, M, skip, K - half, true,
+                       scratch);
+        k->gemm_packed(got + skip, l.ldc, a + half * l.a_cs, l.a_rs, l.a_cs, p + skip * K + half * NN_PANEL, K, M,
+                       N - skip, K - half, true, scratch);
+        cr_assert(memcmp(got, want, l.c_len * sizeof *got) == 0, "%s: packed in parts, form %d, %zu x %zu x %zu", k->name,
+                  form, M, N, K);
+    }
+    free(a);
+}
+
 static float *scratch_for_any_table(void)
 {
     size_t most = 0;
@@ -314,6 +359,35 @@ Test(kern, products_of_odd_sizes_are_the_textbook_loop)
     free(scratch);
 }
 
+/* Every height of a tile by every number of panels, whole and ragged. */
+Test(kern, tiles_of_every_shape_are_the_textbook_loop)
+{
+    static const size_t width[] = {1, 15, 16, 17, 32, 47, 48, 64, 79, 96, 113};
+    float *scratch = scratch_for_any_table();
+
+    for (size_t m = 1; m <= 17; m++)
+        for (size_t i = 0; i < sizeof width / sizeof width[0]; i++) {
+            agree_on_product((int)(i % 3), m, width[i], 19, m % 2 == 0, scratch);
+            agree_on_packed((int)((i + m) % 3), m, width[i], 37, m % 2 == 1, scratch);
+        }
+    free(scratch);
+}
+
+Test(kern, packed_products_are_the_textbook_loop)
+{
+    float *scratch = scratch_for_any_table();
+
+    for (int form = 0; form < 3; form++) {
+        agree_on_packed(form, 1, 131, 1030, true, scratch);
+        agree_on_packed(form, 7, 300, 33, false, scratch);
+        agree_on_packed(form, 67, 129, 515, true, scratch);
+        agree_on_packed(form, 2, 700, 520, true, scratch);
+        agree_on_packed(form, 3, 5, 0, false, scratch);
+        agree_on_packed(form, 3, 5, 0, true, scratch);
+    }
+    free(scratch);
+}
+
 Test(kern, products_larger_than_every_cache_block_are_the_textbook_loop)
 {
     float *scratch = scratch_for_any_table();
@@ -323,6 +397,7 @@ Test(kern, products_larger_than_every_cache_block_are_the_textbook_loop)
         agree_on_product(form, 5, 25, 1030, true, scratch);
         agree_on_product(form, 1030, 7, 259, false, scratch);
         agree_on_product(form, 130, 131, 513, true, scratch);
+        agree_on_product(form, 9, 1100, 300, true, scratch);
     }
     free(scratch);
 }

@@ -1,0 +1,53 @@
+/* kern_pack.h - copies of B and of A in the order in which tiles read them.
+ *
+ * Reads: kern_vec.h. Included by kern_gemm.h only.   Read next: kern_gemm.h.
+ * B: panels [ceil(N/16)][K][16], columns beyond N zero. A: strips [kc][rows], only where A's columns lie in memory (A^T B).
+ */
+#ifndef NN_KERN_PACK_H
+#define NN_KERN_PACK_H
+#include "nn/kern.h"
+#include <string.h>
+
+/* Any strides, any number of columns. */
+static void pack_any(float *restrict out, const float *restrict b, size_t b_rs, size_t b_cs, size_t cols, size_t K)
+{
+    for (size_t k = 0; k < K; k++)
+        for (size_t j = 0; j < NN_PANEL; j++) out[k * NN_PANEL + j] = j < cols ? b[k * b_rs + j * b_cs] : 0.0f;
+}
+
+/* B's columns lie in memory (A B^T): squares are transposed in registers. */
+static void pack_columns(float *restrict out, const float *restrict b, size_t b_cs, size_t K)
+{
+    size_t k = 0;
+
+#if defined(NN_VEC)
+    for (; k + NN_VEC <= K; k += NN_VEC)
+        for (size_t j = 0; j < NN_PANEL; j += NN_VEC)
+            vec_transpose(out + k * NN_PANEL + j, NN_PANEL, b + j * b_cs + k, b_cs);
+#endif
+    pack_any(out + k * NN_PANEL, b + k, 1, b_cs, NN_PANEL, K - k);
+}
+
+/* B's rows lie in memory (A B): pieces of 16 floats are copied. */
+static void pack_rows(float *restrict out, const float *restrict b, size_t b_rs, size_t K)
+{
+    for (size_t k = 0; k < K; k++) memcpy(out + k * NN_PANEL, b + k * b_rs, NN_PANEL * sizeof *out);
+}
+
+/* panel_k: floats between panels / 16, at least K. */
+static void pack_panels(float *restrict out, size_t panel_k, const float *restrict b, size_t b_rs, size_t b_cs, size_t N,
+                        size_t K)
+{
+    for (size_t n = 0; n < N; n += NN_PANEL, out += panel_k * NN_PANEL, b += NN_PANEL * b_cs) {
+        if (N - n < NN_PANEL) pack_any(out, b, b_rs, b_cs, N - n, K);
+        else if (b_rs == 1) pack_columns(out, b, b_cs, K);
+        else if (b_cs == 1) pack_rows(out, b, b_rs, K);
+        else pack_any(out, b, b_rs, b_cs, NN_PANEL, K);
+    }
+}
+
+static void kern_pack(float *restrict panels, const float *restrict b, size_t b_rs, size_t b_cs, size_t N, size_t K)
+{
+    pack_panels(panels, K, b, b_rs, b_cs, N, K);
+}
+#endif
