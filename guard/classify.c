@@ -76,6 +76,7 @@ void guard_classifier_close(guard_classifier *g)
     nn_tok_free(g->parts.tok);
     nn_model_free(g->parts.m);
     guard_wide_free(g->parts.wide);
+    if (g->close_file) g->close_file(&g->file);
     nn_free(g);
 }
 
@@ -198,6 +199,7 @@ done:
 
 nn_dtype guard_stored_type(nn_dtype type, size_t rows, size_t cols)
 {
+    if (type == NN_I8) type = NN_Q8_0; /* of what int8 does not hold: the wide part */
     return rows <= 1 || (type == NN_Q8_0 && cols % Q8_BLOCK != 0) ? NN_F32 : type;
 }
 
@@ -244,18 +246,44 @@ done:
     return st;
 }
 
-nn_status guard_classifier_round(guard_classifier *g, nn_dtype type, nn_err *err)
+/* The decoder's matrices in int8; when they are already, nothing. */
+static nn_status round_to_i8(guard_parts *p, nn_err *err)
 {
-    const guard_parts *p = &g->parts;
+    const nn_kern *k = NULL;
+    nn_model *q = NULL;
+    nn_status st;
+
+    if (nn_model_is_i8(p->m)) return NN_OK;
+    if ((st = nn_kern_pick(&k, NULL, err)) != NN_OK) return st;
+    if ((st = nn_model_quantize(&q, p->m, k, err)) != NN_OK) return st;
+    nn_model_free(p->m);
+    p->m = q;
+    return NN_OK;
+}
+
+static nn_status round_model(guard_parts *p, nn_dtype type, nn_err *err)
+{
     nn_status st = NN_OK;
 
-    if (type != NN_F32 && type != NN_F16 && type != NN_BF16 && type != NN_Q8_0)
-        return nn_fail(err, NN_USAGE, "rounding: a storage type for reading only, want F32, F16, BF16 or Q8_0");
-    for (size_t i = 0; p->m && i < nn_model_tensors(p->m) && st == NN_OK; i++) {
+    if (type == NN_I8) return round_to_i8(p, err);
+    if (nn_model_is_i8(p->m))
+        return nn_fail(err, NN_USAGE, "guard %s: its weights are int8 and stay so, want the type int8", p->name);
+    for (size_t i = 0; i < nn_model_tensors(p->m) && st == NN_OK; i++) {
         const nn_tensor t = nn_model_tensor(p->m, i);
 
         st = round_tensor(t.data, t.rows, t.cols, type, err);
     }
+    return st;
+}
+
+nn_status guard_classifier_round(guard_classifier *g, nn_dtype type, nn_err *err)
+{
+    guard_parts *p = &g->parts;
+    nn_status st = NN_OK;
+
+    if (type != NN_F32 && type != NN_F16 && type != NN_BF16 && type != NN_Q8_0 && type != NN_I8)
+        return nn_fail(err, NN_USAGE, "rounding: a storage type for reading only, want F32, F16, BF16, Q8_0 or I8");
+    if (p->m) st = round_model(p, type, err);
     if (st != NN_OK || !p->wide) return st;
     size_t rows, cols;
     guard_wide_shape(p->wide->bits, &rows, &cols);

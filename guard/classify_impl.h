@@ -11,6 +11,8 @@
 struct guard_classifier {
     guard_parts parts;
     char sha256[65]; /* of the file it was read from or saved to */
+    nn_file file;    /* what an int8 model's panels lie in, when it was opened by path */
+    void (*close_file)(nn_file *); /* NULL: there is none, or the caller keeps the bytes */
 };
 
 /* p = sigmoid(a z + b), the same bits wherever it is computed. */

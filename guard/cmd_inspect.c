@@ -10,7 +10,7 @@ static const cmd_flag inspect_flags[] = {{"--keys", NULL, NULL, "metadata only"}
 
 static const char *type_name(nn_dtype t)
 {
-    static const char *const name[] = {"F32", "F16", "BF16", "Q8_0", "I64", "other"};
+    static const char *const name[] = {"F32", "F16", "BF16", "Q8_0", "I64", "I8", "other"};
     return name[t];
 }
 

@@ -9,6 +9,7 @@
 #include "guard/ngram_impl.h"
 #include "guard/windows.h"
 #include "nn/arena.h"
+#include "nn/quantize.h"
 #include "nn/sha256.h"
 #include <math.h>
 #include <stdio.h>
@@ -299,6 +300,69 @@ static void read_config(reader *r, nn_config *c)
     c->n_class = 2;
 }
 
+/* --- int8 ----------------------------------------------------------------------------------------------- */
+
+/* NULL and a refusal unless the file holds such a tensor. */
+static const nn_st_tensor *i8_part(reader *r, const char *name, nn_dtype type, size_t rows, size_t cols)
+{
+    const nn_st_tensor *t = nn_gguf_find(r->g, name);
+    const size_t n_dim = rows ? 2 : 1;
+
+    if (t && t->type == type && t->n_dim == n_dim && t->dim[n_dim - 1] == cols && (!rows || t->dim[0] == rows)) return t;
+    r->st = nn_fail(r->err, NN_FILE, "%s: tensor %s is absent or has another type or shape, want %s [%zu, %zu]", r->name,
+                    name, type == NN_I8 ? "I8" : "F32", rows, cols);
+    return NULL;
+}
+
+/* The panels stay where they are. */
+static void read_i8(reader *r, nn_model *m, size_t i, const nn_kern *k, float *scale)
+{
+    const nn_tensor t = nn_model_tensor(m, i);
+    const size_t rows = nn_i8_rows(t.rows);
+    char name[80];
+
+    snprintf(name, sizeof name, "%s.scale", t.gguf);
+    const nn_st_tensor *panels = i8_part(r, t.gguf, NN_I8, rows, nn_i8_cols(t.cols));
+    const nn_st_tensor *scales = panels ? i8_part(r, name, NN_F32, 0, rows) : NULL;
+    if (!scales) return;
+    nn_err cause = {NN_OK, ""};
+    if (nn_dtype_to_f32(scale, NN_F32, scales->data, rows, &cause) != NN_OK ||
+        nn_model_place_i8(m, i, (const int8_t *)panels->data, scale, k, &cause) != NN_OK)
+        r->st = nn_fail(r->err, NN_FILE, "%s: %s", r->name, cause.text);
+}
+
+static void read_i8_model(reader *r, nn_model **m, const nn_config *c)
+{
+    const nn_kern *k = NULL;
+    float *scale = NULL;
+    size_t most = 0;
+
+    if ((r->st = nn_kern_pick(&k, NULL, r->err)) != NN_OK) return;
+    if ((r->st = nn_model_build_i8(m, c, r->err)) != NN_OK) return;
+    for (size_t i = 0; i < nn_model_tensors(*m); i++) {
+        const size_t rows = nn_model_tensor(*m, i).rows;
+        most = rows > most ? rows : most;
+    }
+    r->st = nn_alloc((void **)&scale, nn_i8_rows(most), sizeof *scale, r->err);
+    for (size_t i = 0; i < nn_model_tensors(*m) && r->st == NN_OK; i++) {
+        const nn_tensor t = nn_model_tensor(*m, i);
+
+        if (t.i8) read_i8(r, *m, i, k, scale);
+        else read_tensor(r, t.gguf, t.data, t.rows, t.cols);
+    }
+    nn_free(scale);
+}
+
+static bool is_i8(reader *r)
+{
+    const char *s = NULL;
+    size_t len = 0;
+
+    if (!nn_gguf_str(r->g, GUARD_KEY_I8, &s, &len)) return false;
+    if (!is_text(s, len, GUARD_I8_LAYOUT)) refuse(r, GUARD_KEY_I8, GUARD_I8_LAYOUT);
+    return true;
+}
+
 /* Nothing of the claimed size is allocated before the file was seen to hold that many numbers. */
 static void read_model(reader *r, nn_model **m)
 {
@@ -313,6 +377,8 @@ static void read_model(reader *r, nn_model **m)
         r->st = nn_fail(r->err, NN_FILE,
                         "%s: configuration of %zu weights and %zu positions, want at most the file's %zu and %d",
                         r->name, nn_config_params(&c), c.max_t, weights_in_file(r->g), GUARD_WINDOW_MAX);
+    } else if (is_i8(r)) {
+        if (r->st == NN_OK) read_i8_model(r, m, &c);
     } else if ((r->st = nn_model_build(m, &c, r->err)) == NN_OK) {
         for (size_t i = 0; i < nn_model_tensors(*m); i++) {
             const nn_tensor t = nn_model_tensor(*m, i);
@@ -351,11 +417,20 @@ static bool has_key(const nn_gguf *g, const char *key)
     return nn_gguf_u64(g, key, &v);
 }
 
+/* An int8 one has its scales beside it. */
+static size_t model_tensors(const nn_model *m)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < nn_model_tensors(m); i++) n += nn_model_tensor(m, i).i8 ? 2 : 1;
+    return n;
+}
+
 static void read_weights(reader *r, guard_parts *p)
 {
     if (get_bool(r, GUARD_KEY_DECODER)) read_model(r, &p->m);
     if (r->st == NN_OK && has_key(r->g, GUARD_KEY_WIDE_BITS)) read_wide(r, &p->wide);
-    const size_t want = (p->m ? nn_model_tensors(p->m) : 0) + (p->wide ? 2 : 0);
+    const size_t want = (p->m ? model_tensors(p->m) : 0) + (p->wide ? 2 : 0);
     if (r->st == NN_OK && nn_gguf_tensors(r->g) != want)
         r->st = nn_fail(r->err, NN_FILE, "%s: %zu tensors, want the %zu of its configuration", r->name,
                         nn_gguf_tensors(r->g), want);

@@ -30,6 +30,10 @@
 #define GUARD_KEY_TOK_HASH "guard.tokenizer.sha256"
 #define GUARD_KEY_TOK_MERGES "guard.tokenizer.merges"
 #define GUARD_KEY_TOKENS "tokenizer.ggml.tokens"
+/* int8 matrices (nn/quantize.h): a tensor of type I8 in panels, beside it NAME.scale; absent: none is int8. */
+#define GUARD_KEY_I8 "guard.int8.layout"
+#define GUARD_I8_LAYOUT "n16k4"
+#define GUARD_I8_ALIGN 64u /* bytes: a step of a panel is one cache line */
 #define GUARD_KEY_DECODER "guard.decoder"     /* whether there is one */
 #define GUARD_KEY_WIDE_BITS "guard.wide.bits" /* absent: no wide part */
 #define GUARD_KEY_WIDE_BIAS "guard.wide.bias"

@@ -5,6 +5,7 @@
 #include "guard/gguard.h"
 #include "nn/arena.h"
 #include "nn/plat.h"
+#include "nn/quantize.h"
 #include "nn/sha256.h"
 #include <stdio.h>
 #include <string.h>
@@ -190,12 +191,24 @@ static void put_tensor(nn_gguf_writer *w, const char *name, const float *data, s
     nn_gguf_put_tensor(w, name, guard_stored_type(type, rows, cols), data, rows > 1 ? rows : 0, cols);
 }
 
+static void put_i8(nn_gguf_writer *w, const nn_tensor *t)
+{
+    char name[80];
+
+    nn_gguf_put_i8(w, t->gguf, t->i8->panels, t->rows, t->cols);
+    snprintf(name, sizeof name, "%s.scale", t->gguf);
+    nn_gguf_put_tensor(w, name, NN_F32, t->i8->scale, 0, nn_i8_rows(t->rows));
+}
+
 static void put_model(nn_gguf_writer *w, const nn_model *m, nn_dtype type)
 {
+    const nn_dtype floats = nn_model_is_i8(m) ? NN_F32 : type; /* beside int8: vectors and two small heads */
+
     for (size_t i = 0; i < nn_model_tensors(m); i++) {
         const nn_tensor t = nn_model_tensor(m, i);
 
-        put_tensor(w, t.gguf, t.data, t.rows, t.cols, type);
+        if (t.i8) put_i8(w, &t);
+        else put_tensor(w, t.gguf, t.data, t.rows, t.cols, floats);
     }
 }
 
@@ -216,6 +229,10 @@ static nn_status put_all(nn_gguf_writer *w, const guard_parts *p, nn_dtype type,
     nn_gguf_put_str(w, "general.architecture", arch);
     nn_gguf_put_str(w, "general.name", p->name);
     nn_gguf_put_str(w, "general.license", p->licence);
+    if (p->m && nn_model_is_i8(p->m)) {
+        nn_gguf_put_alignment(w, GUARD_I8_ALIGN);
+        nn_gguf_put_str(w, GUARD_KEY_I8, GUARD_I8_LAYOUT);
+    }
     put_guard(w, p);
     put_taxonomy(w, &p->taxonomy);
     if ((st = put_tokenizer(w, p->tok, err)) != NN_OK) return st;
@@ -253,6 +270,11 @@ nn_status guard_classifier_open(guard_classifier **out, const char *path, nn_err
     *out = NULL;
     if ((st = nn_file_open(&file, path, err)) != NN_OK) return st;
     st = guard_gguf_read(out, file.bytes, file.len, path, err);
-    nn_file_close(&file);
+    if (st == NN_OK && (*out)->parts.m && nn_model_is_i8((*out)->parts.m)) {
+        (*out)->file = file; /* the panels lie in it */
+        (*out)->close_file = nn_file_close;
+    } else {
+        nn_file_close(&file);
+    }
     return st;
 }

@@ -141,6 +141,7 @@ size_t nn_dtype_bytes(nn_dtype t, size_t n)
     case NN_BF16: return 2 * n;
     case NN_Q8_0: return (n + Q8_BLOCK - 1) / Q8_BLOCK * Q8_BYTES;
     case NN_I64: return 8 * n;
+    case NN_I8: return n;
     case NN_DTYPE_OTHER: break;
     }
     return 0;
@@ -163,6 +164,7 @@ nn_status nn_dtype_to_f32(float *out, nn_dtype type, const unsigned char *data, 
         for (size_t i = 0; i < n / Q8_BLOCK; i++) q8_block_float(out + i * Q8_BLOCK, data + i * Q8_BYTES);
         return NN_OK;
     case NN_I64:
+    case NN_I8: /* says nothing without its scales: quantize.h */
     case NN_DTYPE_OTHER: break;
     }
     return nn_fail(err, NN_FILE, "tensor type that holds no weights, want F32, F16, BF16 or Q8_0");
@@ -186,6 +188,7 @@ size_t nn_dtype_not_finite(nn_dtype type, const unsigned char *data, size_t n)
         while (i < n && f16_finite(load_u16(data + i / Q8_BLOCK * Q8_BYTES))) i += Q8_BLOCK;
         return i;
     case NN_I64:
+    case NN_I8: /* says nothing without its scales: quantize.h */
     case NN_DTYPE_OTHER: break;
     }
     return n;

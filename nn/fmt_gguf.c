@@ -32,7 +32,7 @@ static const struct {
     {10, NN_DTYPE_OTHER, 256, 84}, {11, NN_DTYPE_OTHER, 256, 110}, /* Q2_K Q3_K */
     {12, NN_DTYPE_OTHER, 256, 144}, {13, NN_DTYPE_OTHER, 256, 176}, /* Q4_K Q5_K */
     {14, NN_DTYPE_OTHER, 256, 210},                               /* Q6_K */
-    {24, NN_DTYPE_OTHER, 1, 1},    {25, NN_DTYPE_OTHER, 1, 2},    /* I8 I16 */
+    {NN_GG_TYPE_I8, NN_I8, 1, 1},  {25, NN_DTYPE_OTHER, 1, 2},    /* I8 I16 */
     {26, NN_DTYPE_OTHER, 1, 4},    {28, NN_DTYPE_OTHER, 1, 8},    /* I32 F64 */
 };
 

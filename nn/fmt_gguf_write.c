@@ -2,11 +2,12 @@
  *
  * Reads: fmt_gguf.c (the format), sink.h.
  * Keys, infos and data grow in three runs, joined at the end behind the header; tensor data is
- * aligned to 32 bytes. The finished bytes are read once by our own reader, so a key or tensor put
+ * aligned to 32 bytes unless told otherwise. The finished bytes are read once by our own reader, so a key or tensor put
  * twice is found here and not by who receives the file.
  */
 #include "nn/arena.h"
 #include "nn/gguf_impl.h"
+#include "nn/quantize.h"
 #include "nn/sink.h"
 #include <math.h>
 #include <string.h>
@@ -14,12 +15,16 @@
 struct nn_gguf_writer {
     nn_sink keys, infos, data, whole;
     size_t n_keys, n_tensors;
+    size_t align; /* of tensor data */
     nn_err err; /* the first refused call */
 };
 
 nn_status nn_gguf_writer_build(nn_gguf_writer **out, nn_err *err)
 {
-    return nn_alloc((void **)out, 1, sizeof **out, err);
+    const nn_status st = nn_alloc((void **)out, 1, sizeof **out, err);
+
+    if (st == NN_OK) (*out)->align = NN_GG_ALIGN;
+    return st;
 }
 
 void nn_gguf_writer_free(nn_gguf_writer *w)
@@ -121,9 +126,38 @@ static bool type_id(nn_dtype type, uint32_t *id)
     case NN_BF16: *id = NN_GG_TYPE_BF16; return true;
     case NN_Q8_0: *id = NN_GG_TYPE_Q8_0; return true;
     case NN_I64:
+    case NN_I8:
     case NN_DTYPE_OTHER: break;
     }
     return false;
+}
+
+void nn_gguf_put_alignment(nn_gguf_writer *w, uint32_t align)
+{
+    NN_ASSERT(w->n_tensors == 0 && align >= NN_GG_ALIGN && align <= 4096 && (align & (align - 1)) == 0);
+    nn_gguf_put_u32(w, "general.alignment", align);
+    w->align = align;
+}
+
+/* Name, shape, type and place of a tensor whose data comes next. */
+static void begin_tensor(nn_gguf_writer *w, const char *name, size_t rows, size_t cols, uint32_t type)
+{
+    w->n_tensors++;
+    nn_sink_pad(&w->data, w->align, 0);
+    add_string(&w->infos, name, strlen(name));
+    nn_sink_u32(&w->infos, rows ? 2 : 1);
+    nn_sink_u64(&w->infos, cols);
+    if (rows) nn_sink_u64(&w->infos, rows);
+    nn_sink_u32(&w->infos, type);
+    nn_sink_u64(&w->infos, w->data.len);
+}
+
+void nn_gguf_put_i8(nn_gguf_writer *w, const char *name, const int8_t *panels, size_t rows, size_t cols)
+{
+    const size_t r = nn_i8_rows(rows), c = nn_i8_cols(cols);
+
+    begin_tensor(w, name, r, c, NN_GG_TYPE_I8);
+    nn_sink_add(&w->data, panels, r * c);
 }
 
 /* A weight that is not a number must never reach a file. */
@@ -152,14 +186,7 @@ void nn_gguf_put_tensor(nn_gguf_writer *w, const char *name, nn_dtype type, cons
         nn_fail(&w->err, NN_CONTENT, "tensor %s: holds a NaN or an infinity", name);
         return;
     }
-    w->n_tensors++;
-    nn_sink_pad(&w->data, NN_GG_ALIGN, 0);
-    add_string(&w->infos, name, strlen(name));
-    nn_sink_u32(&w->infos, rows ? 2 : 1);
-    nn_sink_u64(&w->infos, cols);
-    if (rows) nn_sink_u64(&w->infos, rows);
-    nn_sink_u32(&w->infos, id);
-    nn_sink_u64(&w->infos, w->data.len);
+    begin_tensor(w, name, rows, cols, id);
     unsigned char *room = nn_sink_room(&w->data, nn_dtype_bytes(type, n));
     if (room) nn_dtype_from_f32(room, type, data, n);
 }
@@ -182,9 +209,9 @@ static nn_status join(nn_gguf_writer *w, nn_err *err)
     nn_sink_u64(s, w->n_keys);
     nn_sink_add(s, w->keys.bytes, w->keys.len);
     nn_sink_add(s, w->infos.bytes, w->infos.len);
-    nn_sink_pad(s, NN_GG_ALIGN, 0);
+    nn_sink_pad(s, w->align, 0);
     nn_sink_add(s, w->data.bytes, w->data.len);
-    nn_sink_pad(s, NN_GG_ALIGN, 0);
+    nn_sink_pad(s, w->align, 0);
     return nn_sink_status(s, err);
 }
 

@@ -59,6 +59,10 @@ void nn_gguf_put_i32s(nn_gguf_writer *w, const char *key, const int32_t *v, size
 /* The data is converted and copied now. rows 0: 1-D. */
 void nn_gguf_put_tensor(nn_gguf_writer *w, const char *name, nn_dtype type, const float *data, size_t rows,
                         size_t cols);
+/* Panels of quantize.h as they are: a 2-D tensor [nn_i8_rows(rows), nn_i8_cols(cols)] of type I8. */
+void nn_gguf_put_i8(nn_gguf_writer *w, const char *name, const int8_t *panels, size_t rows, size_t cols);
+/* Every tensor put from here on begins at a multiple of `align` (a power of two, 32 to 4096); before the first one. */
+void nn_gguf_put_alignment(nn_gguf_writer *w, uint32_t align);
 NN_CHECKED nn_status nn_gguf_save(nn_gguf_writer *w, const char *path, nn_err *err);
 NN_CHECKED nn_status nn_gguf_bytes(nn_gguf_writer *w, const unsigned char **bytes, size_t *len,
                                    nn_err *err); /* borrowed */

@@ -44,6 +44,7 @@ struct nn_gguf {
 #define NN_GG_TYPE_F32 0u
 #define NN_GG_TYPE_F16 1u
 #define NN_GG_TYPE_Q8_0 8u
+#define NN_GG_TYPE_I8 24u
 #define NN_GG_TYPE_I64 27u
 #define NN_GG_TYPE_BF16 30u
 

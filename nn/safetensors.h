@@ -7,7 +7,7 @@
 #define NN_SAFETENSORS_H
 #include "nn/plat.h"
 
-typedef enum { NN_F32, NN_F16, NN_BF16, NN_Q8_0, NN_I64, NN_DTYPE_OTHER } nn_dtype;
+typedef enum { NN_F32, NN_F16, NN_BF16, NN_Q8_0, NN_I64, NN_I8, NN_DTYPE_OTHER } nn_dtype;
 size_t nn_dtype_bytes(nn_dtype t, size_t n); /* bytes of n elements; Q8_0: 34 per 32 */
 
 typedef struct {

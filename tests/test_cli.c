@@ -79,7 +79,7 @@ Test(cli, every_verb_tells_its_flags)
 
     expect_status(&all, 0);
     for (const char *const *verb = (const char *const[]){"run", "plan", "check", "eval", "generate", "audit", "lineage",
-                                                         "inspect", "help", NULL};
+                                                         "inspect", "quantize", "help", NULL};
          *verb; verb++) {
         const cli_result r = CLI(NULL, *verb, "--help"), same = CLI(NULL, "help", *verb);
         char first[64];
@@ -142,14 +142,21 @@ Test(cli, sixty_verdicts_agree_between_base_and_the_best_table)
     for (size_t i = 0; i < 60; i++) end = strchr(end, '\n') + 1;
     write_bytes(rows, seeds, (size_t)(end - seeds));
     free(seeds);
-    const cli_result base = CLI(NULL, "check", "--model", small_guard(), "--kernels", "base", "--jsonl", rows);
-    const cli_result best = CLI(NULL, "check", "--model", small_guard(), "--jsonl", rows);
-    size_t verdicts = 0;
+    const char *int8 = path_in(temp_dir(), "int8.gguf");
+    const cli_result made = CLI(NULL, "quantize", small_guard(), int8);
 
-    for (const char *at = base.out; (at = strstr(at, "\"p_unsafe\"")) != NULL; at++) verdicts++;
-    cr_assert_eq(verdicts, 60, "%zu verdicts: %s", verdicts, base.err);
-    cr_assert_eq(best.status, base.status);
-    cr_assert_str_eq(best.out, base.out);
+    expect_status(&made, 0);
+    for (int i = 0; i < 2; i++) {
+        const char *guard = i == 0 ? small_guard() : int8;
+        const cli_result base = CLI(NULL, "check", "--model", guard, "--kernels", "base", "--jsonl", rows);
+        const cli_result best = CLI(NULL, "check", "--model", guard, "--jsonl", rows);
+        size_t verdicts = 0;
+
+        for (const char *at = base.out; (at = strstr(at, "\"p_unsafe\"")) != NULL; at++) verdicts++;
+        cr_assert_eq(verdicts, 60, "%zu verdicts: %s", verdicts, base.err);
+        cr_assert_eq(best.status, base.status);
+        cr_assert_str_eq(best.out, base.out);
+    }
 }
 
 Test(cli, kernels_that_are_not_there_are_refused)
@@ -330,6 +337,29 @@ Test(cli, inspect_prints_what_a_model_holds)
     expect_says(r.out, " weights, ");
     cr_expect(keys.out_len < r.out_len);
     expect_status(&not_one, 4);
+}
+
+Test(cli, quantize_writes_a_guard_that_judges)
+{
+    const char *int8 = path_in(temp_dir(), "int8.gguf"), *f32 = path_in(temp_dir(), "f32.gguf");
+    const cli_result made = CLI(NULL, "quantize", small_guard(), int8);
+    const cli_result wide = CLI(NULL, "quantize", "--type", "f32", small_guard(), f32);
+    const cli_result a = CLI(NULL, "check", "--model", int8, "hello there");
+    const cli_result b = CLI(NULL, "check", "--model", f32, "hello there");
+    const cli_result back = CLI(NULL, "quantize", "--type", "q8_0", int8, f32);
+    const cli_result kind = CLI(NULL, "quantize", "--type", "q3", int8, f32);
+    const cli_result one = CLI(NULL, "quantize", int8), gone = CLI(NULL, "quantize", "nosuch.gguf", f32);
+
+    expect_status(&made, 0);
+    expect_says(made.out, "int8.gguf");
+    expect_status(&wide, 0);
+    cr_expect(a.status == b.status && a.status <= 1);
+    expect_status(&back, 2);
+    expect_says(back.err, "int8");
+    expect_status(&kind, 2);
+    expect_says(kind.err, "want int8, q8_0, bf16 or f32");
+    expect_status(&one, 2);
+    expect_status(&gone, 4);
 }
 
 /* --- rows ------------------------------------------------------------------------------------------------- */

@@ -75,9 +75,9 @@ static void expect_round_trip(bool wide, bool decoder, nn_dtype type)
 
 Test(gguard, what_is_read_is_what_was_rounded)
 {
-    const nn_dtype types[] = {NN_F32, NN_F16, NN_BF16, NN_Q8_0};
+    const nn_dtype types[] = {NN_F32, NN_F16, NN_BF16, NN_Q8_0, NN_I8};
 
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < 5; i++) {
         expect_round_trip(true, true, types[i]);
         expect_round_trip(true, false, types[i]);
         expect_round_trip(false, true, types[i]);
@@ -247,9 +247,9 @@ Test(gguard, a_file_that_is_not_there_or_not_a_guard_is_said)
 
 /* --- hostile bytes -------------------------------------------------------------------------------------- */
 
-Test(gguard, every_truncation_is_refused)
+static void expect_truncations_refused(nn_dtype type)
 {
-    saved s = save_guard(true, true, NN_Q8_0);
+    saved s = save_guard(true, true, type);
     const size_t data = data_of(&s, "token_embd.weight"), whole = s.len;
 
     for (size_t len = 0; len < whole; len += len < 64 ? 1 : len < data ? 37 : 4099) {
@@ -266,10 +266,16 @@ Test(gguard, every_truncation_is_refused)
     saved_free(&s);
 }
 
-/* A flipped bit is refused, or gives a guard that still answers. */
-Test(gguard, flipped_bits_never_break_the_reader)
+Test(gguard, every_truncation_is_refused)
 {
-    saved s = save_guard(true, true, NN_Q8_0);
+    expect_truncations_refused(NN_Q8_0);
+    expect_truncations_refused(NN_I8);
+}
+
+/* A flipped bit is refused, or gives a guard that still answers. */
+static void expect_flips_survived(nn_dtype type)
+{
+    saved s = save_guard(true, true, type);
     const size_t data = data_of(&s, "token_embd.weight");
     size_t refused = 0, tried = 0;
 
@@ -292,9 +298,15 @@ Test(gguard, flipped_bits_never_break_the_reader)
     saved_free(&s);
 }
 
-Test(gguard, every_failing_allocation_of_open_is_said)
+Test(gguard, flipped_bits_never_break_the_reader)
 {
-    saved s = save_guard(true, true, NN_Q8_0);
+    expect_flips_survived(NN_Q8_0);
+    expect_flips_survived(NN_I8);
+}
+
+static void expect_failing_allocations_said(nn_dtype type)
+{
+    saved s = save_guard(true, true, type);
     long n = 0;
 
     for (nn_status st = NN_LIMIT; st != NN_OK; n++) {
@@ -309,6 +321,49 @@ Test(gguard, every_failing_allocation_of_open_is_said)
         guard_classifier_close(g);
     }
     cr_expect_gt(n, 15);
+    saved_free(&s);
+}
+
+Test(gguard, every_failing_allocation_of_open_is_said)
+{
+    expect_failing_allocations_said(NN_Q8_0);
+    expect_failing_allocations_said(NN_I8);
+}
+
+/* --- int8 ------------------------------------------------------------------------------------------------ */
+
+/* Verdicts of the file are the verdicts of what was quantised in memory; a copy with one part works; no way back. */
+Test(gguard, an_int8_guard_judges_from_the_file_as_in_memory)
+{
+    saved s = save_guard(true, true, NN_I8);
+    guard_classifier *file = NULL, *alone = NULL;
+    guard_session *a = NULL, *b = NULL;
+    guard_verdict va, vb;
+    const char *text = "abel blick corn";
+    nn_gguf *f = NULL;
+    nn_err err = {NN_OK, ""}, back = {NN_OK, ""};
+
+    expect_ok(guard_classifier_open(&file, s.path, &err), &err);
+    cr_assert(nn_model_is_i8(guard_classifier_parts(file)->m));
+    expect_ok(guard_session_open(&a, s.g, NULL, &err), &err);
+    expect_ok(guard_session_open(&b, file, NULL, &err), &err);
+    expect_ok(guard_check(a, text, strlen(text), NULL, 0, &va, &err), &err);
+    expect_ok(guard_check(b, text, strlen(text), NULL, 0, &vb, &err), &err);
+    expect_same_verdict("int8", &va, &vb);
+    expect_ok(nn_gguf_open_memory(&f, s.bytes, s.len, "guard", &err), &err);
+    const nn_st_tensor *q = nn_gguf_find(f, "blk.0.attn_q.weight");
+    cr_assert(q && q->type == NN_I8);
+    cr_expect_eq((size_t)(q->data - s.bytes) % 64, 0, "a step of a panel is one cache line of a mapped file");
+    nn_gguf_close(f);
+    expect_ok(guard_classifier_only(&alone, file, "decoder", &err), &err);
+    expect_fails(guard_classifier_save(file, s.path, NN_Q8_0, &back), NN_USAGE, &back, "int8");
+    guard_session_close(a);
+    guard_session_close(b);
+    guard_classifier_close(file); /* `alone` has its own panels */
+    expect_ok(guard_session_open(&a, alone, NULL, &err), &err);
+    expect_ok(guard_check(a, text, strlen(text), NULL, 0, &va, &err), &err);
+    guard_session_close(a);
+    guard_classifier_close(alone);
     saved_free(&s);
 }
 

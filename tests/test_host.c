@@ -131,7 +131,7 @@ Test(host, options_of_the_wrong_kind_are_refused)
     refuse(TOKENS "run:train_guard(a, b, setmetatable({}, {}))", "a table with a metatable, want a plain one");
     refuse(TOKENS "run:train_guard(a, b, { init = a })", "init: a userdata, want a guard");
     refuse(TOKENS "run:train_guard(a, b, { pool = 'max' })", "pool: 'max', want 'last' or 'mean_max'");
-    refuse(TOKENS "run:train_guard(a, b, { store = 'q4' })", "want f32, bf16 or q8_0");
+    refuse(TOKENS "run:train_guard(a, b, { store = 'q4' })", "want f32, bf16, q8_0 or int8");
     refuse(TOKENS "run:train_guard(a, b, { wide = false, decoder = false })", "want one of them");
     refuse(TOKENS "run:train_judges(a, b, { init = a })", "train_judges.init: not for judges");
     refuse(SEEDS "seeds:split{ parts = { 0.5, 0.4 } }", "they sum to 0.9, want 1");
