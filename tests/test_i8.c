@@ -184,3 +184,183 @@ Test(i8, check_refuses_scales_that_are_no_scales_and_rows_too_long)
     expect_fails(check(&m, &err), NN_FILE, &err, "columns");
     matrix_free(&m);
 }
+
+/* --- rows of activations --------------------------------------------------------------------------------- */
+
+/* kern.h in plain words. A row that is not finite has the one NaN as its scale, and zeros. */
+static void plain_quantize_row(int8_t *q, float *scale, const float *x, size_t n)
+{
+    const uint32_t nan = 0x7fc00000;
+    float largest = 0.0f;
+    bool finite = true;
+
+    for (size_t i = 0; i < n; i++) {
+        if (!isfinite(x[i])) finite = false;
+        largest = fmaxf(largest, fabsf(x[i]));
+    }
+    *scale = largest / 127.0f == 0.0f ? 1.0f : largest / 127.0f;
+    if (!finite) memcpy(scale, &nan, sizeof nan);
+    for (size_t i = 0; i < n; i++) q[i] = finite ? (int8_t)fmaxf(fminf(rintf(x[i] / *scale), 127.0f), -127.0f) : 0;
+    for (size_t i = n; i < (n + 3) / 4 * 4; i++) q[i] = 0;
+}
+
+enum { ROW = 300, GUARD = 77 };
+
+/* Every table, from an unaligned start; what follows the padding keeps its bytes. */
+static void agree_on_row(const float *x, size_t n)
+{
+    int8_t want[ROW], got[ROW];
+    float want_scale = -2.0f, got_scale = -3.0f;
+    const nn_kern *k;
+    bool supported = false;
+
+    memset(want, GUARD, sizeof want);
+    plain_quantize_row(want, &want_scale, x, n);
+    for (size_t t = 0; (k = nn_kern_at(t, &supported)) != NULL; t++) {
+        if (!supported) continue;
+        memset(got, GUARD, sizeof got);
+        k->quantize_row(got, &got_scale, x, n);
+        expect_same_floats(k->name, &got_scale, &want_scale, 1);
+        for (size_t i = 0; i < ROW; i++)
+            cr_assert_eq(got[i], want[i], "%s, n = %zu: [%zu] is %d, want %d", k->name, n, i, got[i], want[i]);
+    }
+}
+
+Test(i8, rows_of_every_length_are_rounded_alike_in_every_table)
+{
+    static float x[ROW];
+    uint32_t state = 3;
+
+    for (size_t n = 0; n < ROW - 8; n++) {
+        for (size_t i = 0; i < n; i++) x[i + n % 3] = number(&state);
+        agree_on_row(x + n % 3, n);
+    }
+}
+
+/* Whole rows of one size of number: where max / 127 is subnormal, is 0, or rounds so far that max / scale is not 127. */
+Test(i8, rows_of_every_magnitude_are_rounded_alike_in_every_table)
+{
+    static float x[67];
+    uint32_t state = 4;
+
+    for (int e = -149; e <= 127; e++)
+        for (int r = 0; r < 4; r++) {
+            for (size_t i = 0; i < 67; i++) x[i] = ldexpf(number(&state) / 256.0f, e);
+            x[e + 149 < 67 ? e + 149 : 5] = ldexpf(r % 2 ? 1.0f : -1.9f, e);
+            agree_on_row(x, 67);
+        }
+}
+
+Test(i8, halves_go_to_the_even_step)
+{
+    static const float x[8] = {127.0f, 0.5f, 1.5f, 2.5f, -0.5f, -1.5f, -2.5f, -126.5f};
+    static const int8_t want[8] = {127, 0, 2, 2, 0, -2, -2, -126};
+    const nn_kern *k;
+    int8_t q[8];
+    float scale = 0.0f;
+    bool supported = false;
+
+    for (size_t t = 0; (k = nn_kern_at(t, &supported)) != NULL; t++) {
+        if (!supported) continue;
+        k->quantize_row(q, &scale, x, 8);
+        cr_assert_eq(scale, 1.0f);
+        cr_assert_arr_eq(q, want, 8, "%s", k->name);
+    }
+}
+
+Test(i8, rows_of_zeros_and_of_what_is_no_number)
+{
+    static const float odd[] = {0.0f, -0.0f, 0x1p-149f, -0x1p-149f, 3.4028235e38f, -3.4028235e38f, INFINITY, -INFINITY, NAN, -NAN};
+    static float x[40];
+
+    for (size_t o = 0; o < sizeof odd / sizeof odd[0]; o++)
+        for (size_t n = 1; n < 40; n++) {
+            for (size_t i = 0; i < 40; i++) x[i] = odd[o];
+            agree_on_row(x, n);
+            for (size_t i = 0; i < 40; i++) x[i] = i == n / 2 ? odd[o] : (float)i - 7.5f;
+            agree_on_row(x, n);
+        }
+}
+
+/* --- products -------------------------------------------------------------------------------------------------- */
+
+/* [M,N] from rows of A and the panels of a matrix, columns n0 on; each gap between rows holds a guard. */
+static void agree_on_product(const matrix *m, size_t n0, const int8_t *a, size_t lda, const float *a_scale, size_t M)
+{
+    const size_t N = m->N - n0, ldc = N + 3;
+    float *want = room(M * ldc, sizeof *want), *got = room(M * ldc, sizeof *got);
+    const nn_kern *k;
+    bool supported = false;
+
+    for (size_t i = 0; i < M * ldc; i++) want[i] = -1234.5f;
+    for (size_t r = 0; r < M; r++)
+        for (size_t n = 0; n < N; n++) {
+            int32_t sum = 0;
+            for (size_t i = 0; i < m->cols; i++) sum += a[r * lda + i] * m->panels[place(m, n0 + n, i)];
+            want[r * ldc + n] = (float)sum * (a_scale[r] * m->scale[n0 + n]);
+        }
+    for (size_t t = 0; (k = nn_kern_at(t, &supported)) != NULL; t++) {
+        if (!supported) continue;
+        for (size_t i = 0; i < M * ldc; i++) got[i] = -1234.5f;
+        k->gemm_i8(got, ldc, a, lda, a_scale, m->panels + n0 * m->cols, m->scale + n0, m->sum + n0, M, N, m->cols);
+        cr_assert(memcmp(got, want, M * ldc * sizeof *got) == 0, "%s: %zu x %zu x %zu from %zu", k->name, M, m->N,
+                  m->K, n0);
+    }
+    free(want);
+    free(got);
+}
+
+/* Random rows, one of them not finite, packed behind each other with a gap. */
+static void agree_on_size(size_t M, size_t N, size_t K)
+{
+    const nn_kern *k = nn_kern_at(0, NULL);
+    matrix m = matrix_of(N, K, (uint32_t)(N * 131 + K));
+    const size_t lda = m.cols + 8;
+    int8_t *a = room(M, lda);
+    float *a_scale = room(M, sizeof *a_scale);
+    uint32_t state = (uint32_t)(M + 1);
+
+    memset(a, GUARD, M * lda);
+    for (size_t r = 0; r < M; r++) {
+        for (size_t i = 0; i < K; i++) m.row[i] = number(&state);
+        if (r == 5) m.row[K / 2] = NAN;
+        k->quantize_row(a + r * lda, &a_scale[r], m.row, K);
+    }
+    for (size_t n0 = 0; n0 < N; n0 += 32) agree_on_product(&m, n0, a, lda, a_scale, M);
+    free(a);
+    free(a_scale);
+    matrix_free(&m);
+}
+
+Test(i8, products_of_odd_sizes_are_the_plain_loop)
+{
+    static const size_t K[] = {4, 8, 17, 36, 67, 128};
+
+    for (size_t M = 1; M <= 67; M = M < 14 ? M + 1 : M * 2 - 5)
+        for (size_t N = 1; N <= 67; N = N < 18 || N > 62 ? N + 1 : N + 9) agree_on_size(M, N, K[(M + N) % 6]);
+}
+
+Test(i8, products_over_long_rows_are_the_plain_loop)
+{
+    for (size_t K = 132; K <= 1024; K = K * 2 - 4) agree_on_size(7, 83, K);
+    agree_on_size(13, 129, 1024);
+}
+
+/* The largest sums there are, of both signs, where an instruction could saturate. */
+Test(i8, products_of_extremes_are_exact)
+{
+    enum { M = 7, N = 70, K = 4096 };
+    static int8_t a[M * K];
+    static float a_scale[M];
+    matrix m = matrix_of(N, K, 2);
+
+    for (size_t r = 0; r < M; r++) a_scale[r] = 0x1p-10f;
+    for (size_t i = 0; i < M * K; i++) a[i] = (int8_t)(i / K % 3 == 0 ? -127 : i / K % 3 == 1 || i % 2 ? 127 : -127);
+    for (size_t n = 0; n < N; n++) {
+        m.sum[n] = 0;
+        for (size_t k = 0; k < K; k++)
+            m.sum[n] += m.panels[place(&m, n, k)] = (int8_t)(n % 4 == 0 || (n % 4 == 3 && k % 2) ? -127 : 127);
+    }
+    agree_on_product(&m, 0, a, K, a_scale, M);
+    matrix_free(&m);
+}
