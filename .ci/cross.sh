@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.." || exit 1
 build=${1:-build/cross}
 mkdir -p "$build"
 flags="-std=c99 -I. -ffp-contract=off -fno-math-errno -fno-trapping-math"
-sources="nn/kern_pick.c nn/err.c nn/mathf.c nn/sha256.c nn/sha256_x86.c tests/kern_driver.c"
+sources="nn/kern_pick.c nn/err.c nn/mathf.c nn/quantize.c nn/sha256.c nn/sha256_x86.c tests/kern_driver.c"
 passed=0 failed=0 skipped=0
 : >"$build/hashes"
 
@@ -19,7 +19,11 @@ one() {
         avx512="-mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mfma -mf16c -mprefer-vector-width=512"
     fi
     shift 3
-    case $name in s390x) extra=-fexcess-precision=fast ;; *) extra= ;; esac # see FP in the Makefile
+    case $name in
+    s390x) extra=-fexcess-precision=fast ;; # see FP in the Makefile
+    aarch64-dot) extra=-march=armv8.2-a+dotprod ;; # sdot for int8
+    *) extra= ;;
+    esac
     for tool in "$compiler" "$@"; do
         if ! command -v "$tool" >/dev/null 2>&1; then
             echo "skip: $name: no $tool" >&2
@@ -51,6 +55,7 @@ esac
 one gcc gcc $here env
 one clang clang $here env
 one aarch64 aarch64-linux-gnu-gcc other qemu-aarch64
+one aarch64-dot aarch64-linux-gnu-gcc other qemu-aarch64
 one riscv64 riscv64-linux-gnu-gcc other qemu-riscv64
 one s390x s390x-linux-gnu-gcc other qemu-s390x # big-endian
 

@@ -6,6 +6,7 @@
  */
 #include "nn/kern.h"
 #include "nn/kern_fma.h"
+#include "nn/quantize.h"
 #include "nn/sha256.h"
 #include "tests/kern_cases.h"
 #include <math.h>
@@ -67,6 +68,28 @@ static int hash_product(const nn_kern *k, nn_sha256 *sha, int form, size_t M, si
     return 0;
 }
 
+/* Rows and a matrix of case numbers, one row not finite, through quantize_row, sums_i8 and gemm_i8. */
+static int hash_i8(const nn_kern *k, nn_sha256 *sha)
+{
+    enum { M = 9, N = 83, K = 70, COLS = 72, ROWS = 96 };
+    static float x[N * K], a_scale[M], w_scale[ROWS], c[M * N];
+    static int8_t a[M * COLS], w[ROWS * COLS];
+    int32_t sum[ROWS], checked[ROWS];
+    uint32_t state = 5;
+
+    for (size_t i = 0; i < N * K; i++) x[i] = case_number(&state);
+    nn_quantize_matrix(k, w, w_scale, sum, x, N, K);
+    x[3 * K + 5] = INFINITY;
+    for (size_t m = 0; m < M; m++) k->quantize_row(a + m * COLS, &a_scale[m], x + m * K, K);
+    k->gemm_i8(c, N, a, COLS, a_scale, w, w_scale, sum, M, N, COLS);
+    nn_sha256_add(sha, a, sizeof a);
+    nn_sha256_add(sha, w, sizeof w);
+    hash_floats(sha, a_scale, M);
+    hash_floats(sha, w_scale, ROWS);
+    hash_floats(sha, c, M * N);
+    return !k->sums_i8(checked, w, ROWS, COLS) || memcmp(checked, sum, sizeof sum) != 0;
+}
+
 static int hash_table(const nn_kern *k, char hex[NN_SHA256_HEX])
 {
     static const size_t size[][3] = {{1, 67, 129}, {2, 25, 31}, {7, 49, 300}, {66, 71, 65}, {515, 9, 17}};
@@ -78,6 +101,7 @@ static int hash_table(const nn_kern *k, char hex[NN_SHA256_HEX])
     for (int form = 0; form < 3; form++)
         for (size_t i = 0; i < sizeof size / sizeof size[0]; i++)
             failed |= hash_product(k, &sha, form, size[i][0], size[i][1], size[i][2]);
+    failed |= hash_i8(k, &sha);
     nn_sha256_end_hex(&sha, hex);
     return failed;
 }
