@@ -167,11 +167,13 @@ lint: ## warnings as errors in both compilers, cppcheck, luacheck, no libm funct
 	@! nm -u build/lint-gcc/libparapet.a | awk '{print $$2}' | sort -u | grep -xE \
 	  '(exp|exp2|exp10|expm1|log|log2|log10|log1p|pow|a?(sin|cos|tan)h?|sincos|atan2|cbrt|hypot|erfc?|[tl]gamma)[fl]?'
 
-# T=gemm chooses subjects, QUICK=1 takes fewer cases, CSV= writes no file.
+# One and two threads, results appended to bench/results.csv. T='gemm i8' chooses subjects, QUICK=1 takes fewer cases,
+# CSV= writes no file.
 CSV ?= bench/results.csv
-bench: $(BENCHES) ## ours beside the peers, one and two threads; appends bench/results.csv (T=subject, QUICK=1, CSV=file)
-	@set -e; for b in $(if $(T),$(filter $(patsubst %,$(B)/bench_%,$(T)),$^),$^); do for t in 1 2; do \
-	    $$b --threads $$t $(if $(QUICK),--quick) $(if $(CSV),--csv $(CSV)); done; done
+bench: $(if $(T),$(patsubst %,$(B)/bench_%,$(T)),$(BENCHES)) ## ours beside the peers (T=subject, QUICK=1, CSV=file)
+	@set -e; for b in $^; do \
+	    case $$b in *_par | *_start) n=2 ;; *) n='1 2' ;; esac; \
+	    for t in $$n; do $$b --threads $$t $(if $(QUICK),--quick) $(if $(CSV),--csv $(CSV)); done; done
 
 BENCH_PEERS := libopenblas-dev libopenblas0-openmp libblis-openmp-dev libdnnl-dev python3-torch
 bench-peers: ## install the programs that make bench compares with

@@ -1,12 +1,12 @@
 /* bench_par.c - what threads are worth: a training step alone, with threads, and with another job on one core.
  *
- * Usage: bench_par [THREADS [ROUNDS]]        THREADS is 2 unless given, ROUNDS 15.
  * Prints the microseconds of an empty region (what opening one costs) and, for a training step of a decoder of one
  * million parameters, the median milliseconds in one thread and in THREADS, on the machine as it is and beside a
- * process that only spins, with the median of the rounds' ratios to one thread. All four are measured in turn in every
- * round: machines drift.
+ * process that only spins, with the median of the rounds' ratios to one thread. All four are measured in turn in
+ * every round: machines drift.
  */
 #define _POSIX_C_SOURCE 200809L
+#include "bench/bench.h"
 #include "nn/plat.h"
 #include "nn/rng.h"
 #include "nn/trainer.h"
@@ -16,7 +16,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SEGMENTS = 8, LENGTH = 64, ROWS = SEGMENTS * LENGTH, STEPS = 3, MAX_ROUNDS = 101, CASES = 4, EMPTY = 2000 };
+enum { SEGMENTS = 8, LENGTH = 64, ROWS = SEGMENTS * LENGTH, STEPS = 3, CASES = 4, EMPTY = 2000 };
+
+static const char about[] =
+    "Milliseconds of a training step: one thread, N threads, each also beside a process that spins.\n";
 
 typedef struct {
     nn_model *m;
@@ -97,22 +100,11 @@ static void spinner_stop(pid_t pid)
     waitpid(pid, NULL, 0);
 }
 
-static int by_value(const void *a, const void *b)
+static void measure(bench *b, lesson *l, const nn_exec *one, const nn_exec *many)
 {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *v, size_t n)
-{
-    qsort(v, n, sizeof *v, by_value);
-    return v[n / 2];
-}
-
-static void measure(lesson *l, const nn_exec *one, const nn_exec *many, size_t rounds)
-{
+    const size_t rounds = b->rounds;
     static const char *const name[CASES] = {"1 thread", "threads", "1 thread, busy core", "threads, busy core"};
-    double ms[CASES][MAX_ROUNDS], ratio[CASES][MAX_ROUNDS], empty[MAX_ROUNDS];
+    double ms[CASES][BENCH_MAX_ROUNDS], ratio[CASES][BENCH_MAX_ROUNDS], empty[BENCH_MAX_ROUNDS];
 
     step_ms(l, many); /* caches and pages */
     for (size_t r = 0; r < rounds; r++) {
@@ -125,36 +117,36 @@ static void measure(lesson *l, const nn_exec *one, const nn_exec *many, size_t r
         }
         for (size_t i = 0; i < CASES; i++) ratio[i][r] = ms[i][r] / ms[0][r];
     }
-    printf("empty region of %zu threads %9.2f us\n", many->par.threads, median(empty, rounds));
+    const double region = bench_median(empty, rounds);
+    printf("empty region of %zu threads %9.2f us\n", many->par.threads, region);
+    bench_note(b, "empty region", "us", region, "", 0.0, 0.0);
     for (size_t i = 0; i < CASES; i++) {
-        const double time = median(ms[i], rounds); /* sorts: least and most stand at the ends */
+        const double time = bench_median(ms[i], rounds); /* sorts: least and most stand at the ends */
+        const double share = bench_median(ratio[i], rounds);
+
         printf("%-20s %9.2f ms (%.2f to %.2f), %.2f of 1 thread\n", name[i], time, ms[i][0], ms[i][rounds - 1],
-               median(ratio[i], rounds));
+               share);
+        bench_note(b, name[i], "ms", time, "1 thread", time / share, 1.0 / share);
     }
 }
 
 int main(int argc, char **argv)
 {
-    const size_t threads = argc > 1 ? (size_t)strtoul(argv[1], NULL, 10) : 2;
-    size_t rounds = argc > 2 ? (size_t)strtoul(argv[2], NULL, 10) : 15;
     lesson *l = calloc(1, sizeof *l);
-    nn_exec one = {0}, many = {0};
-    nn_err err = {NN_LIMIT, "no memory"};
+    nn_exec one = {0};
+    nn_err err = {NN_OK, ""};
+    bench b;
     int status = 1;
 
-    if (rounds < 1 || rounds > MAX_ROUNDS) rounds = MAX_ROUNDS;
-    if (l) err = (nn_err){NN_OK, ""};
-    if (!l || lesson_build(l, &err) != NN_OK || nn_exec_open(&one, NULL, 1, LENGTH, &err) != NN_OK ||
-        nn_exec_open(&many, NULL, threads, LENGTH, &err) != NN_OK) {
-        fprintf(stderr, "bench_par: %s\n", err.text);
+    bench_begin(&b, &(bench_subject){"par", about, 15, LENGTH, false}, argc, argv);
+    if (!l || lesson_build(l, &err) != NN_OK || nn_exec_open(&one, NULL, 1, LENGTH, &err) != NN_OK) {
+        fprintf(stderr, "bench_par: %s\n", l ? err.text : "no memory");
         goto done;
     }
-    printf("table %s, %zu weights, %d rows a step, %zu rounds of %d steps\n", one.k->name,
-           nn_config_params(nn_model_config(l->m)), ROWS, rounds, STEPS);
-    measure(l, &one, &many, rounds);
-    status = 0;
+    printf("%zu weights, %d rows a step, rounds of %d steps\n", nn_config_params(nn_model_config(l->m)), ROWS, STEPS);
+    measure(&b, l, &one, &b.x);
+    status = bench_end(&b);
 done:
-    nn_exec_free(&many);
     nn_exec_free(&one);
     if (l) nn_trainer_free(l->t);
     if (l) nn_model_free(l->m);
