@@ -1,9 +1,7 @@
-/* Tests of nn/decode.h: cached decoding equals prefill, neighbours do not matter, the sampler's cuts. */
+/* Tests of nn/decode.h: cached decoding equals prefill, neighbours do not matter. */
 #include "nn/decode.h"
-#include "nn/mathf.h"
 #include "tests/support.h"
 #include "tests/test_model_support.h"
-#include <math.h>
 #include <string.h>
 
 enum { ROWS = 7, MAX_NEW = 18, V = 37 };
@@ -194,106 +192,4 @@ Test(decode, models_that_cannot_be_decoded_are_refused)
     nn_model_free(memory);
     nn_model_free(headless);
     nn_model_free(m);
-}
-
-/* --- the sampler ------------------------------------------------------------------------------ */
-
-enum { N = 6, DRAWS = 4000 };
-static const float logits[N] = {0.5f, 2.0f, -1.0f, 2.0f, 1.0f, -0.5f};
-
-/* How often each id comes in DRAWS draws. */
-static void frequencies(size_t count[N], const nn_sampler *s)
-{
-    nn_exec x = tiny_exec(1);
-    nn_rng rng = nn_rng_at(1, "draws", 0);
-    float scratch[4 * N];
-
-    cr_assert(nn_sample_scratch(N) <= sizeof scratch);
-    memset(count, 0, N * sizeof *count);
-    for (size_t i = 0; i < DRAWS; i++) {
-        const int32_t id = nn_sample(&x, s, logits, N, &rng, NULL, scratch);
-        cr_assert(id >= 0 && id < N);
-        count[id]++;
-    }
-    cr_expect_eq(rng.pos, (uint64_t)DRAWS, "one position a draw");
-    nn_exec_free(&x);
-}
-
-/* Each id comes as often as softmax over the ids of `kept` at this temperature says, within five deviations. */
-static void expect_frequencies(const nn_sampler *s, const char *kept)
-{
-    size_t count[N];
-    double p[N], sum = 0.0;
-
-    frequencies(count, s);
-    for (size_t i = 0; i < N; i++) {
-        p[i] = kept[i] == '1' ? nn_exp((double)logits[i] / (double)s->temperature) : 0.0;
-        sum += p[i];
-    }
-    for (size_t i = 0; i < N; i++) {
-        const double want = DRAWS * p[i] / sum;
-        cr_expect(fabs((double)count[i] - want) <= 5.0 * sqrt(want), "id %zu: %zu draws, want about %.0f", i, count[i],
-                  want);
-    }
-}
-
-Test(sample, draws_follow_the_softmax_of_what_the_cuts_keep)
-{
-    nn_sampler s = nn_sampler_default();
-
-    expect_frequencies(&s, "111111");
-    s.temperature = 0.5f;
-    expect_frequencies(&s, "111111");
-    s.top_k = 3;
-    expect_frequencies(&s, "010110");
-    s.top_k = 1; /* two are equal: the smaller id */
-    expect_frequencies(&s, "010000");
-    s = nn_sampler_default();
-    s.top_p = 0.8f; /* 0.37 + 0.37 do not reach it, + 0.14 do */
-    expect_frequencies(&s, "010110");
-    s.top_k = 2; /* of the two that are left each has half */
-    s.top_p = 0.5f;
-    expect_frequencies(&s, "010000");
-    s = nn_sampler_default();
-    s.ban_below = 4;
-    expect_frequencies(&s, "000011");
-    s.stop = 1;
-    expect_frequencies(&s, "010011");
-}
-
-Test(sample, greedy_takes_the_first_maximum_that_is_allowed)
-{
-    nn_sampler s = nn_sampler_default();
-    nn_exec x = tiny_exec(1);
-    nn_rng rng = nn_rng_at(1, "draws", 0);
-    float scratch[4 * N];
-
-    s.temperature = 0.0f;
-    cr_expect_eq(nn_sample(&x, &s, logits, N, &rng, NULL, scratch), 1);
-    s.ban_below = 2;
-    cr_expect_eq(nn_sample(&x, &s, logits, N, &rng, NULL, scratch), 3);
-    s.ban_below = 4;
-    s.stop = 0;
-    cr_expect_eq(nn_sample(&x, &s, logits, N, &rng, NULL, scratch), 4);
-    s.stop = 1;
-    cr_expect_eq(nn_sample(&x, &s, logits, N, &rng, NULL, scratch), 1);
-    cr_expect_eq(rng.pos, 0u, "greedy draws nothing");
-    nn_exec_free(&x);
-}
-
-Test(sample, logprob_has_the_bytes_of_the_cross_entropy)
-{
-    const nn_sampler s = {.temperature = 0.7f, .top_k = 4, .top_p = 0.9f, .ban_below = 0, .stop = -1};
-    nn_exec x = tiny_exec(1);
-    nn_rng rng = nn_rng_at(1, "draws", 0);
-    float scratch[4 * N];
-
-    for (size_t i = 0; i < 20; i++) {
-        float got = 0.0f, want = 0.0f, weight = 1.0f, dlogits[N];
-        const int32_t id = nn_sample(&x, &s, logits, N, &rng, &got, scratch);
-
-        nn_xent(&x, &want, dlogits, logits, &id, &weight, 1, N);
-        expect_same_floats("logprob", &got, &want, 1);
-    }
-    nn_exec_free(&x);
 }
