@@ -97,14 +97,14 @@ static void batch_unit(lm_run *r, const guard_lm_units *u, size_t i)
     r->start[++r->n_seg] = r->n_rows;
 }
 
-/* Mean loss of the batch's targets. */
-static double forward(lm_run *r)
+/* Mean loss of the batch's targets; to learn from, or to look at. */
+static double batch_loss(lm_run *r, bool learn)
 {
     const nn_batch b = {r->ids, {r->start, r->n_seg}, NULL, NULL};
     nn_targets y = {.next = r->next, .next_weight = r->weight};
 
     for (size_t i = 0; i < r->n_rows; i++) r->weight[i] = 1.0f / (float)(r->n_target ? r->n_target : 1);
-    return nn_trainer_fwd(r->t, r->job->exec, &b, &y).loss;
+    return (learn ? nn_trainer_fwd_bwd : nn_trainer_fwd)(r->t, r->job->exec, &b, &y).loss;
 }
 
 /* Nats a token over the validation texts. */
@@ -117,7 +117,7 @@ static double valid_loss(lm_run *r)
         begin_batch(r);
         for (; i < r->valid.n && (r->n_seg == 0 || r->n_rows + unit_length(&r->valid, i) <= r->max_rows); i++)
             batch_unit(r, &r->valid, i);
-        loss += forward(r) * (double)r->n_target;
+        loss += batch_loss(r, false) * (double)r->n_target;
         targets += r->n_target;
     }
     return loss / (double)(targets ? targets : 1);
@@ -161,8 +161,7 @@ static nn_status train_step(lm_run *r, nn_err *err)
     const double rate = nn_schedule_cosine((size_t)r->step, (size_t)(r->o->warmup * (double)r->steps),
                                            (size_t)r->steps, LR_FLOOR);
     adam.lr = (float)((double)adam.lr * rate);
-    const double loss = forward(r);
-    nn_trainer_bwd(r->t, r->job->exec);
+    const double loss = batch_loss(r, true);
     const double norm = nn_trainer_step(r->t, r->job->exec, &adam);
     if (!isfinite(loss) || !isfinite(norm))
         return nn_fail(err, NN_CONTENT,

@@ -310,8 +310,7 @@ static nn_status step(loop *l, nn_err *err)
 
     adam.lr *= (float)nn_schedule_cosine(seen - 1, warm, (size_t)l->total, 0.0);
     guard_train_batch_close(&l->batch, true, &b, &y);
-    const nn_losses loss = nn_trainer_fwd(l->t, l->job->exec, &b, &y);
-    nn_trainer_bwd(l->t, l->job->exec);
+    const nn_losses loss = nn_trainer_fwd_bwd(l->t, l->job->exec, &b, &y);
     const double norm = nn_trainer_step(l->t, l->job->exec, &adam);
     l->word[W_STEP]++;
     l->word[W_TOKENS] = seen;

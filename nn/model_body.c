@@ -178,18 +178,19 @@ void nn_body_fwd(nn_body *a, const nn_model *m, const nn_exec *x, const nn_batch
 
 /* --- next-token logits ------------------------------------------------------------------- */
 
-void nn_lm_take(nn_lm_chunk *k, nn_arena *a, const nn_config *c)
+void nn_lm_take(nn_lm_chunk *k, nn_arena *a, const nn_config *c, size_t rows)
 {
     memset(k, 0, sizeof *k);
     if (!c->lm_head) return;
-    k->row = nn_arena_take(a, NN_LM_CHUNK, sizeof *k->row);
-    k->in = nn_arena_take(a, NN_LM_CHUNK, c->width * sizeof *k->in);
-    k->rows_i8.q = nn_arena_take(a, NN_LM_CHUNK, nn_i8_cols(c->width));
-    k->rows_i8.scale = nn_arena_take(a, NN_LM_CHUNK, sizeof(float));
-    k->logits = nn_arena_take(a, NN_LM_CHUNK, c->vocab * sizeof *k->logits);
-    k->target = nn_arena_take(a, NN_LM_CHUNK, sizeof *k->target);
-    k->weight = nn_arena_take(a, NN_LM_CHUNK, sizeof *k->weight);
-    k->logprob = nn_arena_take(a, NN_LM_CHUNK, sizeof *k->logprob);
+    k->cap = rows;
+    k->row = nn_arena_take(a, rows, sizeof *k->row);
+    k->in = nn_arena_take(a, rows, c->width * sizeof *k->in);
+    k->rows_i8.q = nn_arena_take(a, rows, nn_i8_cols(c->width));
+    k->rows_i8.scale = nn_arena_take(a, rows, sizeof(float));
+    k->logits = nn_arena_take(a, rows, c->vocab * sizeof *k->logits);
+    k->target = nn_arena_take(a, rows, sizeof *k->target);
+    k->weight = nn_arena_take(a, rows, sizeof *k->weight);
+    k->logprob = nn_arena_take(a, rows, sizeof *k->logprob);
 }
 
 const float *nn_output_weight(const nn_model *m)
@@ -200,7 +201,7 @@ const float *nn_output_weight(const nn_model *m)
 bool nn_lm_next(nn_lm_chunk *k, size_t *r, const float *hidden, const int32_t *target, const float *weight, size_t R,
                 size_t C)
 {
-    for (k->n = 0; *r < R && k->n < NN_LM_CHUNK; ++*r) {
+    for (k->n = 0; *r < R && k->n < k->cap; ++*r) {
         if (target[*r] < 0) continue;
         memcpy(k->in + k->n * C, hidden + *r * C, C * sizeof *k->in);
         k->row[k->n] = *r;
@@ -211,12 +212,16 @@ bool nn_lm_next(nn_lm_chunk *k, size_t *r, const float *hidden, const int32_t *t
     return k->n > 0;
 }
 
-double nn_lm_loss(nn_lm_chunk *k, const nn_model *m, const nn_exec *x)
+double nn_lm_loss(nn_lm_chunk *k, const nn_matrix *head, const nn_exec *x, double loss)
 {
-    const size_t V = m->config.vocab;
+    const nn_product logits = {k->logits, head, NULL};
 
-    const nn_product head = {k->logits, &m->mx.output, NULL};
+    nn_products_fwd(x, &logits, 1, k->in, k->n, k->rows_i8);
+    for (size_t i = 0; i < k->n; i += NN_LM_CHUNK) { /* partial sums that do not depend on cap */
+        const size_t n = k->n - i < NN_LM_CHUNK ? k->n - i : NN_LM_CHUNK;
+        float *z = k->logits + i * head->N;
 
-    nn_products_fwd(x, &head, 1, k->in, k->n, k->rows_i8);
-    return nn_xent(x, k->logprob, k->logits, k->logits, k->target, k->weight, k->n, V);
+        loss += nn_xent(x, k->logprob + i, z, z, k->target + i, k->weight + i, n, head->N);
+    }
+    return loss;
 }

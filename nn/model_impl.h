@@ -119,24 +119,25 @@ void nn_model_embed(const nn_model *m, const nn_exec *x, float *y, const int32_t
 void nn_model_memory(const nn_model *m, const nn_exec *x, float *y, const uint32_t *slot, const size_t *start, size_t R);
 
 /* --- next-token logits, some rows at a time ---------------------------------------------- */
-#define NN_LM_CHUNK 128u /* rows; changes memory, never a bit */
+#define NN_LM_CHUNK 128u /* rows whose loss is one partial sum; a chunk is a multiple of it */
 
 typedef struct {
-    size_t n;                /* rows in use */
-    size_t *row;             /* [NN_LM_CHUNK] their numbers in the batch */
-    float *in;               /* [NN_LM_CHUNK,C] their hidden states */
+    size_t cap, n;           /* rows there is room for, rows in use */
+    size_t *row;             /* [cap] their numbers in the batch */
+    float *in;               /* [cap,C] their hidden states */
     nn_rows_i8 rows_i8;      /* [scratch] `in` in int8 */
-    float *logits;           /* [NN_LM_CHUNK,V] */
-    int32_t *target;         /* [NN_LM_CHUNK] */
-    float *weight, *logprob; /* [NN_LM_CHUNK] */
+    float *logits;           /* [cap,V] */
+    int32_t *target;         /* [cap] */
+    float *weight, *logprob; /* [cap] */
 } nn_lm_chunk;
 
-void nn_lm_take(nn_lm_chunk *k, nn_arena *a, const nn_config *c); /* nothing without an LM head */
+void nn_lm_take(nn_lm_chunk *k, nn_arena *a, const nn_config *c, size_t rows); /* nothing without an LM head */
 /* Gathers the next rows from *r on that have a target (>= 0) and moves *r past them; false when none is left.
  * weight [R] NULL: ones. */
 bool nn_lm_next(nn_lm_chunk *k, size_t *r, const float *hidden, const int32_t *target, const float *weight, size_t R,
                 size_t C);
-/* Loss and log-probabilities of the gathered rows; the logits become their gradient. */
-double nn_lm_loss(nn_lm_chunk *k, const nn_model *m, const nn_exec *x);
+/* Goes on with the sum `loss` over the gathered rows; the logits become their gradient. head [V,C]: m->mx.output, or
+ * another form of it. */
+double nn_lm_loss(nn_lm_chunk *k, const nn_matrix *head, const nn_exec *x, double loss);
 const float *nn_output_weight(const nn_model *m); /* [V,C]; the embedding when tied */
 #endif

@@ -15,7 +15,7 @@ struct nn_state {
 static void state_layout(nn_state *s, nn_arena *a, const nn_config *c, size_t max_rows, size_t max_seg)
 {
     nn_body_take(&s->body, a, c, max_rows, max_seg, true);
-    nn_lm_take(&s->lm, a, c);
+    nn_lm_take(&s->lm, a, c, NN_LM_CHUNK);
     s->target = c->lm_head ? nn_arena_take(a, max_rows, sizeof *s->target) : NULL;
 }
 
@@ -103,7 +103,7 @@ void nn_state_logprob(const nn_model *m, nn_state *s, const nn_exec *x, const nn
     }
     memset(logprob, 0, R * sizeof *logprob);
     for (size_t r = 0; nn_lm_next(&s->lm, &r, s->body.hidden, s->target, NULL, R, m->config.width);) {
-        nn_lm_loss(&s->lm, m, x);
+        (void)nn_lm_loss(&s->lm, &m->mx.output, x, 0.0);
         for (size_t i = 0; i < s->lm.n; i++) logprob[s->lm.row[i] + 1] = s->lm.logprob[i];
     }
 }

@@ -24,7 +24,7 @@ static void scratch_take(nn_trainer *t, nn_arena *a, const nn_config *c, size_t 
     t->dgate = nn_arena_take(a, R, ff);
     t->dup = nn_arena_take(a, R, ff);
     t->dact = nn_arena_take(a, R, ff);
-    t->din = c->lm_head ? nn_arena_take(a, NN_LM_CHUNK, stream) : NULL;
+    t->din = c->lm_head ? nn_arena_take(a, t->lm.cap, stream) : NULL;
     t->dpooled = nn_arena_take(a, S, nn_pool_width(c) * sizeof(float));
 }
 
@@ -37,7 +37,7 @@ static void trainer_layout(nn_trainer *t, nn_arena *a, const nn_config *c, nn_tr
     nn_weights_take(&t->moment2, a, c);
     t->grad_output = c->lm_head && c->tied ? nn_arena_take(a, c->vocab, c->width * sizeof(float)) : NULL;
     nn_body_take(&t->body, a, c, R, S, false);
-    nn_lm_take(&t->lm, a, c);
+    nn_lm_take(&t->lm, a, c, NN_LM_CHUNK);
     t->logprob = nn_arena_take(a, R, sizeof(float));
     if (c->n_class) {
         t->p = nn_arena_take(a, S, sizeof(float));
@@ -98,22 +98,7 @@ void nn_trainer_free(nn_trainer *t)
 
 /* --- forward ----------------------------------------------------------------------------- */
 
-/* Only rows with a target pass the output matrix, some at a time: R*V logits are never there at once. */
-static double next_loss(nn_trainer *t, const nn_exec *x)
-{
-    const nn_targets *y = &t->target;
-    const size_t R = t->body.n_rows;
-    double loss = 0.0;
-
-    memset(t->logprob, 0, R * sizeof *t->logprob);
-    for (size_t r = 0; nn_lm_next(&t->lm, &r, t->body.hidden, y->next, y->next_weight, R, t->m->config.width);) {
-        loss += nn_lm_loss(&t->lm, t->m, x);
-        for (size_t i = 0; i < t->lm.n; i++) t->logprob[t->lm.row[i]] = t->lm.logprob[i];
-    }
-    return loss;
-}
-
-nn_losses nn_trainer_fwd(nn_trainer *t, const nn_exec *x, const nn_batch *b, const nn_targets *y)
+static nn_losses forward(nn_trainer *t, const nn_exec *x, const nn_batch *b, const nn_targets *y, bool learn)
 {
     const nn_config *c = &t->m->config;
     const size_t S = b->seg.n_seg;
@@ -123,7 +108,8 @@ nn_losses nn_trainer_fwd(nn_trainer *t, const nn_exec *x, const nn_batch *b, con
     t->batch = *b;
     t->target = *y;
     nn_body_fwd(&t->body, t->m, x, b);
-    if (y->next) out.next_loss = next_loss(t, x);
+    if (learn) memset(t->dhidden, 0, t->body.n_rows * c->width * sizeof *t->dhidden);
+    if (y->next) out.next_loss = nn_trainer_next(t, x, learn);
     if (y->label)
         out.label_loss =
             nn_verdict_loss(x, t->p, t->dverdict, t->body.verdict, y->offset, y->label, y->label_weight, S);
@@ -131,6 +117,19 @@ nn_losses nn_trainer_fwd(nn_trainer *t, const nn_exec *x, const nn_batch *b, con
         out.category_loss = nn_category_loss(x, t->p_category, t->dcategory, t->body.category, y->category,
                                              y->category_weight, S, c->n_category);
     out.loss = out.next_loss + out.label_loss + out.category_loss;
+    return out;
+}
+
+nn_losses nn_trainer_fwd(nn_trainer *t, const nn_exec *x, const nn_batch *b, const nn_targets *y)
+{
+    return forward(t, x, b, y, false);
+}
+
+nn_losses nn_trainer_fwd_bwd(nn_trainer *t, const nn_exec *x, const nn_batch *b, const nn_targets *y)
+{
+    const nn_losses out = forward(t, x, b, y, true);
+
+    nn_trainer_body_bwd(t, x);
     return out;
 }
 

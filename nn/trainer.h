@@ -40,6 +40,9 @@ typedef struct {
 nn_losses nn_trainer_fwd(nn_trainer *t, const nn_exec *x, const nn_batch *b, const nn_targets *y);
 const float *nn_trainer_logprob(const nn_trainer *t); /* [R] of next, after fwd */
 const float *nn_trainer_p(const nn_trainer *t);       /* [S] p(unsafe), after fwd with label */
+/* Both at once, for targets whose weights are final: the bits of fwd and then bwd, but next-token logits are computed
+ * once instead of twice. */
+nn_losses nn_trainer_fwd_bwd(nn_trainer *t, const nn_exec *x, const nn_batch *b, const nn_targets *y);
 /* Adds this batch's gradients; the batch and targets of the last fwd must still be there. next_weight is read here,
  * not in fwd: a policy gradient may set it from nn_trainer_logprob in between. */
 void nn_trainer_bwd(nn_trainer *t, const nn_exec *x);

@@ -12,22 +12,6 @@ static void zero(float *y, size_t n)
     memset(y, 0, n * sizeof *y);
 }
 
-/* The logits of a chunk are computed again: keeping R*V of them would cost more than the product. */
-static void next_bwd(nn_trainer *t, const nn_exec *x)
-{
-    const nn_config *c = &t->m->config;
-    const nn_targets *y = &t->target;
-    const size_t R = t->body.n_rows, C = c->width;
-    float *dw = c->tied ? t->grad_output : t->grad.output;
-
-    for (size_t r = 0; nn_lm_next(&t->lm, &r, t->body.hidden, y->next, y->next_weight, R, C);) {
-        nn_lm_loss(&t->lm, t->m, x);
-        nn_linear_bwd(x, t->din, dw, NULL, t->lm.logits, t->lm.in, nn_output_weight(t->m), t->lm.n, c->vocab, C, false);
-        for (size_t i = 0; i < t->lm.n; i++)
-            memcpy(t->dhidden + t->lm.row[i] * C, t->din + i * C, C * sizeof *t->dhidden);
-    }
-}
-
 static void heads_bwd(nn_trainer *t, const nn_exec *x)
 {
     const nn_config *c = &t->m->config;
@@ -99,24 +83,27 @@ static void qkv_bwd(nn_trainer *t, size_t l, const nn_exec *x)
     nn_rmsnorm_bwd(x, t->dx, g->attn_norm, t->dnorm, a->x, w->attn_norm, a->rstd1, R, C);
 }
 
-void nn_trainer_bwd(nn_trainer *t, const nn_exec *x)
+void nn_trainer_body_bwd(nn_trainer *t, const nn_exec *x)
 {
-    const nn_config *c = &t->m->config;
     const nn_batch *b = &t->batch;
     const nn_body *a = &t->body;
-    const size_t R = a->n_rows, C = c->width;
+    const size_t R = a->n_rows, C = t->m->config.width;
 
-    zero(t->dhidden, R * C);
-    if (t->target.next) next_bwd(t, x);
     if (t->target.label || t->target.category) heads_bwd(t, x);
-
     zero(t->dx, R * C);
     nn_rmsnorm_bwd(x, t->dx, t->grad.norm, t->dhidden, a->last, t->m->w.norm, a->rstd, R, C);
-    for (size_t l = c->layers; l-- > 0;) {
+    for (size_t l = t->m->config.layers; l-- > 0;) {
         ffn_bwd(t, l, x);
         att_bwd(t, l, x);
         qkv_bwd(t, l, x);
     }
     if (t->grad.memory && b->mem_slot) nn_memory_bwd(x, t->grad.memory, t->dx, b->mem_slot, b->mem_start, R, C);
     nn_embed_bwd(x, t->grad.embed, t->dx, b->ids, R, C);
+}
+
+void nn_trainer_bwd(nn_trainer *t, const nn_exec *x)
+{
+    zero(t->dhidden, t->body.n_rows * t->m->config.width);
+    if (t->target.next) (void)nn_trainer_next(t, x, true);
+    nn_trainer_body_bwd(t, x);
 }

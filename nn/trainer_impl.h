@@ -1,6 +1,7 @@
 /* trainer_impl.h - the inside of a trainer; for nn/ and its tests only.
  *
- * Reads: model_impl.h, trainer.h.   Read next: trainer.c (build, forward), trainer_bwd.c, optim.c, trainer_file.c.
+ * Reads: model_impl.h, trainer.h.   Read next: trainer.c (build, forward), trainer_next.c, trainer_bwd.c, optim.c,
+ * trainer_file.c.
  */
 #ifndef NN_TRAINER_IMPL_H
 #define NN_TRAINER_IMPL_H
@@ -31,10 +32,15 @@ struct nn_trainer {
     float *dq, *dk, *dv, *dq_raw, *dk_raw;   /* [R,H,D] [R,K,D]; raw: the same buffers without q/k norm */
     float *datt;                             /* [R,H,D] */
     float *dgate, *dup, *dact;               /* [R,F] */
-    float *din;                              /* [NN_LM_CHUNK,C] */
+    float *din;                              /* [lm.cap,C] */
     float *dpooled;                          /* [S,P*C] */
 };
 
+/* Loss and log-probabilities of the last forward's rows with a next-token target; when `learn`, also their gradient into
+ * dhidden (rows with a target are overwritten) and into that of the output matrix. */
+double nn_trainer_next(nn_trainer *t, const nn_exec *x, bool learn);
+/* From dhidden and the heads' losses down to the embedding. */
+void nn_trainer_body_bwd(nn_trainer *t, const nn_exec *x);
 /* Closes the sum of a tied embedding's gradient: adds the output matrix's share, which is then 0. */
 void nn_trainer_fold(nn_trainer *t);
 #endif

@@ -179,10 +179,42 @@ Test(trainer, micro_batches_give_the_gradient_bytes_of_one_batch)
     }
 }
 
-/* More rows than pass the output matrix at once (NN_LM_CHUNK): 240 rows with a target against 10 batches of 24. */
+/* One micro-batch apart, the next one at once, against both apart, in other threads. */
+Test(trainer, forward_and_backward_at_once_are_the_bytes_of_both_apart)
+{
+    for (int k = 0; k < TINY_KINDS; k++) {
+        nn_model *m = tiny_model((tiny_kind)k, 21);
+        nn_trainer *apart = tiny_trainer(m, TINY_ROWS), *once = tiny_trainer(m, TINY_ROWS);
+        nn_exec x1 = tiny_exec(1), x3 = tiny_exec(3);
+        tiny_batch b, next;
+
+        tiny_fill(&b, nn_model_config(m), lengths, N_SEG, 4);
+        tiny_fill(&next, nn_model_config(m), lengths, N_SEG, 5);
+        nn_trainer_fwd(apart, &x1, &next.b, &next.y);
+        nn_trainer_bwd(apart, &x1);
+        nn_trainer_fwd(once, &x3, &next.b, &next.y);
+        nn_trainer_bwd(once, &x3);
+        const nn_losses want = nn_trainer_fwd(apart, &x1, &b.b, &b.y);
+        nn_trainer_bwd(apart, &x1);
+        const nn_losses got = nn_trainer_fwd_bwd(once, &x3, &b.b, &b.y);
+        expect_close_double("losses", &got.loss, &want.loss, 4, 0.0);
+        if (nn_model_config(m)->lm_head)
+            expect_same_floats("logprob", nn_trainer_logprob(once), nn_trainer_logprob(apart), b.start[N_SEG]);
+        if (nn_model_config(m)->n_class)
+            expect_same_floats("p", nn_trainer_p(once), nn_trainer_p(apart), N_SEG);
+        expect_same_gradients("at once", once, apart, m);
+        nn_exec_free(&x1);
+        nn_exec_free(&x3);
+        nn_trainer_free(once);
+        nn_trainer_free(apart);
+        nn_model_free(m);
+    }
+}
+
+/* More rows than pass the output matrix at once: 1176 rows with a target against 49 batches of 24. */
 Test(trainer, rows_beyond_one_chunk_of_logits_give_the_same_bytes)
 {
-    enum { T = 24, S = 10, R = S * T };
+    enum { T = 24, S = 49, R = S * T };
     static int32_t ids[R], next[R];
     static float weight[R];
     size_t start[S + 1];
@@ -200,8 +232,7 @@ Test(trainer, rows_beyond_one_chunk_of_logits_give_the_same_bytes)
     for (size_t s = 0; s <= S; s++) start[s] = s * T;
     const nn_batch all = {ids, {start, S}, NULL, NULL};
     const nn_targets y = {.next = next, .next_weight = weight};
-    nn_trainer_fwd(whole, &x, &all, &y);
-    nn_trainer_bwd(whole, &x);
+    nn_trainer_fwd_bwd(whole, &x, &all, &y);
     for (size_t s = 0; s < S; s++) {
         const nn_batch b = {ids + s * T, {start, 1}, NULL, NULL};
         const nn_targets y_s = {.next = next + s * T, .next_weight = weight + s * T};
