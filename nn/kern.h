@@ -45,7 +45,8 @@ typedef struct nn_kern {
                         size_t panel_k, size_t M, size_t N, size_t K, bool accumulate, float *scratch);
 
     /* int8 (docs/design.md, "int8"). A row of activations: *scale = max|x| / 127 (1 when that is 0), q = rint(x / scale)
-     * clamped to +-127; q[n .. n rounded up to 4) = 0. */
+     * clamped to +-127; q[n .. n rounded up to 4) = 0. A row with an infinity or a NaN: *scale = the NaN 0x7fc00000, all
+     * q = 0, so that its products are NaN. */
     void (*quantize_row)(int8_t *q, float *scale, const float *x, size_t n);
     /* C[m][n] = (float)(sum over k of a[m][k] w[n][k]) * (a_scale[m] * w_scale[n]); the sum is exact in int32.
      * a [M][lda], lda and K multiples of 4, zero-padded. w: panels [ceil(N/16)][K/4][16][4], rows beyond N zero, no
