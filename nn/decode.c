@@ -1,13 +1,21 @@
 /* decode.c - many sequences at once over key and value caches.
  *
  * Reads: decode.h, model_impl.h.   Read next: sample.c.
- * Each round feeds one token of every running row: the next of its prompt, or the one just drawn. A row that has its
- * whole prompt behind it draws; a row that ends gives its slot to the next that waits. All products see the running
- * rows as one matrix; the contract (kern.h) makes their number irrelevant.
+ * A round is one packed batch: of each running row the token just drawn, or the next piece of its prompt. A row that has
+ * its whole prompt behind it draws; a row that ends gives its slot to the next that waits. All products see the rows of
+ * the round as one matrix; the contract (kern.h) makes their number irrelevant.
+ * Past the last attention only the rows that draw go on. Logits are the largest thing here (V to a row): they are made
+ * and drawn from some rows at a time, while the cache holds them.
  */
 #include "nn/decode.h"
 #include "nn/model_impl.h"
 #include <string.h>
+
+enum {
+    ROUND_ROWS = 128, /* room in a round, unless there are more slots */
+    DRAW_ROWS = 64,   /* whose logits exist at once */
+    TILE_ROWS = 8     /* pieces of DRAW_ROWS are multiples of this: what a product takes at once */
+};
 
 typedef struct {
     nn_decode_row *row; /* NULL: free */
@@ -17,42 +25,55 @@ typedef struct {
 
 struct nn_decoder {
     nn_arena arena;
-    nn_packed packed;           /* of the weights as they are in this batch */
-    nn_body body;               /* max_rows = slots */
-    size_t n_slot;
+    nn_packed packed;           /* of the weights as they are in this batch; empty where the model has a form to read */
+    nn_body body;               /* max_rows = room */
+    size_t n_slot, room, n_logits;
     slot *slot;
     float *cache;               /* [L, slots] x cache_floats: keys and values, as attention wants them */
     size_t cache_floats;
-    float *hidden, *logits;     /* [slots,C] [slots,V] of the rows that draw */
-    unsigned char *scratch;     /* [slots] x scratch_bytes */
+    float *logits;              /* [n_logits,V] */
+    unsigned char *scratch;     /* [n_logits] x scratch_bytes, one a thread: a piece has a row at least */
     size_t scratch_bytes;
-    /* one round, entry i for the i-th running row */
-    size_t *active;             /* its slot */
-    int32_t *ids;
-    size_t *start;              /* [slots + 1] its row: 0, 1, 2, ... */
-    size_t *past;               /* positions before its own */
-    float **cache_of;           /* its cache of the layer at hand */
-    size_t *drawing;            /* entries that draw, in order */
+    /* one round: segment i is the rows of the i-th running slot */
+    size_t *active;             /* [slots] its slot */
+    size_t *start;              /* [slots + 1] its rows */
+    size_t *past;               /* [slots] positions before its first */
+    float **cache_of;           /* [slots] its cache of the layer at hand */
+    int32_t *ids;               /* [room] of the rows */
+    size_t *drawing;            /* [slots] segments whose last row draws, in order */
+    size_t n_active, n_draw;
 };
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
 
 static void decoder_layout(nn_decoder *d, nn_arena *a, const nn_config *c)
 {
     const size_t n = d->n_slot, caches = n > SIZE_MAX / c->layers ? SIZE_MAX : c->layers * n;
 
+    d->room = n < ROUND_ROWS ? ROUND_ROWS : n;
+    d->n_logits = smaller(n, DRAW_ROWS);
     d->cache_floats = nn_attn_cache_floats(c->max_t, c->kv_heads, c->head_dim);
-    nn_body_take(&d->body, a, c, n, n, true);
+    nn_body_take(&d->body, a, c, d->room, n, true);
     d->slot = nn_arena_take(a, n, sizeof *d->slot);
     d->cache = nn_arena_take(a, caches, d->cache_floats * sizeof *d->cache);
-    d->hidden = nn_arena_take(a, n, c->width * sizeof *d->hidden);
-    d->logits = nn_arena_take(a, n, c->vocab * sizeof *d->logits);
+    d->logits = nn_arena_take(a, d->n_logits, c->vocab * sizeof *d->logits);
     d->scratch_bytes = (nn_sample_scratch(c->vocab) + NN_ALIGN - 1) / NN_ALIGN * NN_ALIGN;
-    d->scratch = nn_arena_take(a, n, d->scratch_bytes);
+    d->scratch = nn_arena_take(a, d->n_logits, d->scratch_bytes);
     d->active = nn_arena_take(a, n, sizeof *d->active);
-    d->ids = nn_arena_take(a, n, sizeof *d->ids);
     d->start = nn_arena_take(a, n + 1, sizeof *d->start);
     d->past = nn_arena_take(a, n, sizeof *d->past);
     d->cache_of = nn_arena_take(a, n, sizeof *d->cache_of);
+    d->ids = nn_arena_take(a, d->room, sizeof *d->ids);
     d->drawing = nn_arena_take(a, n, sizeof *d->drawing);
+}
+
+/* Whether the model has a form that products read as it is: packed by its owner, or int8. */
+static bool has_form(const nn_model *m)
+{
+    return m->mx.output.panels || m->mx.output.i8;
 }
 
 nn_status nn_decoder_build(nn_decoder **out, const nn_model *m, size_t slots, nn_err *err)
@@ -75,7 +96,7 @@ nn_status nn_decoder_build(nn_decoder **out, const nn_model *m, size_t slots, nn
     if ((st = nn_arena_open(&d->arena, dry.used, err)) != NN_OK) goto done;
     decoder_layout(d, &d->arena, &m->config);
     NN_ASSERT(d->arena.used == dry.used);
-    if ((st = nn_packed_build(&d->packed, m, err)) != NN_OK) goto done;
+    if (!has_form(m) && (st = nn_packed_build(&d->packed, m, err)) != NN_OK) goto done;
     *out = d;
     d = NULL;
 done:
@@ -93,76 +114,128 @@ void nn_decoder_free(nn_decoder *d)
 
 /* --- one round ---------------------------------------------------------------------------- */
 
-/* nn_body_fwd's steps for one row of each of n sequences. */
-static void forward(nn_decoder *d, const nn_model *m, const nn_matrices *mx, const nn_exec *x, size_t n)
+/* The next n tokens of a row: of its prompt, or the one drawn last. */
+static void next_ids(int32_t *ids, const slot *s, size_t n)
+{
+    if (s->fed < s->row->n_prompt)
+        memcpy(ids, s->row->prompt + s->fed, n * sizeof *ids);
+    else
+        *ids = s->row->out[s->fed - s->row->n_prompt];
+}
+
+/* Lists the running rows and what each is fed: one token, and prompts as much more as there is room for. */
+static void plan_round(nn_decoder *d)
+{
+    size_t spare = d->room, R = 0;
+
+    d->n_active = d->n_draw = 0;
+    for (size_t i = 0; i < d->n_slot; i++) spare -= d->slot[i].row != NULL;
+    for (size_t i = 0; i < d->n_slot; i++) {
+        slot *s = d->slot + i;
+        if (!s->row) continue;
+        const size_t left = s->fed < s->row->n_prompt ? s->row->n_prompt - s->fed : 1, n = smaller(left, 1 + spare);
+
+        spare -= n - 1;
+        next_ids(d->ids + R, s, n);
+        for (size_t t = 0; t < n; t++) d->body.pos[R + t] = (int32_t)(s->fed + t);
+        d->active[d->n_active] = i;
+        d->start[d->n_active] = R;
+        d->past[d->n_active] = s->fed;
+        R += n;
+        s->fed += n;
+        if (s->fed >= s->row->n_prompt) d->drawing[d->n_draw++] = d->n_active;
+        d->n_active++;
+    }
+    d->start[d->n_active] = R;
+}
+
+/* Rows that draw move to the front, in their order. */
+static void keep_drawing(const nn_decoder *d, float *x, size_t width)
+{
+    for (size_t j = 0; j < d->n_draw; j++) {
+        const size_t r = d->start[d->drawing[j] + 1] - 1;
+        if (r != j) memcpy(x + j * width, x + r * width, width * sizeof *x);
+    }
+}
+
+/* nn_body_fwd's steps over the caches; body.hidden gets the rows that draw. */
+static void forward(nn_decoder *d, const nn_model *m, const nn_matrices *mx, const nn_exec *x)
 {
     const nn_config *c = &m->config;
+    const nn_segments seg = {d->start, d->n_active};
     nn_body *a = &d->body;
+    size_t R = d->start[d->n_active];
 
-    for (size_t i = 0; i < n; i++) {
-        a->pos[i] = (int32_t)d->past[i];
-        d->start[i + 1] = i + 1;
-    }
-    nn_model_embed(m, x, a->block[0].x, d->ids, n);
+    nn_model_embed(m, x, a->block[0].x, d->ids, R);
     for (size_t l = 0; l < c->layers; l++) {
         nn_block *b = a->block + l;
 
-        nn_block_qkv(a, l, m, mx, x, n);
-        for (size_t i = 0; i < n; i++)
+        nn_block_qkv(a, l, m, mx, x, R);
+        for (size_t i = 0; i < d->n_active; i++)
             d->cache_of[i] = d->cache + (l * d->n_slot + d->active[i]) * d->cache_floats;
-        nn_attn_cached(x, b->att, b->q, b->k, b->v, d->cache_of, d->past, (nn_segments){d->start, n}, c->max_t,
-                       c->heads, c->kv_heads, c->head_dim);
-        nn_block_out(a->last, a, l, m, mx, x, n);
+        nn_attn_cached(x, b->att, b->q, b->k, b->v, d->cache_of, d->past, seg, c->max_t, c->heads, c->kv_heads,
+                       c->head_dim);
+        if (l + 1 == c->layers) {
+            keep_drawing(d, b->x, c->width);
+            keep_drawing(d, b->att, c->heads * c->head_dim);
+            R = d->n_draw;
+        }
+        if (R) nn_block_out(a->last, a, l, m, mx, x, R);
     }
-    nn_rmsnorm_fwd(x, a->hidden, a->rstd, a->last, m->w.norm, c->norm_eps, n, c->width);
+    if (R) nn_rmsnorm_fwd(x, a->hidden, a->rstd, a->last, m->w.norm, c->norm_eps, R, c->width);
 }
+
+/* --- drawing ------------------------------------------------------------------------------- */
 
 typedef struct {
     nn_decoder *d;
-    const nn_model *m;
     const nn_exec *x;
     const nn_sampler *s;
+    size_t V, at; /* the logits' first row among those that draw */
 } draw_ctx;
+
+static slot *slot_of(const nn_decoder *d, size_t j)
+{
+    return d->slot + d->active[d->drawing[j]];
+}
 
 /* Rows draw independently; each thread works alone, with its own scratch of the caller's exec. */
 static void draw_rows(void *ctx, size_t first, size_t last, size_t thread)
 {
     const draw_ctx *w = ctx;
-    const size_t V = w->m->config.vocab;
     const nn_exec alone = {.k = w->x->k, .par = nn_par_one(), .scratch = nn_exec_scratch(w->x, thread),
                            .scratch_len = w->x->scratch_len};
 
     for (size_t j = first; j < last; j++) {
-        nn_decode_row *row = w->d->slot[w->d->active[w->d->drawing[j]]].row;
+        nn_decode_row *row = slot_of(w->d, w->at + j)->row;
         const size_t p = row->n_out;
         nn_rng rng = row->rng;
 
         rng.pos += p;
-        row->out[p] = nn_sample(&alone, w->s, w->d->logits + j * V, V, &rng, row->logprob ? row->logprob + p : NULL,
-                                w->d->scratch + j * w->d->scratch_bytes);
+        row->out[p] = nn_sample(&alone, w->s, w->d->logits + j * w->V, w->V, &rng, row->logprob ? row->logprob + p : NULL,
+                                w->d->scratch + thread * w->d->scratch_bytes);
         row->n_out = p + 1;
         row->stopped = row->out[p] == w->s->stop;
     }
 }
 
-/* Lists the running rows and their next token; returns their number, *n_draw those whose logits are wanted. */
-static size_t plan_round(nn_decoder *d, size_t *n_draw)
+static void draw_all(nn_decoder *d, const nn_matrix *output, const nn_exec *x, const nn_sampler *s)
 {
+    const size_t pieces = (d->n_draw + DRAW_ROWS - 1) / DRAW_ROWS, V = output->N;
     size_t n = 0;
 
-    *n_draw = 0;
-    for (size_t i = 0; i < d->n_slot; i++) {
-        slot *s = d->slot + i;
+    for (size_t at = 0; at < d->n_draw; at += n) {
+        const size_t even = (d->n_draw + pieces - 1) / pieces, step = (even + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
+        const nn_product head = {d->logits, output, NULL};
+        draw_ctx draw = {d, x, s, V, at};
 
-        if (!s->row) continue;
-        d->active[n] = i;
-        d->ids[n] = s->fed < s->row->n_prompt ? s->row->prompt[s->fed] : s->row->out[s->fed - s->row->n_prompt];
-        d->past[n] = s->fed++;
-        if (s->fed >= s->row->n_prompt) d->drawing[(*n_draw)++] = n;
-        n++;
+        n = smaller(d->n_draw - at, step);
+        nn_products_fwd(x, &head, 1, d->body.hidden + at * output->K, n, d->body.rows_i8);
+        nn_par_run(&x->par, n, 1, draw_rows, &draw);
     }
-    return n;
 }
+
+/* --- rows come and go ------------------------------------------------------------------------ */
 
 /* Gives free slots to waiting rows; rows that want nothing pass by. Returns the next waiting row. */
 static size_t fill_slots(nn_decoder *d, nn_decode_row *rows, size_t next, size_t n, size_t max_t)
@@ -182,14 +255,11 @@ static size_t fill_slots(nn_decoder *d, nn_decode_row *rows, size_t next, size_t
 void nn_decode_batch(const nn_model *m, nn_decoder *d, const nn_exec *x, nn_decode_row *rows, size_t n,
                      const nn_sampler *s, void (*on_token)(void *ctx, size_t row, size_t pos, int32_t id), void *ctx)
 {
-    const size_t C = m->config.width, max_t = m->config.max_t;
-    draw_ctx draw = {d, m, x, s};
-    const bool ready = m->mx.output.panels || m->mx.output.i8; /* the model has its packed form already */
-    const nn_matrices *mx = ready ? &m->mx : &d->packed.mx;
-    size_t n_draw = 0;
+    const nn_matrices *mx = has_form(m) ? &m->mx : &d->packed.mx;
+    const size_t max_t = m->config.max_t;
 
-    if (!ready) nn_packed_fill(&d->packed, m, x);
-
+    NN_ASSERT(has_form(m) || d->packed.panels);
+    if (!has_form(m)) nn_packed_fill(&d->packed, m, x);
     for (size_t i = 0; i < n; i++) {
         rows[i].n_out = 0;
         rows[i].stopped = false;
@@ -197,18 +267,12 @@ void nn_decode_batch(const nn_model *m, nn_decoder *d, const nn_exec *x, nn_deco
     memset(d->slot, 0, d->n_slot * sizeof *d->slot);
     for (size_t next = 0;;) {
         next = fill_slots(d, rows, next, n, max_t);
-        const size_t running = plan_round(d, &n_draw);
-        if (running == 0) return;
-
-        forward(d, m, mx, x, running);
-        for (size_t j = 0; j < n_draw; j++)
-            memcpy(d->hidden + j * C, d->body.hidden + d->drawing[j] * C, C * sizeof *d->hidden);
-        const nn_product head = {d->logits, &mx->output, NULL};
-        if (n_draw) nn_products_fwd(x, &head, 1, d->hidden, n_draw, d->body.rows_i8);
-        nn_par_run(&x->par, n_draw, 4, draw_rows, &draw);
-
-        for (size_t j = 0; j < n_draw; j++) {
-            slot *done = d->slot + d->active[d->drawing[j]];
+        plan_round(d);
+        if (d->n_active == 0) return;
+        forward(d, m, mx, x);
+        draw_all(d, &mx->output, x, s);
+        for (size_t j = 0; j < d->n_draw; j++) {
+            slot *done = slot_of(d, j);
             const nn_decode_row *row = done->row;
 
             if (on_token) on_token(ctx, done->index, row->n_out - 1, row->out[row->n_out - 1]);

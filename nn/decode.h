@@ -38,7 +38,13 @@ typedef struct {
     bool stopped;   /* set: ended by the stop token */
 } nn_decode_row;
 
-typedef struct nn_decoder nn_decoder; /* caches for `slots` sequences of config.max_t */
+/* Room for `slots` sequences of config.max_t; nothing is allocated later. In floats, L layers, V ids:
+ *   caches       slots x L x nn_attn_cache_floats (K x max_t x 2D, rounded up): nearly all of it
+ *   a round      max(slots, 128) rows of activations
+ *   logits       min(slots, 64) x 3V, the sampler's scratch included
+ *   weights      once more, packed, unless the model is packed (nn_model_pack) or int8
+ * More than there is: NN_LIMIT. A model packed at build must be so in every batch. */
+typedef struct nn_decoder nn_decoder;
 NN_CHECKED nn_status nn_decoder_build(nn_decoder **out, const nn_model *m, size_t slots, nn_err *err);
 void nn_decoder_free(nn_decoder *d);
 /* Runs all rows to their end; rows wait for a free slot. on_token may be NULL (row, position, id). Models with an

@@ -103,6 +103,157 @@ Test(decode, slots_threads_and_neighbours_change_nothing)
     nn_model_free(m);
 }
 
+Test(decode, a_packed_model_gives_the_same)
+{
+    nn_model *m = tiny_model(TINY_QWEN, 31);
+    const nn_sampler s = nn_sampler_default();
+    nn_exec x = tiny_exec(1);
+    static rollout plain, packed;
+
+    run(&plain, m, 3, 1, &s);
+    cr_assert(nn_model_pack(m, &x, NULL) == NN_OK);
+    run(&packed, m, 3, 1, &s);
+    cr_expect(memcmp(packed.out, plain.out, sizeof plain.out) == 0);
+    cr_expect(memcmp(packed.logprob, plain.logprob, sizeof plain.logprob) == 0);
+    nn_exec_free(&x);
+    nn_model_free(m);
+}
+
+/* --- prompts longer than a round, caches that fill up ------------------------------------------- */
+
+enum { LONG_T = 290, LONG_ROWS = 24, LONG_NEW = 20 };
+
+typedef struct {
+    int32_t prompt[LONG_ROWS][LONG_T], out[LONG_ROWS][LONG_NEW];
+    float logprob[LONG_ROWS][LONG_NEW];
+    nn_decode_row row[LONG_ROWS];
+} long_rollout;
+
+static nn_model *long_model(void)
+{
+    nn_config c = tiny_config(TINY_LLAMA);
+    nn_model *m = NULL;
+
+    c.max_t = LONG_T;
+    cr_assert(nn_model_build(&m, &c, NULL) == NN_OK);
+    nn_model_init(m, 5);
+    for (size_t i = 0; i < nn_model_tensors(m); i++) { /* larger weights: logits that differ */
+        const nn_tensor t = nn_model_tensor(m, i);
+        for (size_t j = 0; j < t.rows * t.cols; j++) t.data[j] *= t.rows == 1 ? 1.0f : 12.0f;
+    }
+    return m;
+}
+
+static nn_exec long_exec(size_t threads)
+{
+    nn_exec x;
+
+    cr_assert(nn_exec_open(&x, NULL, threads, LONG_T, NULL) == NN_OK);
+    return x;
+}
+
+static void run_long(long_rollout *o, const nn_model *m, size_t slots, size_t threads)
+{
+    static const size_t prompt[] = {1, 200, 2, 128, 127, 129, 1, 290, 283, 17, 64, 1};
+    const nn_sampler s = {.temperature = 0.9f, .top_k = 0, .top_p = 1.0f, .ban_below = 2, .stop = 1};
+    nn_rng rng = nn_rng_at(4, "long", 0);
+    nn_decoder *d = NULL;
+    nn_exec x = long_exec(threads);
+
+    memset(o, 0, sizeof *o);
+    for (size_t i = 0; i < LONG_ROWS; i++) {
+        nn_decode_row *r = o->row + i;
+
+        r->n_prompt = prompt[i % (sizeof prompt / sizeof *prompt)];
+        for (size_t j = 0; j < r->n_prompt; j++) o->prompt[i][j] = (int32_t)nn_rng_below(&rng, V);
+        r->prompt = o->prompt[i];
+        r->max_new = i == 4 ? 0 : LONG_NEW - i % 9;
+        r->rng = nn_rng_at(4, "long", i);
+        r->out = o->out[i];
+        r->logprob = o->logprob[i];
+    }
+    cr_assert(nn_decoder_build(&d, m, slots, NULL) == NN_OK);
+    nn_decode_batch(m, d, &x, o->row, LONG_ROWS, &s, NULL, NULL);
+    nn_decoder_free(d);
+    nn_exec_free(&x);
+}
+
+Test(decode, prompts_of_any_length_give_the_bits_of_prefill)
+{
+    nn_model *m = long_model();
+    nn_exec x = long_exec(1);
+    nn_state *state = NULL;
+    static long_rollout o;
+    size_t full = 0, stopped = 0;
+
+    run_long(&o, m, 5, 1);
+    cr_assert(nn_state_build(&state, m, LONG_T + 1, 1, NULL) == NN_OK);
+    for (size_t i = 0; i < LONG_ROWS; i++) {
+        const nn_decode_row *r = o.row + i;
+        int32_t ids[LONG_T + LONG_NEW];
+        float logprob[LONG_T];
+        /* The token drawn with a full cache has no position of its own. */
+        const size_t n = r->n_prompt + r->n_out, fits = n < LONG_T ? n : LONG_T, start[2] = {0, fits};
+        const nn_batch b = {ids, {start, 1}, NULL, NULL};
+
+        memcpy(ids, r->prompt, r->n_prompt * sizeof *ids);
+        memcpy(ids + r->n_prompt, r->out, r->n_out * sizeof *ids);
+        nn_state_logprob(m, state, &x, &b, logprob);
+        expect_same_floats("logprob", r->logprob, logprob + r->n_prompt, fits - r->n_prompt);
+        cr_expect(r->stopped || r->n_out == r->max_new || n == LONG_T + 1, "row %zu: %zu tokens", i, r->n_out);
+        full += n == LONG_T + 1;
+        stopped += r->stopped;
+    }
+    cr_expect(full > 0 && stopped > 0, "%zu rows filled their cache, %zu met the stop token", full, stopped);
+    nn_state_free(state);
+    nn_exec_free(&x);
+    nn_model_free(m);
+}
+
+Test(decode, the_same_rows_in_any_slots_and_threads)
+{
+    static const size_t slots[] = {2, 3, 7, 16, 20};
+    nn_model *m = long_model();
+    static long_rollout one, many;
+
+    run_long(&one, m, 1, 1);
+    for (size_t i = 0; i < sizeof slots / sizeof *slots; i++) {
+        run_long(&many, m, slots[i], 1 + i % 3);
+        for (size_t r = 0; r < LONG_ROWS; r++) {
+            cr_expect(many.row[r].n_out == one.row[r].n_out && many.row[r].stopped == one.row[r].stopped);
+            cr_expect(memcmp(many.out[r], one.out[r], sizeof one.out[r]) == 0, "row %zu, %zu slots", r, slots[i]);
+            expect_same_floats("logprob", many.logprob[r], one.logprob[r], LONG_NEW);
+        }
+    }
+    nn_model_free(m);
+}
+
+Test(decode, many_slots_draw_in_pieces)
+{
+    enum { N = 140, EACH = 3 };
+    nn_model *m = tiny_model(TINY_QWEN, 31);
+    const nn_sampler s = nn_sampler_default();
+    static int32_t prompt[N], out[2][N][EACH];
+    static nn_decode_row row[N];
+
+    for (size_t k = 0; k < 2; k++) {
+        nn_decoder *d = NULL;
+        nn_exec x = tiny_exec(1 + k);
+
+        for (size_t i = 0; i < N; i++) {
+            prompt[i] = (int32_t)(i % V);
+            row[i] = (nn_decode_row){.prompt = prompt + i, .n_prompt = 1, .max_new = 1 + i % EACH, .out = out[k][i],
+                                     .rng = nn_rng_at(9, "pieces", i)};
+        }
+        cr_assert(nn_decoder_build(&d, m, k ? N : 1, NULL) == NN_OK);
+        nn_decode_batch(m, d, &x, row, N, &s, NULL, NULL);
+        nn_decoder_free(d);
+        nn_exec_free(&x);
+    }
+    cr_expect(memcmp(out[0], out[1], sizeof out[0]) == 0, "140 slots and one give the same tokens");
+    nn_model_free(m);
+}
+
 Test(decode, a_draw_belongs_to_its_position)
 {
     nn_model *m = tiny_model(TINY_LLAMA, 31);
