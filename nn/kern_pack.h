@@ -8,6 +8,8 @@
 #include "nn/kern.h"
 #include <string.h>
 
+enum { ROW_PANELS = 4 }; /* panels filled at once from rows of B */
+
 /* Any strides, any number of columns. */
 static void pack_any(float *restrict out, const float *restrict b, size_t b_rs, size_t b_cs, size_t cols, size_t K)
 {
@@ -28,21 +30,32 @@ static void pack_columns(float *restrict out, const float *restrict b, size_t b_
     pack_any(out + k * NN_PANEL, b + k, 1, b_cs, NN_PANEL, K - k);
 }
 
-/* B's rows lie in memory (A B): pieces of 16 floats are copied. */
-static void pack_rows(float *restrict out, const float *restrict b, size_t b_rs, size_t K)
+/* B's rows lie in memory (A B): whole panels, as many as have room side by side. */
+static void pack_rows(float *restrict out, size_t panel_k, const float *restrict b, size_t b_rs, size_t panels, size_t K)
 {
-    for (size_t k = 0; k < K; k++) memcpy(out + k * NN_PANEL, b + k * b_rs, NN_PANEL * sizeof *out);
+    for (size_t k = 0; k < K; k++)
+        for (size_t j = 0; j < panels; j++)
+            memcpy(out + (j * panel_k + k) * NN_PANEL, b + k * b_rs + j * NN_PANEL, NN_PANEL * sizeof *out);
 }
 
-/* panel_k: floats between panels / 16, at least K. */
+/* Panels lie panel_k * 16 floats apart. WHY rows of several panels: one line of a row, then one a page further on, is
+ * slower than four lines that lie together: 0.62 against 0.42 cycles a float at K = N = 1024. */
 static void pack_panels(float *restrict out, size_t panel_k, const float *restrict b, size_t b_rs, size_t b_cs, size_t N,
                         size_t K)
 {
-    for (size_t n = 0; n < N; n += NN_PANEL, out += panel_k * NN_PANEL, b += NN_PANEL * b_cs) {
-        if (N - n < NN_PANEL) pack_any(out, b, b_rs, b_cs, N - n, K);
-        else if (b_rs == 1) pack_columns(out, b, b_cs, K);
-        else if (b_cs == 1) pack_rows(out, b, b_rs, K);
-        else pack_any(out, b, b_rs, b_cs, NN_PANEL, K);
+    size_t n = 0;
+
+    if (b_cs == 1)
+        for (size_t panels = 0; n + NN_PANEL <= N; n += panels * NN_PANEL) {
+            panels = (N - n) / NN_PANEL;
+            panels = panels < ROW_PANELS ? panels : ROW_PANELS;
+            pack_rows(out + n * panel_k, panel_k, b + n, b_rs, panels, K);
+        }
+    for (; n < N; n += NN_PANEL) {
+        const float *b_n = b + n * b_cs;
+        if (N - n < NN_PANEL) pack_any(out + n * panel_k, b_n, b_rs, b_cs, N - n, K);
+        else if (b_rs == 1) pack_columns(out + n * panel_k, b_n, b_cs, K);
+        else pack_any(out + n * panel_k, b_n, b_rs, b_cs, NN_PANEL, K);
     }
 }
 

@@ -6,18 +6,21 @@
 #include "nn/ops.h"
 
 enum {
-    ROW_TILE = 4,           /* what the kernels compute at once; any value is right, these are fast */
-    COLUMN_TILE = 24,
+    ROW_TILE = 8,           /* rows the kernels compute at once; any value is right, this is fast */
+    COPY_WORK = 6,          /* multiply-adds that take as long as copying one float into a panel */
     PIECE_WORK = 1 << 18    /* multiply-adds worth waking a thread for, about 5 us */
 };
 
 typedef struct {
     const nn_exec *x;
     float *c;
-    const float *a, *b;
+    const float *a, *b;            /* b NULL: panels */
+    const float *panels;
     size_t a_rs, a_cs, b_rs, b_cs; /* element strides, as in kern.h */
     size_t M, N, K;
     bool accumulate;
+    size_t rows, columns;          /* of a piece */
+    size_t across;                 /* pieces beside each other */
 } product;
 
 static size_t smaller(size_t a, size_t b)
@@ -25,30 +28,69 @@ static size_t smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* Rows [first, last) of C, in tiles. */
-static void piece_of_rows(void *ctx, size_t first, size_t last, size_t thread)
+static size_t pieces_of(size_t n, size_t piece)
 {
-    const product *p = ctx;
-    const size_t m0 = first * ROW_TILE, m1 = smaller(last * ROW_TILE, p->M);
-
-    p->x->k->gemm(p->c + m0 * p->N, p->N, p->a + m0 * p->a_rs, p->a_rs, p->a_cs, p->b, p->b_rs, p->b_cs, m1 - m0,
-                  p->N, p->K, p->accumulate, nn_exec_scratch(p->x, thread));
+    return (n + piece - 1) / piece;
 }
 
-/* Columns [first, last) of C, in tiles. */
-static void piece_of_columns(void *ctx, size_t first, size_t last, size_t thread)
+/* Pieces [first, last) of C: a rectangle each. */
+static void rectangles(void *ctx, size_t first, size_t last, size_t thread)
 {
     const product *p = ctx;
-    const size_t n0 = first * COLUMN_TILE, n1 = smaller(last * COLUMN_TILE, p->N);
+    const nn_kern *k = p->x->k;
+    float *scratch = nn_exec_scratch(p->x, thread);
 
-    p->x->k->gemm(p->c + n0, p->N, p->a, p->a_rs, p->a_cs, p->b + n0 * p->b_cs, p->b_rs, p->b_cs, p->M, n1 - n0,
-                  p->K, p->accumulate, nn_exec_scratch(p->x, thread));
+    for (size_t i = first; i < last; i++) {
+        const size_t m = i / p->across * p->rows, n = i % p->across * p->columns;
+        const size_t rows = smaller(p->rows, p->M - m), columns = smaller(p->columns, p->N - n);
+        float *c = p->c + m * p->N + n;
+        const float *a = p->a + m * p->a_rs;
+
+        if (p->b)
+            k->gemm(c, p->N, a, p->a_rs, p->a_cs, p->b + n * p->b_cs, p->b_rs, p->b_cs, rows, columns, p->K,
+                    p->accumulate, scratch);
+        else
+            k->gemm_packed(c, p->N, a, p->a_rs, p->a_cs, p->panels + n * p->K, p->K, rows, columns, p->K,
+                           p->accumulate, scratch);
+    }
+}
+
+/* Cuts C into at most `pieces` rectangles of whole tiles, so that the largest takes least: its products, and the copies of
+ * its part of A and B that each thread makes for itself. WHY no shared copy of B: it would cost a second meeting of the
+ * threads, and for the wide products, where copying is dear, threads have columns of their own anyway. */
+static void cut(product *p, size_t pieces)
+{
+    const size_t row_tiles = pieces_of(p->M, ROW_TILE), panels = pieces_of(p->N, NN_PANEL);
+    size_t least = SIZE_MAX;
+
+    for (size_t across = 1; across <= smaller(pieces, panels); across++) {
+        const size_t down = smaller(pieces / across, row_tiles);
+        const size_t rows = smaller(pieces_of(row_tiles, down) * ROW_TILE, p->M);
+        const size_t columns = smaller(pieces_of(panels, across) * NN_PANEL, p->N);
+        const size_t work = rows * columns + COPY_WORK * (rows + columns);
+
+        if (work >= least) continue;
+        least = work;
+        p->rows = rows;
+        p->columns = columns;
+    }
+    p->across = pieces_of(p->N, p->columns);
+}
+
+static void run(product *p)
+{
+    if (p->M == 0 || p->N == 0) return;
+    const size_t worth = p->M * p->N / PIECE_WORK * p->K + p->M * p->N % PIECE_WORK * p->K / PIECE_WORK;
+
+    cut(p, worth < p->x->par.threads ? worth + 1 : p->x->par.threads);
+    nn_par_run(&p->x->par, pieces_of(p->M, p->rows) * p->across, 1, rectangles, p);
 }
 
 void nn_matmul(const nn_exec *x, nn_form form, float *c, const float *a, const float *b, size_t M, size_t N,
                size_t K, bool accumulate)
 {
-    product p = {x, c, a, b, K, 1, N, 1, M, N, K, accumulate};
+    product p = {.x = x, .c = c, .a = a, .b = b, .a_rs = K, .a_cs = 1, .b_rs = N, .b_cs = 1, .M = M, .N = N, .K = K,
+                 .accumulate = accumulate};
 
     if (form == NN_NT) {
         p.b_rs = 1;
@@ -57,12 +99,16 @@ void nn_matmul(const nn_exec *x, nn_form form, float *c, const float *a, const f
         p.a_rs = 1;
         p.a_cs = M;
     }
-    if (M == 0 || N == 0) return;
-    const bool by_rows = M >= N;
-    const size_t items = by_rows ? (M + ROW_TILE - 1) / ROW_TILE : (N + COLUMN_TILE - 1) / COLUMN_TILE;
-    const size_t work = by_rows ? ROW_TILE * N * K : COLUMN_TILE * M * K; /* of one item */
-    const size_t grain = work >= PIECE_WORK ? 1 : PIECE_WORK / (work + 1) + 1;
-    nn_par_run(&x->par, items, grain, by_rows ? piece_of_rows : piece_of_columns, &p);
+    run(&p);
+}
+
+void nn_matmul_packed(const nn_exec *x, float *c, const float *a, const float *panels, size_t M, size_t N, size_t K,
+                      bool accumulate)
+{
+    product p = {.x = x, .c = c, .a = a, .panels = panels, .a_rs = K, .a_cs = 1, .M = M, .N = N, .K = K,
+                 .accumulate = accumulate};
+
+    run(&p);
 }
 
 /* y = in w^T + bias; the bias is added last, to the rounded product. */
