@@ -79,12 +79,12 @@ static double load_now(void)
     return load;
 }
 
-/* The state letter of a thread of this process; 0 when it has ended. */
-static int thread_state(const char *id)
+/* The state letter of a thread; 0 when it has ended. */
+static int thread_state(const char *tasks, const char *id)
 {
-    char path[64], text[512];
+    char path[320], text[512];
 
-    snprintf(path, sizeof path, "/proc/self/task/%s/stat", id);
+    snprintf(path, sizeof path, "%s/%s/stat", tasks, id);
     FILE *f = fopen(path, "r");
     if (!f) return 0;
     const size_t n = fread(text, 1, sizeof text - 1, f);
@@ -96,22 +96,29 @@ static int thread_state(const char *id)
 
 /* The kernel's state of each thread, not CPU time: that of a thread which runs on another core is brought up to date
  * only every few milliseconds, and OpenMP's threads spin for 5 to 15 after a region. */
-static size_t threads_running(void)
+static size_t threads_running(pid_t pid)
 {
-    DIR *d = opendir("/proc/self/task");
+    char tasks[48];
     size_t n = 0;
 
+    snprintf(tasks, sizeof tasks, "/proc/%ld/task", (long)pid);
+    DIR *d = opendir(tasks);
+
     if (!d) return 0;
-    for (struct dirent *e; (e = readdir(d));) n += e->d_name[0] != '.' && thread_state(e->d_name) == 'R';
+    for (struct dirent *e; (e = readdir(d));) n += e->d_name[0] != '.' && thread_state(tasks, e->d_name) == 'R';
     closedir(d);
     return n;
 }
 
-void bench_settle(void)
+void bench_settle(const bench *b)
 {
     const struct timespec nap = {0, 300000};
 
-    for (size_t i = 0; i < 1000 && threads_running() > 1; i++) nanosleep(&nap, NULL);
+    if (b->threads == 1 && b->child == 0) return;
+    for (size_t i = 0; i < 1000; i++) {
+        if (threads_running(getpid()) <= 1 && (b->child == 0 || threads_running(b->child) == 0)) return;
+        nanosleep(&nap, NULL);
+    }
 }
 
 /* --- arguments ------------------------------------------------------------------------------ */
@@ -243,7 +250,7 @@ void bench_begin(bench *b, const bench_subject *s, int argc, char **argv)
     b->pinned = pins_read(&p) && p.n == b->threads;
     if (b->pinned) stand_on(&p, 0, p.n); /* OpenMP has already put the caller on one core; the team counts cores */
     if (b->quick && b->rounds > 3) b->rounds = 3;
-    b->block_s = b->quick ? 1e-3 : 4e-3;
+    b->block_s = (s->block_s > 0.0 ? s->block_s : 4e-3) / (b->quick ? 4.0 : 1.0);
     b->load = load_now();
     b->row = calloc(BENCH_MAX_ROWS, sizeof *b->row);
     if (!b->row || nn_exec_open(&b->x, NULL, b->threads, s->max_t, &err) != NN_OK) {
@@ -378,11 +385,14 @@ double bench_mean_ratio(const double *ratio, size_t n)
     return n ? exp(sum / (double)n) : 0.0;
 }
 
-/* Seconds of one call, from `reps` in a row after one that is not timed. */
-static double turn(const bench *b, const bench_side *s, size_t reps)
+#define LONG_S 0.3      /* a call this long hardly notices its first microseconds, and is noticed by whoever waits: */
+#define LONG_SIDE_S 5.0 /* fewer rounds then, so that a side's take no longer, but three */
+
+/* Seconds of one call, from `reps` in a row. */
+static double turn(const bench *b, const bench_side *s, size_t reps, bool warm)
 {
-    if (b->threads > 1) bench_settle();
-    s->call(s->ctx);
+    bench_settle(b);
+    if (warm) s->call(s->ctx);
     const double start = nn_now_s();
 
     for (size_t i = 0; i < reps; i++) s->call(s->ctx);
@@ -393,21 +403,22 @@ void bench_turns(const bench *b, bench_times *out, const bench_side *side, size_
 {
     static double time[BENCH_SIDES][BENCH_MAX_ROUNDS], ratio[BENCH_MAX_ROUNDS];
     size_t reps[BENCH_SIDES] = {0}, rounds = b->rounds;
+    bool is_long[BENCH_SIDES] = {false};
 
     *out = (bench_times){{0.0}, {0.0}, {0.0}, {0.0}};
     for (size_t i = 0; i < n; i++) {
         if (!side[i].call) continue;
-        const double once = turn(b, &side[i], 1);
+        const double once = turn(b, &side[i], 1, true);
 
         reps[i] = (size_t)(b->block_s / (once + 1e-9)) + 1;
-        /* A call that takes a tenth of a second averages over more of the machine's noise than a short one. */
-        if (once > 0.1 && rounds > 3) rounds = 3;
+        is_long[i] = once > LONG_S;
+        while (is_long[i] && rounds > 3 && (double)rounds * once > LONG_SIDE_S) rounds--;
     }
     for (size_t r = 0; r < rounds; r++)
         for (size_t j = 0; j < n; j++) {
             const size_t i = (r + j) % n;
 
-            if (side[i].call) time[i][r] = turn(b, &side[i], reps[i]);
+            if (side[i].call) time[i][r] = turn(b, &side[i], reps[i], !is_long[i]);
         }
     for (size_t i = n; i-- > 0;) { /* side 0 last: the median sorts its times */
         if (!side[i].call) continue;

@@ -12,6 +12,7 @@
 #define BENCH_BENCH_H
 #include "nn/exec.h"
 #include <stdio.h>
+#include <sys/types.h>
 
 enum { BENCH_SIDES = 6, BENCH_MAX_ROUNDS = 101, BENCH_NAME = 64, BENCH_MAX_ROWS = 2048 };
 
@@ -24,6 +25,7 @@ typedef struct {
     const char *name, *about; /* about: lines of --help */
     size_t rounds, max_t;     /* unless asked otherwise; the longest sequence attention will see */
     bool pinned;              /* peers in this process: each thread on its own core */
+    double block_s;           /* shortest time of a side's turn; 0: 4 ms */
 } bench_subject;
 
 typedef struct {
@@ -33,10 +35,11 @@ typedef struct {
     const char *only, *csv; /* NULL: every case, no file */
     double block_s;         /* shortest time of one side's turn */
     nn_exec x;
+    pid_t child; /* a peer's process, or 0: its threads too must rest before a turn */
     size_t skipped;
     double began_s, own_s, busy_s; /* when it began: the clock, CPU time of this program, of all */
     double load;                   /* of the last minute, then */
-    bench_row *row; /* [BENCH_MAX_ROWS] */
+    bench_row *row;                /* [BENCH_MAX_ROWS] */
     size_t n_row;
 } bench;
 
@@ -67,7 +70,7 @@ typedef struct {
 void bench_turns(const bench *b, bench_times *out, const bench_side *side, size_t n);
 double bench_median(double *v, size_t n);               /* sorts v */
 double bench_mean_ratio(const double *ratio, size_t n); /* geometric mean; 0 of nothing */
-/* Until no thread of this process runs but the caller's. */
-void bench_settle(void);
+/* Until no thread of this process runs but the caller's, and none of the child. */
+void bench_settle(const bench *b);
 double bench_now_s(void);
 #endif

@@ -322,7 +322,7 @@ int main(int argc, char **argv)
     nn_err err = {NN_OK, ""};
     const size_t n = list_shapes(s);
 
-    bench_begin(&g.b, &(bench_subject){"gemm", about, 7, 64, true}, argc, argv);
+    bench_begin(&g.b, &(bench_subject){"gemm", about, 7, 64, true, 0.0}, argc, argv);
     for (size_t i = 0; i < n; i++) {
         shape_text(name, &s[i]);
         chosen[i] = bench_wants(&g.b, name) && (!g.b.quick || g.b.only || i % 5 == 0);

@@ -138,7 +138,7 @@ int main(int argc, char **argv)
     bench b;
     int status = 1;
 
-    bench_begin(&b, &(bench_subject){"par", about, 15, LENGTH, false}, argc, argv);
+    bench_begin(&b, &(bench_subject){"par", about, 15, LENGTH, false, 0.0}, argc, argv);
     if (!l || lesson_build(l, &err) != NN_OK || nn_exec_open(&one, NULL, 1, LENGTH, &err) != NN_OK) {
         fprintf(stderr, "bench_par: %s\n", l ? err.text : "no memory");
         goto done;
