@@ -6,6 +6,7 @@
 #include "guard/windows.h"
 #include "nn/arena.h"
 #include "nn/mathf.h"
+#include "nn/sha256.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -97,9 +98,10 @@ const char *guard_classifier_name(const guard_classifier *g)
     return g->parts.name;
 }
 
-const char *guard_classifier_sha256(const guard_classifier *g)
+void guard_classifier_sha256(const guard_classifier *g, char hex[65])
 {
-    return g->sha256;
+    memcpy(hex, g->sha256, sizeof g->sha256);
+    if (hex[0] == '\0' && g->bytes) nn_sha256_hex(g->bytes, g->len, hex);
 }
 
 const char *guard_classifier_ledger(const guard_classifier *g)

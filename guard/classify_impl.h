@@ -10,8 +10,10 @@
 
 struct guard_classifier {
     guard_parts parts;
-    char sha256[65]; /* of the file it was read from or saved to */
-    nn_file file;    /* what an int8 model's panels lie in, when it was opened by path */
+    char sha256[65];   /* of the file it was saved to; "": of the bytes it was read from */
+    const void *bytes; /* those, NULL for none: an int8 model's panels lie there */
+    size_t len;
+    nn_file file; /* the same, when it was opened by path */
     void (*close_file)(nn_file *); /* NULL: there is none, or the caller keeps the bytes */
 };
 

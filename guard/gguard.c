@@ -10,7 +10,6 @@
 #include "guard/windows.h"
 #include "nn/arena.h"
 #include "nn/quantize.h"
-#include "nn/sha256.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -201,12 +200,7 @@ static nn_status read_merges(reader *r, nn_tok **tok)
         return r->st;
     }
     if ((r->st = nn_alloc((void **)&pair, n + 1, sizeof *pair, r->err)) != NN_OK) return r->st;
-    for (size_t i = 0; i < n; i++) {
-        double v = 0.0;
-
-        (void)nn_gguf_array_f64(r->g, GUARD_KEY_TOK_MERGES, i, &v);
-        pair[i] = (int32_t)v;
-    }
+    (void)nn_gguf_array_i32(r->g, GUARD_KEY_TOK_MERGES, pair, n);
     nn_err cause = {NN_OK, ""};
     const nn_status st = nn_tok_from_merges(tok, pair, n / 2, &cause);
     if (st != NN_OK)
@@ -216,10 +210,17 @@ static nn_status read_merges(reader *r, nn_tok **tok)
     return r->st;
 }
 
-static void check_vocabulary(reader *r, const nn_tok *tok)
+static bool is_spelling(void *ctx, size_t id, const char *s, size_t len)
 {
-    char text[GUARD_SPELLING_MAX], hex[65];
+    char text[GUARD_SPELLING_MAX];
+
+    return len == nn_tok_spelling(ctx, (int32_t)id, text, sizeof text) && memcmp(s, text, len) == 0;
+}
+
+static void check_vocabulary(reader *r, nn_tok *tok)
+{
     const char *s = NULL;
+    char hex[65];
     nn_gg_type type = NN_GG_U8;
     size_t len = 0, n = 0;
 
@@ -230,12 +231,8 @@ static void check_vocabulary(reader *r, const nn_tok *tok)
     }
     if (!nn_gguf_array(r->g, GUARD_KEY_TOKENS, &type, &n) || n != nn_tok_vocab(tok))
         refuse(r, GUARD_KEY_TOKENS, "one spelling an id of the merges");
-    for (size_t id = 0; id < n && r->st == NN_OK; id++) {
-        const size_t want = nn_tok_spelling(tok, (int32_t)id, text, sizeof text);
-
-        if (!nn_gguf_array_str(r->g, GUARD_KEY_TOKENS, id, &s, &len) || len != want || memcmp(s, text, len) != 0)
-            refuse(r, GUARD_KEY_TOKENS, "the spelling that the merges give");
-    }
+    else if (!nn_gguf_array_strs(r->g, GUARD_KEY_TOKENS, is_spelling, tok))
+        refuse(r, GUARD_KEY_TOKENS, "the spelling that the merges give");
 }
 
 /* --- weights -------------------------------------------------------------------------------------------- */
@@ -461,7 +458,8 @@ nn_status guard_gguf_read(guard_classifier **out, const void *bytes, size_t len,
     if (r.st == NN_OK) read_weights(&r, &p);
     build(&r, out, &p);
     if (r.st == NN_OK) {
-        nn_sha256_hex(bytes, len, (*out)->sha256);
+        (*out)->bytes = bytes;
+        (*out)->len = len;
     } else {
         nn_tok_free(p.tok);
         nn_model_free(p.m);

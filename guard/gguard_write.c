@@ -270,8 +270,8 @@ nn_status guard_classifier_open(guard_classifier **out, const char *path, nn_err
     *out = NULL;
     if ((st = nn_file_open(&file, path, err)) != NN_OK) return st;
     st = guard_gguf_read(out, file.bytes, file.len, path, err);
-    if (st == NN_OK && (*out)->parts.m && nn_model_is_i8((*out)->parts.m)) {
-        (*out)->file = file; /* the panels lie in it */
+    if (st == NN_OK) {
+        (*out)->file = file; /* int8 panels lie in it; who asks for its hash reads it then */
         (*out)->close_file = nn_file_close;
     } else {
         nn_file_close(&file);

@@ -47,7 +47,8 @@ NN_CHECKED nn_status guard_classifier_open_memory(guard_classifier **out, const 
 void guard_classifier_close(guard_classifier *g);
 const guard_taxonomy *guard_classifier_taxonomy(const guard_classifier *g);
 const char *guard_classifier_name(const guard_classifier *g);
-const char *guard_classifier_sha256(const guard_classifier *g); /* of the file; empty when never saved */
+/* Of the file, in hex; empty when never saved. Reads the whole file each time: a verdict does not wait for it. */
+void guard_classifier_sha256(const guard_classifier *g, char hex[65]);
 const char *guard_classifier_ledger(const guard_classifier *g); /* ledger head, may be empty */
 /* The stored threshold for the nearest stored target false-positive rate; 0 asks for the default rate. */
 float guard_classifier_threshold(const guard_classifier *g, double target_fpr);

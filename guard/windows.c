@@ -257,24 +257,15 @@ void guard_windows_at(guard_windows *w, size_t i, const int32_t **ids, size_t *n
 nn_status guard_windows_reserve(guard_windows *w, const guard_parts *p, size_t max_bytes, nn_err *err)
 {
     const size_t piece = max_bytes < GUARD_PIECE ? max_bytes : GUARD_PIECE;
-    size_t ids_cap, start_cap;
     nn_status st;
 
     if (max_bytes > UINT32_MAX / 8)
         return nn_fail(err, NN_LIMIT, "windows: texts of %zu bytes, want at most 512 MiB", max_bytes);
     if ((st = nn_grow((void **)&w->repaired, &w->repaired_cap, NN_UTF8_REPAIR_ROOM(piece) + 1, 1, err)) != NN_OK)
         return st;
-    memset(w->repaired, 'a', NN_UTF8_REPAIR_ROOM(piece) + 1); /* one pre-token: the most scratch a piece can want */
+    const size_t tokens = NN_UTF8_REPAIR_ROOM(max_bytes) + 1; /* a whole piece may be one pre-token */
     w->judged.len = 0;
-    if ((st = nn_tok_encode(p->tok, &w->judged, w->repaired, NN_UTF8_REPAIR_ROOM(piece) + 1, err)) != NN_OK)
-        return st;
-
-    ids_cap = start_cap = w->judged.cap;
-    const size_t tokens = NN_UTF8_REPAIR_ROOM(max_bytes) + 1;
-    if ((st = nn_grow((void **)&w->judged.ids, &ids_cap, tokens, sizeof *w->judged.ids, err)) != NN_OK) return st;
-    if ((st = nn_grow((void **)&w->judged.start, &start_cap, tokens, sizeof *w->judged.start, err)) != NN_OK)
-        return st;
-    w->judged.cap = ids_cap < start_cap ? ids_cap : start_cap;
+    if ((st = nn_tok_buf_reserve(&w->judged, tokens, NN_UTF8_REPAIR_ROOM(piece) + 1, err)) != NN_OK) return st;
 
     const size_t least_room = p->window - LEAD - p->window / 4 - 2, half = (least_room + 1) / 2;
     const size_t count = 2 + tokens / (p->stride < half ? p->stride : half);

@@ -168,3 +168,34 @@ bool nn_gguf_array_f64(const nn_gguf *g, const char *key, size_t i, double *out)
 
     return e && e->type == NN_GG_ARRAY && i < e->n && number_f64(read_number(e, e->elem, i), out);
 }
+
+bool nn_gguf_array_i32(const nn_gguf *g, const char *key, int32_t *out, size_t n)
+{
+    const nn_gg_entry *e = find_entry(g, key);
+    nn_cursor c;
+
+    if (!e || e->type != NN_GG_ARRAY || e->elem != NN_GG_I32 || e->n != n) return false;
+    nn_cursor_init(&c, e->value, e->value_len, key, NULL);
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t v = nn_cursor_u32(&c);
+
+        out[i] = v <= INT32_MAX ? (int32_t)v : -(int32_t)(UINT32_MAX - v) - 1; /* two's complement */
+    }
+    return true;
+}
+
+bool nn_gguf_array_strs(const nn_gguf *g, const char *key, nn_gguf_str_fn fn, void *ctx)
+{
+    const nn_gg_entry *e = find_entry(g, key);
+    nn_cursor c;
+
+    if (!e || e->type != NN_GG_ARRAY || e->elem != NN_GG_STRING) return false;
+    nn_cursor_init(&c, e->value, e->value_len, key, NULL);
+    for (size_t i = 0; i < e->n; i++) {
+        size_t len = 0;
+        const char *s = nn_gg_string(&c, &len);
+
+        if (!fn(ctx, i, s, len)) return false;
+    }
+    return true;
+}

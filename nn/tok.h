@@ -44,6 +44,8 @@ void nn_tok_hash(const nn_tok *t, char hex[65]);
 
 /* Appends the ids of text to buf. NN_LIMIT when memory runs out. */
 NN_CHECKED nn_status nn_tok_encode(const nn_tok *t, nn_tok_buf *buf, const char *text, size_t len, nn_err *err);
+/* Room for n more ids and for pre-tokens of at most `longest` bytes: encoding that much then allocates nothing. */
+NN_CHECKED nn_status nn_tok_buf_reserve(nn_tok_buf *b, size_t n, size_t longest, nn_err *err);
 void nn_tok_buf_free(nn_tok_buf *b);
 /* Bytes of one id (specials: empty); not zero-terminated. */
 const char *nn_tok_bytes(const nn_tok *t, int32_t id, size_t *len);

@@ -139,14 +139,14 @@ static void merge_all(list *l, const nn_tok *t, const unsigned char *s, size_t n
 
 /* --- encoding ---------------------------------------------------------------------------------------- */
 
-/* Room for n more ids, and scratch for a pre-token of n bytes. */
-static nn_status reserve(nn_tok_buf *b, size_t n, nn_err *err)
+nn_status nn_tok_buf_reserve(nn_tok_buf *b, size_t n, size_t longest, nn_err *err)
 {
     size_t ids_cap = b->ids ? b->cap : 0, start_cap = b->start ? b->cap : 0;
     void *ids = b->ids, *start = b->start;
     nn_status st = NN_OK;
 
-    if (n > SIZE_MAX / LIST_BYTES - b->len) return nn_fail(err, NN_LIMIT, "tokenizer: a pre-token of %zu bytes", n);
+    if (n > SIZE_MAX / LIST_BYTES - b->len || longest > SIZE_MAX / LIST_BYTES)
+        return nn_fail(err, NN_LIMIT, "tokenizer: a pre-token of %zu bytes", longest);
     st = nn_grow(&ids, &ids_cap, b->len + n, sizeof *b->ids, err);
     b->ids = ids;
     if (st != NN_OK) return st;
@@ -154,7 +154,7 @@ static nn_status reserve(nn_tok_buf *b, size_t n, nn_err *err)
     b->start = start;
     if (st != NN_OK) return st;
     b->cap = ids_cap < start_cap ? ids_cap : start_cap;
-    return nn_grow(&b->scratch, &b->scratch_cap, n * LIST_BYTES, 1, err);
+    return nn_grow(&b->scratch, &b->scratch_cap, longest * LIST_BYTES, 1, err);
 }
 
 static void append(nn_tok_buf *b, uint32_t id, size_t at)
@@ -171,7 +171,7 @@ nn_status nn_tok_encode(const nn_tok *t, nn_tok_buf *buf, const char *text, size
     if (len >= UINT32_MAX) return nn_fail(err, NN_LIMIT, "tokenizer: a text of %zu bytes, want less than 4 GiB", len);
     for (size_t at = 0, n; at < len; at += n) {
         n = nn_tok_pretoken(text + at, len - at);
-        if ((st = reserve(buf, n, err)) != NN_OK) return st;
+        if ((st = nn_tok_buf_reserve(buf, n, n, err)) != NN_OK) return st;
         if (n == 1) {
             append(buf, NN_TOK_BYTES + s[at], at);
             continue;

@@ -185,6 +185,20 @@ Test(gguf, types_we_do_not_compute_with_are_listed)
 static float weights[128];
 
 /* A file with every kind of value and tensor that the writer knows. */
+/* Counts the strings of a.strs that are what small_writer put, stops at number `stop`. */
+typedef struct {
+    size_t seen, stop;
+} count_strs;
+
+static bool count_str(void *ctx, size_t i, const char *s, size_t len)
+{
+    static const char *const want[] = {"one", "", "three"};
+    count_strs *c = ctx;
+
+    cr_assert(i < 3 && len == strlen(want[i]) && memcmp(s, want[i], len) == 0, "string %zu", i);
+    return ++c->seen != c->stop;
+}
+
 static nn_gguf_writer *small_writer(void)
 {
     static const char *const words[] = {"one", "", "three"};
@@ -235,6 +249,13 @@ Test(gguf, written_file_reads_back)
     cr_expect(nn_gguf_array_str(g, "a.strs", 2, &s, &len) && len == 5 && memcmp(s, "three", 5) == 0);
     cr_expect(nn_gguf_array_f64(g, "a.i32s", 0, &d) && d == -7.0 && nn_gguf_array_f64(g, "a.f32s", 1, &d) &&
               d == -1.0);
+    int32_t i32[3] = {0, 0, 0};
+    count_strs all = {0, 9}, two = {0, 2};
+    cr_expect(nn_gguf_array_i32(g, "a.i32s", i32, 3) && i32[0] == -7 && i32[2] == INT32_MAX);
+    cr_expect(!nn_gguf_array_i32(g, "a.i32s", i32, 2) && !nn_gguf_array_i32(g, "a.f32s", i32, 2));
+    cr_expect(nn_gguf_array_strs(g, "a.strs", count_str, &all) && all.seen == 3);
+    cr_expect(!nn_gguf_array_strs(g, "a.strs", count_str, &two) && two.seen == 2);
+    cr_expect(!nn_gguf_array_strs(g, "a.i32s", count_str, &two) && !nn_gguf_array_strs(g, "none", count_str, &two));
     const nn_st_tensor *t = nn_gguf_find(g, "t.f32"), *q = nn_gguf_find(g, "t.q8");
     cr_assert(t && q && nn_gguf_find(g, "t.f16") && nn_gguf_find(g, "t.bf16") && !nn_gguf_find(g, "t"));
     cr_expect(t->n_dim == 2 && t->dim[0] == 2 && t->dim[1] == 3 && q->dim[0] == 2 && q->dim[1] == 64 &&

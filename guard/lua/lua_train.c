@@ -134,7 +134,7 @@ nn_status lua_stage_guard(lua_stage *s, guard_box *box, const char *suffix, nn_d
         box->g = NULL;
     }
     if ((st = guard_classifier_open(&box->g, path, err)) != NN_OK) return st;
-    snprintf(box->hash, sizeof box->hash, "%s", guard_classifier_sha256(box->g));
+    guard_classifier_sha256(box->g, box->hash);
     return NN_OK;
 }
 
