@@ -5,7 +5,7 @@
 #include "guard/window_batch.h"
 #include "nn/arena.h"
 
-#define BATCH_WINDOWS 8u
+#define BATCH_WINDOWS 8u /* a thread */
 #define MAX_BYTES_DEFAULT ((size_t)1 << 20)
 
 struct guard_session {
@@ -30,9 +30,8 @@ nn_status guard_session_open(guard_session **out, const guard_classifier *g, con
     s->max_bytes = given.max_bytes ? given.max_bytes : MAX_BYTES_DEFAULT;
     if ((st = nn_exec_open(&s->exec, given.kernels, given.threads ? given.threads : 1, p->window, err)) != NN_OK)
         goto done;
-    if ((st = guard_window_batch_build(&s->batch, p, &s->exec, BATCH_WINDOWS * p->window, BATCH_WINDOWS, err)) !=
-        NN_OK)
-        goto done;
+    const size_t n = BATCH_WINDOWS * s->exec.par.threads;
+    if ((st = guard_window_batch_build(&s->batch, p, &s->exec, n * p->window, n, err)) != NN_OK) goto done;
     if ((st = guard_windows_build(&s->windows, err)) != NN_OK) goto done;
     if ((st = guard_windows_reserve(s->windows, p, s->max_bytes, err)) != NN_OK) goto done;
     *out = s;

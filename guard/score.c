@@ -122,23 +122,30 @@ size_t guard_embed_width(const guard_classifier *g)
     return g->parts.m ? nn_model_config(g->parts.m)->width : 0;
 }
 
-/* Row i of e: the mean of the segment's rows over its Euclidean norm. */
-static void embed_window(float *e, const nn_kern *k, const float *hidden, size_t rows, size_t C)
+typedef struct {
+    float *e; /* [windows, C] */
+    const nn_kern *k;
+    size_t C;
+} embedding;
+
+/* A window's row of e: the mean of its hidden states over the Euclidean norm of that. */
+static void embed_window(void *ctx, size_t window, const float *hidden, size_t rows)
 {
-    k->fill(e, 0.0f, C);
-    for (size_t r = 0; r < rows; r++) k->add(e, hidden + r * C, C);
-    k->scale(e, 1.0f / (float)rows, C);
-    const float norm = sqrtf(k->dot(e, e, C));
-    if (norm > 0.0f) k->scale(e, 1.0f / norm, C);
+    const embedding *o = ctx;
+    float *e = o->e + window * o->C;
+
+    o->k->fill(e, 0.0f, o->C);
+    for (size_t r = 0; r < rows; r++) o->k->add(e, hidden + r * o->C, o->C);
+    o->k->scale(e, 1.0f / (float)rows, o->C);
+    const float norm = sqrtf(o->k->dot(e, e, o->C));
+    if (norm > 0.0f) o->k->scale(e, 1.0f / norm, o->C);
 }
 
 static void embed_flush(scorer *s, float *e, size_t C, const nn_kern *k)
 {
-    nn_segments seg;
-    const nn_state *state = guard_window_batch_decode(s->batch, &seg);
+    embedding o = {e, k, C};
 
-    for (size_t i = 0; i < seg.n_seg; i++)
-        embed_window(e + i * C, k, nn_state_hidden(state) + seg.start[i] * C, seg.start[i + 1] - seg.start[i], C);
+    guard_window_batch_hidden(s->batch, embed_window, &o);
     guard_window_batch_clear(s->batch);
 }
 

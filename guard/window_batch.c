@@ -6,6 +6,13 @@
 #include <math.h>
 #include <string.h>
 
+enum { GROUP_ROWS = 256 };
+
+/* Multiply-adds of a group that is alone, from which its operations are shared by the threads: some 8 ms in int8, 30M
+ * weights and 36 tokens. WHY not less: each operation waits for all threads; where another job holds one's core, that
+ * costs up to a slice of the scheduler, about 3 ms, and a verdict of 3 ms took 5.5 on two threads. */
+#define SHARED_WORK (1.0e9)
+
 /* Whose window it is. */
 typedef struct {
     guard_verdict *v;
@@ -15,7 +22,12 @@ typedef struct {
 struct guard_window_batch {
     const guard_parts *p;
     const nn_exec *x;
-    nn_state *state; /* NULL without decoder */
+    nn_state **state;  /* one a thread; NULL without decoder */
+    size_t group_rows, group_max; /* positions and windows of one group */
+    size_t *group;     /* [max_windows + 1] its first window */
+    size_t *seg;       /* [threads, group_max + 1] a group's segments */
+    float *verdict;    /* [max_windows, 2] */
+    float *category;   /* [max_windows, n_category]; NULL without */
     int32_t *ids;    /* [max_rows] */
     size_t *start;   /* [max_windows + 1] */
     char *bytes;     /* decoded texts of the windows */
@@ -76,13 +88,31 @@ static nn_status build_arrays(guard_window_batch *b, nn_err *err)
     return nn_alloc((void **)&b->bytes, b->bytes_cap, 1, err);
 }
 
+static nn_status build_decoder(guard_window_batch *b, const nn_model *m, size_t threads, nn_err *err)
+{
+    const size_t n = b->max_windows, categories = nn_model_config(m)->n_category;
+    nn_status st;
+
+    b->group_rows = b->p->window > GROUP_ROWS ? b->p->window : GROUP_ROWS;
+    b->group_max = n < b->group_rows ? n : b->group_rows;
+    if ((st = nn_alloc((void **)&b->group, n + 1, sizeof *b->group, err)) != NN_OK) return st;
+    if ((st = nn_alloc((void **)&b->seg, threads, (b->group_max + 1) * sizeof *b->seg, err)) != NN_OK) return st;
+    if ((st = nn_alloc((void **)&b->verdict, n, 2 * sizeof *b->verdict, err)) != NN_OK) return st;
+    if (categories && (st = nn_alloc((void **)&b->category, n, categories * sizeof *b->category, err)) != NN_OK)
+        return st;
+    if ((st = nn_alloc((void **)&b->state, threads, sizeof(nn_state *), err)) != NN_OK) return st;
+    for (size_t t = 0; t < threads && st == NN_OK; t++)
+        st = nn_state_build(&b->state[t], m, b->group_rows, b->group_max, err);
+    return st;
+}
+
 static nn_status build_parts(guard_window_batch *b, size_t window_bytes, nn_err *err)
 {
     const guard_parts *p = b->p;
     const size_t threads = b->x->par.threads, rows = p->m ? nn_model_config(p->m)->memory_rows : 0;
     nn_status st = NN_OK;
 
-    if (p->m && (st = nn_state_build(&b->state, p->m, b->max_rows, b->max_windows, err)) != NN_OK) return st;
+    if (p->m && (st = build_decoder(b, p->m, threads, err)) != NN_OK) return st;
     if (rows > 0 && (st = slots_reserve(&b->slots, b->max_rows, b->bytes_cap, err)) != NN_OK) return st;
     if (!p->wide) return NN_OK;
     if ((st = nn_alloc((void **)&b->features, threads, sizeof *b->features, err)) != NN_OK) return st;
@@ -119,7 +149,12 @@ void guard_window_batch_free(guard_window_batch *b)
     for (size_t t = 0; b->features && t < b->x->par.threads; t++) guard_features_free(&b->features[t]);
     nn_free(b->features);
     nn_free(b->failed);
-    nn_state_free(b->state);
+    for (size_t t = 0; b->state && t < b->x->par.threads; t++) nn_state_free(b->state[t]);
+    nn_free(b->state);
+    nn_free(b->group);
+    nn_free(b->seg);
+    nn_free(b->verdict);
+    nn_free(b->category);
     guard_slots_free(&b->slots);
     nn_free(b->ids);
     nn_free(b->start);
@@ -160,13 +195,77 @@ void guard_window_batch_clear(guard_window_batch *b)
     guard_slots_clear(&b->slots);
 }
 
-const nn_state *guard_window_batch_decode(guard_window_batch *b, nn_segments *seg)
+/* Windows in their order, as many in a group as have room. Returns the number of groups. */
+static size_t make_groups(guard_window_batch *b)
 {
-    *seg = (nn_segments){b->start, b->n};
-    if (!b->state || b->n == 0) return NULL;
-    const nn_batch batch = {b->ids, *seg, b->slots.n_pos ? b->slots.slot : NULL, b->slots.start};
-    nn_model_fwd(b->p->m, b->state, b->x, &batch);
-    return b->state;
+    size_t n = 0;
+
+    b->group[0] = 0;
+    for (size_t i = 0; i < b->n; i++)
+        if (b->start[i + 1] - b->start[b->group[n]] > b->group_rows) b->group[++n] = i;
+    b->group[++n] = b->n;
+    return n;
+}
+
+typedef struct {
+    guard_window_batch *b;
+    guard_window_fn fn; /* NULL: the heads are wanted */
+    void *ctx;
+} decode;
+
+static void take_heads(guard_window_batch *b, const nn_state *s, size_t first, size_t n)
+{
+    const size_t categories = nn_model_config(b->p->m)->n_category;
+
+    memcpy(b->verdict + 2 * first, nn_state_verdict(s), 2 * n * sizeof *b->verdict);
+    if (categories)
+        memcpy(b->category + first * categories, nn_state_category(s), n * categories * sizeof *b->category);
+}
+
+static void decode_group(const decode *d, size_t g, const nn_exec *x, size_t thread)
+{
+    guard_window_batch *b = d->b;
+    const size_t first = b->group[g], n = b->group[g + 1] - first, base = b->start[first];
+    size_t *seg = b->seg + thread * (b->group_max + 1);
+    nn_state *s = b->state[thread];
+
+    for (size_t i = 0; i <= n; i++) seg[i] = b->start[first + i] - base;
+    const nn_batch batch = {b->ids + base, {seg, n}, b->slots.n_pos ? b->slots.slot : NULL,
+                            b->slots.n_pos ? b->slots.start + base : NULL};
+    if (!d->fn) {
+        nn_model_heads_fwd(b->p->m, s, x, &batch);
+        take_heads(b, s, first, n);
+        return;
+    }
+    nn_model_fwd(b->p->m, s, x, &batch);
+    for (size_t i = 0; i < n; i++)
+        d->fn(d->ctx, first + i, nn_state_hidden(s) + seg[i] * nn_model_config(b->p->m)->width, seg[i + 1] - seg[i]);
+}
+
+static void decode_groups(void *ctx, size_t first, size_t last, size_t thread)
+{
+    const decode *d = ctx;
+    nn_exec one = *d->b->x;
+
+    one.scratch = nn_exec_scratch(d->b->x, thread);
+    one.par = nn_par_one();
+    for (size_t g = first; g < last; g++) decode_group(d, g, &one, thread);
+}
+
+static void run_decoder(guard_window_batch *b, guard_window_fn fn, void *ctx)
+{
+    decode d = {b, fn, ctx};
+
+    if (!b->state || b->n == 0) return;
+    const size_t groups = make_groups(b);
+    const double work = (double)b->start[b->n] * (double)nn_config_active_params(nn_model_config(b->p->m));
+    if (groups == 1 && work >= SHARED_WORK) decode_group(&d, 0, b->x, 0);
+    else nn_par_run(&b->x->par, groups, 1, decode_groups, &d);
+}
+
+void guard_window_batch_hidden(guard_window_batch *b, guard_window_fn fn, void *ctx)
+{
+    run_decoder(b, fn, ctx);
 }
 
 static void wide_windows(void *ctx, size_t first, size_t last, size_t thread)
@@ -192,13 +291,13 @@ static void take_category(guard_verdict *v, const float *logit, size_t n)
 
 /* The worst window is the one of the largest logit, the first of equals. A logit that is not a number says that
  * the weights overflowed on this text: it counts as unsafe, so that no text can switch the guard off. */
-static void take_window(guard_window_batch *b, size_t i, const nn_state *s)
+static void take_window(guard_window_batch *b, size_t i)
 {
     const owner *o = &b->who[i];
-    const float *head = s ? nn_state_verdict(s) + 2 * i : NULL, *category = s ? nn_state_category(s) : NULL;
+    const float *head = b->verdict ? b->verdict + 2 * i : NULL;
     const float wide = b->p->wide ? b->wide[i] : 0.0f, decoder = head ? head[1] - head[0] : 0.0f;
     const float sum = wide + decoder, logit = isnan(sum) ? FLT_MAX : sum;
-    const size_t n = category ? nn_model_config(b->p->m)->n_category : 0;
+    const size_t n = b->category ? nn_model_config(b->p->m)->n_category : 0;
     guard_verdict *v = o->v;
 
     if (v->logit >= logit) return;
@@ -210,13 +309,11 @@ static void take_window(guard_window_batch *b, size_t i, const nn_state *s)
     v->window_index = o->index;
     v->window_start = o->first_byte;
     v->window_end = o->last_byte;
-    take_category(v, n ? category + i * n : NULL, n);
+    take_category(v, n ? b->category + i * n : NULL, n);
 }
 
 nn_status guard_window_batch_flush(guard_window_batch *b, nn_err *err)
 {
-    nn_segments seg;
-
     if (b->n == 0) return NN_OK;
     if (b->p->wide) {
         memset(b->failed, 0, b->x->par.threads * sizeof *b->failed);
@@ -225,8 +322,8 @@ nn_status guard_window_batch_flush(guard_window_batch *b, nn_err *err)
             if (b->failed[t] != NN_OK)
                 return nn_fail(err, b->failed[t], "guard: no room for the n-grams of a window");
     }
-    const nn_state *s = guard_window_batch_decode(b, &seg);
-    for (size_t i = 0; i < b->n; i++) take_window(b, i, s);
+    run_decoder(b, NULL, NULL);
+    for (size_t i = 0; i < b->n; i++) take_window(b, i);
     guard_window_batch_clear(b);
     return NN_OK;
 }

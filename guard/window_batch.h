@@ -9,6 +9,10 @@
  * The wide part reads the window's own text, not the whole text. WHY: its features have norm 1, so over a whole
  * text one harmful sentence is divided by everything around it; over windows it weighs as much as in a short
  * text. Training and calibration see windows too (train_impl.h), so the two parts always judge the same words.
+ *
+ * Windows go through the decoder in groups of GROUP_ROWS positions. WHY: eight windows at once need more room than a
+ * core's cache; one after the other, long texts take 8 to 25% less. Threads take groups, one region for all of them; a
+ * group that is alone is one thread's work, unless it is large (window_batch.c).
  * Private to guard/ and its tests.
  */
 #ifndef GUARD_WINDOW_BATCH_H
@@ -34,6 +38,7 @@ NN_CHECKED nn_status guard_window_batch_flush(guard_window_batch *b, nn_err *err
 bool guard_window_batch_fits(const guard_window_batch *b, size_t n);
 NN_CHECKED nn_status guard_window_batch_add(guard_window_batch *b, const int32_t *ids, size_t n, nn_err *err);
 void guard_window_batch_clear(guard_window_batch *b);
-/* Decoder alone: afterwards the getters of nn_state and the segments. NULL without a decoder. */
-const nn_state *guard_window_batch_decode(guard_window_batch *b, nn_segments *seg);
+/* Decoder alone: fn sees every window's hidden states [rows, width] once, windows in any order, in any thread. */
+typedef void (*guard_window_fn)(void *ctx, size_t window, const float *hidden, size_t rows);
+void guard_window_batch_hidden(guard_window_batch *b, guard_window_fn fn, void *ctx);
 #endif

@@ -100,6 +100,9 @@ NN_CHECKED nn_status nn_state_build(nn_state **out, const nn_model *m, size_t ma
 void nn_state_free(nn_state *s);
 /* Runs the body; afterwards the getters below read the results, valid until the next call on this state. */
 void nn_model_fwd(const nn_model *m, nn_state *s, const nn_exec *x, const nn_batch *b);
+/* The same for what the heads read and say alone; hidden states are not to be read afterwards. WHY: where the last
+ * position is pooled, the last block computes no other any further than its key and value: a tenth of eight layers. */
+void nn_model_heads_fwd(const nn_model *m, nn_state *s, const nn_exec *x, const nn_batch *b);
 const float *nn_state_hidden(const nn_state *s);   /* [R,C] after the final norm */
 const float *nn_state_pooled(const nn_state *s);   /* [S, P*C] (config.pool) */
 const float *nn_state_verdict(const nn_state *s);  /* [S,2] logits safe, unsafe; NULL without the head */

@@ -144,23 +144,35 @@ static void positions(int32_t *pos, nn_segments seg, size_t max_t)
     }
 }
 
-static void heads_fwd(nn_body *a, const nn_model *m, const nn_exec *x, nn_segments seg)
+static void heads_fwd(nn_body *a, const nn_model *m, const nn_exec *x, size_t S)
 {
     const nn_config *c = &m->config;
-    const size_t P = nn_pool_width(c), S = seg.n_seg;
+    const size_t P = nn_pool_width(c);
 
-    nn_pool_fwd(x, a->pooled, a->arg, a->hidden, seg, c->pool, c->width);
     if (a->verdict) nn_linear_fwd(x, a->verdict, a->pooled, m->w.verdict, NULL, S, c->n_class, P);
     if (a->category) nn_linear_fwd(x, a->category, a->pooled, m->w.category, NULL, S, c->n_category, P);
 }
 
-void nn_body_fwd(nn_body *a, const nn_model *m, const nn_exec *x, const nn_batch *b)
+/* The last row of each segment becomes row s of x and att: rows only move to the front. */
+static void keep_tails(nn_block *a, nn_segments seg, size_t C, size_t att)
+{
+    for (size_t s = 0; s < seg.n_seg; s++) {
+        const size_t r = seg.start[s + 1] - 1;
+
+        memmove(a->x + s * C, a->x + r * C, C * sizeof *a->x);
+        memmove(a->att + s * att, a->att + r * att, att * sizeof *a->att);
+    }
+}
+
+/* tails: of the last block's outputs only each segment's last row is wanted. A row's bits do not depend on the others
+ * that are computed with it, so what is wanted is the same. */
+static void body_fwd(nn_body *a, const nn_model *m, const nn_exec *x, const nn_batch *b, bool tails)
 {
     const nn_config *c = &m->config;
-    const size_t C = c->width, R = b->seg.start[b->seg.n_seg];
+    const size_t R = b->seg.start[b->seg.n_seg];
+    size_t kept = R;
 
     NN_ASSERT(b->seg.n_seg > 0 && b->seg.start[0] == 0 && R <= a->max_rows && b->seg.n_seg <= a->max_seg);
-    a->n_rows = R;
     positions(a->pos, b->seg, c->max_t);
 
     nn_model_embed(m, x, a->block[0].x, b->ids, R);
@@ -170,10 +182,32 @@ void nn_body_fwd(nn_body *a, const nn_model *m, const nn_exec *x, const nn_batch
 
         nn_block_qkv(a, l, m, &m->mx, x, R);
         nn_attn_fwd(x, blk->att, blk->q, blk->k, blk->v, b->seg, c->heads, c->kv_heads, c->head_dim);
-        nn_block_out(l + 1 < c->layers ? a->block[l + 1].x : a->last, a, l, m, &m->mx, x, R);
+        if (tails && l + 1 == c->layers) {
+            keep_tails(blk, b->seg, c->width, c->heads * c->head_dim);
+            kept = b->seg.n_seg;
+        }
+        nn_block_out(l + 1 < c->layers ? a->block[l + 1].x : a->last, a, l, m, &m->mx, x, kept);
     }
-    nn_rmsnorm_fwd(x, a->hidden, a->rstd, a->last, m->w.norm, c->norm_eps, R, C);
-    heads_fwd(a, m, x, b->seg);
+    nn_rmsnorm_fwd(x, a->hidden, a->rstd, a->last, m->w.norm, c->norm_eps, kept, c->width);
+    a->n_rows = tails ? 0 : R;
+}
+
+void nn_body_fwd(nn_body *a, const nn_model *m, const nn_exec *x, const nn_batch *b)
+{
+    body_fwd(a, m, x, b, false);
+    nn_pool_fwd(x, a->pooled, a->arg, a->hidden, b->seg, m->config.pool, m->config.width);
+    heads_fwd(a, m, x, b->seg.n_seg);
+}
+
+void nn_body_heads_fwd(nn_body *a, const nn_model *m, const nn_exec *x, const nn_batch *b)
+{
+    if (m->config.pool != NN_POOL_LAST) {
+        nn_body_fwd(a, m, x, b);
+        return;
+    }
+    body_fwd(a, m, x, b, true);
+    memcpy(a->pooled, a->hidden, b->seg.n_seg * m->config.width * sizeof *a->pooled);
+    heads_fwd(a, m, x, b->seg.n_seg);
 }
 
 /* --- next-token logits ------------------------------------------------------------------- */

@@ -107,6 +107,8 @@ typedef struct {
 void nn_body_take(nn_body *b, nn_arena *a, const nn_config *c, size_t max_rows, size_t max_seg, bool share);
 /* Embedding, memory, blocks, final norm, pooling, heads. */
 void nn_body_fwd(nn_body *a, const nn_model *m, const nn_exec *x, const nn_batch *b);
+/* The same heads, in inference: rows that they do not read stop early. */
+void nn_body_heads_fwd(nn_body *a, const nn_model *m, const nn_exec *x, const nn_batch *b);
 
 /* The two halves of a block around attention: stream to q, k, v; then att to the stream `out`, which may be a->x.
  * mx: m->mx, or a packed copy of it. Of `body` the first R positions and the scratch are used. */

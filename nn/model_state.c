@@ -52,6 +52,11 @@ void nn_model_fwd(const nn_model *m, nn_state *s, const nn_exec *x, const nn_bat
     nn_body_fwd(&s->body, m, x, b);
 }
 
+void nn_model_heads_fwd(const nn_model *m, nn_state *s, const nn_exec *x, const nn_batch *b)
+{
+    nn_body_heads_fwd(&s->body, m, x, b);
+}
+
 const float *nn_state_hidden(const nn_state *s)
 {
     return s->body.hidden;

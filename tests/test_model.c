@@ -224,6 +224,29 @@ Test(model, packed_weights_give_the_same_bits)
     }
 }
 
+Test(model, heads_alone_say_the_same)
+{
+    for (int k = 0; k < TINY_KINDS; k++) {
+        nn_model *m = tiny_model((tiny_kind)k, 5);
+        const nn_config *c = nn_model_config(m);
+        nn_state *whole = build_state(m), *heads = build_state(m);
+        nn_exec x = tiny_exec(1 + (size_t)k % 3);
+        tiny_batch b;
+
+        tiny_fill(&b, c, lengths, N_SEG, 2);
+        nn_model_fwd(m, whole, &x, &b.b);
+        nn_model_heads_fwd(m, heads, &x, &b.b);
+        expect_same_floats("pooled", nn_state_pooled(heads), nn_state_pooled(whole), N_SEG * c->width);
+        if (c->n_class) expect_same_floats("verdict", nn_state_verdict(heads), nn_state_verdict(whole), 2 * N_SEG);
+        if (c->n_category)
+            expect_same_floats("category", nn_state_category(heads), nn_state_category(whole), N_SEG * c->n_category);
+        nn_exec_free(&x);
+        nn_state_free(whole);
+        nn_state_free(heads);
+        nn_model_free(m);
+    }
+}
+
 Test(model, memory_and_order_of_tokens_change_the_hidden_state)
 {
     nn_model *m = tiny_model(TINY_GUARD, 5);
