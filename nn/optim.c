@@ -24,34 +24,68 @@ double nn_schedule_cosine(size_t step, size_t warmup, size_t total, double floor
     return floor + (1.0 - floor) * 0.5 * (1.0 + nn_cos(pi * (double)(step - warmup) / (double)(total - warmup)));
 }
 
+enum {
+    PIECE = 8192, /* elements worth a thread */
+    CACHED = 2048 /* elements whose weight, moments and gradient the first cache holds */
+};
+
 static size_t tensor_size(const nn_model *m, size_t i)
 {
     return m->tensor[i].rows * m->tensor[i].cols;
 }
 
-/* Per tensor in table order by the kernel's 16 lanes, then in double. */
+/* --- the norm --------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const nn_trainer *t;
+    const nn_kern *k;
+} norm_ctx;
+
+/* Elements [first, last) of all tensors end to end: a tensor is the piece's that holds its first element. */
+static void norm_piece(void *ctx, size_t first, size_t last, size_t thread)
+{
+    const norm_ctx *o = ctx;
+    const nn_model *m = o->t->m;
+    size_t at = 0;
+
+    (void)thread;
+    for (size_t i = 0; i < m->n_tensor && at < last; at += tensor_size(m, i++))
+        if (at >= first) o->t->square[i] = o->k->dot(o->t->grad.at[i], o->t->grad.at[i], tensor_size(m, i));
+}
+
+/* Each tensor by the kernel's 16 lanes, then in double, in table order. */
 static double gradient_norm(const nn_trainer *t, const nn_exec *x)
 {
+    norm_ctx o = {t, x->k};
     double square = 0.0;
+    size_t n = 0;
 
-    for (size_t i = 0; i < t->m->n_tensor; i++)
-        square += (double)x->k->dot(t->grad.at[i], t->grad.at[i], tensor_size(t->m, i));
+    for (size_t i = 0; i < t->m->n_tensor; i++) n += tensor_size(t->m, i);
+    nn_par_run(&x->par, n, PIECE, norm_piece, &o);
+    for (size_t i = 0; i < t->m->n_tensor; i++) square += (double)t->square[i];
     return sqrt(square);
 }
 
+/* --- the step ---------------------------------------------------------------------------------------------- */
+
 typedef struct {
     const nn_kern *k;
-    float *w, *m, *v;
-    const float *g;
+    float *w, *m, *v, *g;
     nn_adamw_step step;
 } adamw_ctx;
 
+/* The gradient becomes 0 for the next step while it is in the first cache: a pass over memory less. */
 static void adamw_piece(void *ctx, size_t first, size_t last, size_t thread)
 {
     const adamw_ctx *a = ctx;
 
     (void)thread;
-    a->k->adamw_row(a->w + first, a->m + first, a->v + first, a->g + first, &a->step, last - first);
+    for (size_t i = first; i < last; i += CACHED) {
+        const size_t n = last - i < CACHED ? last - i : (size_t)CACHED;
+
+        a->k->adamw_row(a->w + i, a->m + i, a->v + i, a->g + i, &a->step, n);
+        memset(a->g + i, 0, n * sizeof *a->g);
+    }
 }
 
 /* nn_trainer_step - one step of AdamW (Loshchilov & Hutter 2017, arXiv:1711.05101, alg. 2) after clipping by the global
@@ -65,26 +99,26 @@ static void adamw_piece(void *ctx, size_t first, size_t last, size_t thread)
 double nn_trainer_step(nn_trainer *t, const nn_exec *x, const nn_adamw *o)
 {
     NN_ASSERT(!t->m->packed.arena.base);
-    nn_trainer_fold(t);
+    nn_trainer_fold(t, &x->par);
     const double norm = gradient_norm(t, x);
 
-    if (isfinite(norm)) {
-        const float scale = o->clip > 0.0f && norm > (double)o->clip ? (float)((double)o->clip / norm) : 1.0f;
-
-        t->steps++;
-        t->power1 *= (double)o->beta1;
-        t->power2 *= (double)o->beta2;
-        for (size_t i = 0; i < t->m->n_tensor; i++) {
-            const nn_tensor *w = t->m->tensor + i;
-            adamw_ctx a = {x->k, w->data, t->moment1.at[i], t->moment2.at[i], t->grad.at[i],
-                           {.lr = o->lr * o->lr_scale[w->group], .beta1 = o->beta1, .beta2 = o->beta2, .eps = o->eps,
-                            .weight_decay = w->decay ? o->weight_decay : 0.0f, .correct1 = (float)(1.0 - t->power1),
-                            .correct2 = (float)(1.0 - t->power2), .grad_scale = scale}};
-
-            nn_par_run(&x->par, tensor_size(t->m, i), 8192, adamw_piece, &a);
-        }
+    if (!isfinite(norm)) {
+        nn_trainer_zero(t);
+        return norm;
     }
-    nn_trainer_zero(t);
+    const float scale = o->clip > 0.0f && norm > (double)o->clip ? (float)((double)o->clip / norm) : 1.0f;
+    t->steps++;
+    t->power1 *= (double)o->beta1;
+    t->power2 *= (double)o->beta2;
+    for (size_t i = 0; i < t->m->n_tensor; i++) {
+        const nn_tensor *w = t->m->tensor + i;
+        adamw_ctx a = {x->k, w->data, t->moment1.at[i], t->moment2.at[i], t->grad.at[i],
+                       {.lr = o->lr * o->lr_scale[w->group], .beta1 = o->beta1, .beta2 = o->beta2, .eps = o->eps,
+                        .weight_decay = w->decay ? o->weight_decay : 0.0f, .correct1 = (float)(1.0 - t->power1),
+                        .correct2 = (float)(1.0 - t->power2), .grad_scale = scale}};
+
+        nn_par_run(&x->par, tensor_size(t->m, i), PIECE, adamw_piece, &a);
+    }
     return norm;
 }
 

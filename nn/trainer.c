@@ -35,6 +35,7 @@ static void trainer_layout(nn_trainer *t, nn_arena *a, const nn_config *c, nn_tr
     nn_weights_take(&t->grad, a, c);
     nn_weights_take(&t->moment1, a, c);
     nn_weights_take(&t->moment2, a, c);
+    t->square = nn_arena_take(a, nn_config_tensors(c), sizeof *t->square);
     t->grad_output = c->lm_head && c->tied ? nn_arena_take(a, c->vocab, c->width * sizeof(float)) : NULL;
     nn_body_take(&t->body, a, c, R, S, false);
     nn_lm_take(&t->lm, a, c, NN_LM_CHUNK);
@@ -145,14 +146,20 @@ const float *nn_trainer_p(const nn_trainer *t)
 
 /* --- gradients as the caller sees them --------------------------------------------------- */
 
-void nn_trainer_fold(nn_trainer *t)
+static void fold_piece(void *ctx, size_t first, size_t last, size_t thread)
 {
-    const size_t n = t->grad_output ? t->m->config.vocab * t->m->config.width : 0;
+    nn_trainer *t = ctx;
 
-    for (size_t i = 0; i < n; i++) {
+    (void)thread;
+    for (size_t i = first; i < last; i++) {
         t->grad.embed[i] += t->grad_output[i];
         t->grad_output[i] = 0.0f;
     }
+}
+
+void nn_trainer_fold(nn_trainer *t, const nn_par *par)
+{
+    if (t->grad_output) nn_par_run(par, t->m->config.vocab * t->m->config.width, 8192, fold_piece, t);
 }
 
 void nn_trainer_zero(nn_trainer *t)
@@ -167,6 +174,8 @@ void nn_trainer_zero(nn_trainer *t)
 float *nn_trainer_grad(nn_trainer *t, size_t tensor)
 {
     NN_ASSERT(tensor < t->m->n_tensor);
-    if (t->grad.at[tensor] == t->grad.embed) nn_trainer_fold(t);
+    const nn_par one = nn_par_one();
+
+    if (t->grad.at[tensor] == t->grad.embed) nn_trainer_fold(t, &one);
     return t->grad.at[tensor];
 }

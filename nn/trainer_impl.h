@@ -15,6 +15,7 @@ struct nn_trainer {
     /* what step needs */
     nn_weights grad, moment1, moment2;
     float *grad_output;     /* [V,C] the output matrix's share of a tied embedding's gradient; NULL when not tied */
+    float *square;          /* [n_tensor] of each tensor's gradient, of the last step */
     size_t steps;
     double power1, power2;  /* beta1^steps, beta2^steps as running products */
 
@@ -42,5 +43,5 @@ double nn_trainer_next(nn_trainer *t, const nn_exec *x, bool learn);
 /* From dhidden and the heads' losses down to the embedding. */
 void nn_trainer_body_bwd(nn_trainer *t, const nn_exec *x);
 /* Closes the sum of a tied embedding's gradient: adds the output matrix's share, which is then 0. */
-void nn_trainer_fold(nn_trainer *t);
+void nn_trainer_fold(nn_trainer *t, const nn_par *par);
 #endif

@@ -375,6 +375,67 @@ Test(optim, first_step_moves_every_weight_by_the_rate_against_its_gradient)
     nn_model_free(m);
 }
 
+/* Of all gradients: the square root of the sum of squares, and how many are not 0. */
+static double gradient_norm(nn_trainer *t, const nn_model *m, size_t *n_nonzero)
+{
+    double square = 0.0;
+
+    *n_nonzero = 0;
+    for (size_t i = 0; i < nn_model_tensors(m); i++) {
+        const nn_tensor w = nn_model_tensor(m, i);
+        const float *g = nn_trainer_grad(t, i);
+
+        for (size_t j = 0; j < w.rows * w.cols; j++) {
+            square += (double)g[j] * (double)g[j];
+            *n_nonzero += g[j] != 0.0f;
+        }
+    }
+    return sqrt(square);
+}
+
+/* Large enough that several threads share a tensor's step and the tensors of the norm. */
+static double two_steps(size_t threads, char hash[65])
+{
+    const nn_adamw o = nn_adamw_default();
+    nn_config c = tiny_config(TINY_GUARD);
+    nn_model *m = NULL;
+    nn_exec x = tiny_exec(threads);
+    tiny_batch b;
+    double norm = 0.0;
+    size_t n = 0;
+
+    c.vocab = 700;
+    c.width = 48;
+    c.ff = 480;
+    cr_assert(nn_model_build(&m, &c, NULL) == NN_OK);
+    nn_model_init(m, 3);
+    nn_trainer *t = tiny_trainer(m, TINY_ROWS);
+    for (uint64_t i = 0; i < 2; i++) {
+        tiny_fill(&b, &c, lengths, N_SEG, i);
+        nn_trainer_fwd_bwd(t, &x, &b.b, &b.y);
+        const double want = gradient_norm(t, m, &n);
+        norm = nn_trainer_step(t, &x, &o);
+        expect_close_double("norm", &norm, &want, 1, 1e-6 * want);
+        cr_expect(gradient_norm(t, m, &n) == 0.0 && n == 0, "%zu gradients are left after a step", n);
+    }
+    nn_model_hash(m, hash);
+    nn_exec_free(&x);
+    nn_trainer_free(t);
+    nn_model_free(m);
+    return norm;
+}
+
+Test(optim, thread_counts_give_the_same_step)
+{
+    char one[65], many[65];
+    const double norm = two_steps(1, one);
+
+    for (size_t threads = 2; threads <= 5; threads++) {
+        cr_expect(two_steps(threads, many) == norm);
+        cr_expect_str_eq(many, one);
+    }
+}
+
 Test(optim, norm_that_is_not_finite_drops_the_gradient)
 {
     nn_model *m = tiny_model(TINY_LLAMA, 21);
