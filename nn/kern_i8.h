@@ -135,21 +135,39 @@ I8_TILE(1, 1) I8_TILE(2, 1) I8_TILE(3, 1) I8_TILE(4, 1)
 static const i8_tile_fn i8_tiles[I8_PANELS][I8_ROWS] = {{i8_tile_1_1, i8_tile_2_1, i8_tile_3_1, i8_tile_4_1}};
 #endif
 
-/* Panels outside, rows inside: the weights are read once, A from the second cache. Rows are dealt out evenly: 8 are
- * 4 + 4, not 6 + 2. */
-static void kern_gemm_i8(float *c, size_t ldc, const int8_t *a, size_t lda, const float *a_scale, const int8_t *w,
-                         const float *w_scale, const int32_t *w_sum, size_t M, size_t N, size_t K)
+/* Rows of A whose bytes stay in the second cache while all panels pass: 2048 rows of 2816 go from 389 to 431 Gop/s. */
+enum { I8_BLOCK = 1 << 18 };
+
+/* Panels outside, rows inside: a panel is read once, A from the second cache. Rows are dealt out evenly: 8 are 4 + 4,
+ * not 6 + 2. */
+static void i8_block(float *c, size_t ldc, i8_work t, size_t M, size_t N)
 {
-    for (size_t n = 0; n < N; n += I8_PANELS * NN_PANEL) {
-        const size_t cols = N - n < I8_PANELS * NN_PANEL ? N - n : (size_t)I8_PANELS * NN_PANEL;
-        i8_work t = {.w = w + n * K, .w_scale = w_scale + n, .w_sum = w_sum + n, .lda = lda, .K = K, .cols = cols};
+    const int8_t *a = t.a;
+    const float *a_scale = t.a_scale;
+
+    for (size_t n = 0; n < N; n += t.cols) {
+        t.cols = N - n < I8_PANELS * NN_PANEL ? N - n : (size_t)I8_PANELS * NN_PANEL;
         for (size_t m = 0, rows = 0; m < M; m += rows) {
             const size_t tiles = (M - m + I8_ROWS - 1) / I8_ROWS;
             rows = (M - m + tiles - 1) / tiles;
-            t.a = a + m * lda;
+            t.a = a + m * t.lda;
             t.a_scale = a_scale + m;
-            i8_tiles[(cols - 1) / NN_PANEL][rows - 1](c + m * ldc + n, ldc, &t);
+            i8_tiles[(t.cols - 1) / NN_PANEL][rows - 1](c + m * ldc + n, ldc, &t);
         }
+        t.w += t.cols * t.K; /* the last step may be short: nothing follows */
+        t.w_scale += t.cols;
+        t.w_sum += t.cols;
+    }
+}
+
+static void kern_gemm_i8(float *c, size_t ldc, const int8_t *a, size_t lda, const float *a_scale, const int8_t *w,
+                         const float *w_scale, const int32_t *w_sum, size_t M, size_t N, size_t K)
+{
+    const size_t fit = I8_BLOCK / (lda + 1), block = fit < I8_ROWS ? (size_t)I8_ROWS : fit / I8_ROWS * I8_ROWS;
+
+    for (size_t m = 0; m < M; m += block) {
+        const i8_work t = {a + m * lda, w, a_scale + m, w_scale, w_sum, lda, K, 0};
+        i8_block(c + m * ldc, ldc, t, M - m < block ? M - m : block, N);
     }
 }
 

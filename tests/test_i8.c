@@ -344,6 +344,7 @@ Test(i8, products_over_long_rows_are_the_plain_loop)
 {
     for (size_t K = 132; K <= 1024; K = K * 2 - 4) agree_on_size(7, 83, K);
     agree_on_size(13, 129, 1024);
+    agree_on_size(131, 17, 4096); /* A is more than a block of rows */
 }
 
 /* The largest sums there are, of both signs, where an instruction could saturate. */
