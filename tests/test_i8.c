@@ -237,7 +237,8 @@ Test(i8, rows_of_every_length_are_rounded_alike_in_every_table)
     }
 }
 
-/* Whole rows of one size of number: where max / 127 is subnormal, is 0, or rounds so far that max / scale is not 127. */
+/* Whole rows of one size of number: where max / 127 is subnormal, is 0, or rounds so far that max / scale is not
+ * 127. */
 Test(i8, rows_of_every_magnitude_are_rounded_alike_in_every_table)
 {
     static float x[67];
@@ -270,7 +271,8 @@ Test(i8, halves_go_to_the_even_step)
 
 Test(i8, rows_of_zeros_and_of_what_is_no_number)
 {
-    static const float odd[] = {0.0f, -0.0f, 0x1p-149f, -0x1p-149f, 3.4028235e38f, -3.4028235e38f, INFINITY, -INFINITY, NAN, -NAN};
+    static const float odd[] = {0.0f, -0.0f, 0x1p-149f, -0x1p-149f, 3.4028235e38f, -3.4028235e38f, INFINITY, -INFINITY,
+                                NAN, -NAN};
     static float x[40];
 
     for (size_t o = 0; o < sizeof odd / sizeof odd[0]; o++)
