@@ -85,19 +85,10 @@ static void call_ours(void *ctx)
     nn_matmul(p->x, p->form, p->c, p->a, p->b, p->M, p->N, p->K, false);
 }
 
-static void panels_of(void *ctx, size_t first, size_t last, size_t thread)
-{
-    const product *p = ctx;
-    const size_t n0 = first * NN_PANEL, n1 = last * NN_PANEL < p->N ? last * NN_PANEL : p->N;
-
-    p->x->k->gemm_packed(p->c + n0, p->N, p->a, p->K, 1, p->panels + n0 * p->K, p->K, p->M, n1 - n0, p->K, false,
-                         nn_exec_scratch(p->x, thread));
-}
-
 static void call_ours_packed(void *ctx)
 {
-    product *p = ctx;
-    nn_par_run(&p->x->par, (p->N + NN_PANEL - 1) / NN_PANEL, 1, panels_of, p);
+    const product *p = ctx;
+    nn_matmul_packed(p->x, p->c, p->a, p->panels, p->M, p->N, p->K, false);
 }
 
 static void call_openblas(void *ctx)
@@ -211,6 +202,8 @@ static void measure(program *g, const shape *s, const char *name)
     double of_library[LIBRARIES] = {0};
 
     sides_of(side, &p, g);
+    const double peak = peak_fma_gflops(&g->b.x);
+    if (peak > g->peak) g->peak = peak; /* the best of the run: others can only lower it */
     bench_turns(&g->b, &t, side, SIDES);
     for (size_t i = 1; i < SIDES; i++) {
         const size_t l = i <= BLIS ? i - 1 : LIBRARIES - 1;

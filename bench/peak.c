@@ -5,7 +5,7 @@
 #include <immintrin.h>
 #endif
 
-enum { TRIES = 41, CHAINS = 12, STEPS = 1600000, READ_TRIES = 5, STREAMS = 4 };
+enum { TRIES = 11, CHAINS = 12, STEPS = 1600000, READ_TRIES = 5, STREAMS = 4 };
 
 typedef struct {
     size_t steps;
