@@ -1,4 +1,4 @@
-/* kern_pick.c - which table of kernels this CPU gets; the only file that asks about the CPU.
+/* kern_pick.c - which table of kernels this CPU gets; the only file that asks about the CPU, but for sha256_x86.c.
  *
  * Reads: kern_impl.h.   Read next: exec.c.
  * Order of preference: the last supported table of the list. NN_KERNELS=name in the environment forces one.
