@@ -13,6 +13,7 @@
  */
 #ifndef NN_EXPF_BODY_H
 #define NN_EXPF_BODY_H
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -22,10 +23,6 @@
 
 static inline float nn_expf_body(float x)
 {
-    /* Beyond these ends the result is 0 or inf anyway; a NaN fails both comparisons and stays. */
-    x = x > 89.0f ? 89.0f : x;
-    x = x < -104.0f ? -104.0f : x;
-
     /* 1. n by adding 1.5 * 2^23: the sum's last bits are then rint(x / ln 2). */
     const float shifter = 12582912.0f;
     const float shifted = x * 0x1.715476p+0f + shifter;
@@ -53,6 +50,12 @@ static inline float nn_expf_body(float x)
     float scale_a, scale_b;
     memcpy(&scale_a, &bits_a, sizeof scale_a);
     memcpy(&scale_b, &bits_b, sizeof scale_b);
-    return p * scale_a * scale_b;
+    const float y = p * scale_a * scale_b;
+
+    /* 5. Beyond these ends what stands in y is noise. A NaN fails both comparisons and stays.
+     * WHY here and not as clamps of x: gcc 12 carries the constants through all of the above and blends five times,
+     * 0.53 instead of 0.40 ns an element in the avx2 table, 0.40 instead of 0.30 in avx512. */
+    const float below_inf = x > 89.0f ? HUGE_VALF : y;
+    return x < -104.0f ? 0.0f : below_inf;
 }
 #endif

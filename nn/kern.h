@@ -67,8 +67,10 @@ typedef struct nn_kern {
     void (*axpy)(float *y, float a, const float *x, size_t n); /* y = fmaf(a, x, y) */
     void (*scale)(float *y, float a, size_t n);                /* y *= a */
 
-    /* y_i = x_i * s * w_i, as (x_i * s) * w_i */
-    void (*rmsnorm_row)(float *y, const float *x, const float *w, float s, size_t n);
+    /* RMSNorm of R rows: s = 1/sqrt(dot(x, x)/n + eps), y_i = (x_i * s) * w_i; rstd_r = s unless NULL. y == x is fine.
+     * With add (not NULL) the rows are sum = x + add, which is kept; sum == x is fine. */
+    void (*rmsnorm_rows)(float *y, float *rstd, float *sum, const float *x, const float *add, const float *w, float eps,
+                         size_t R, size_t n);
     /* dx_i = fmaf(s, fmaf(-x_i, pull, w_i * dy_i), dx_i), pull = s^2/n sum w dy x */
     void (*rmsnorm_bwd_row)(float *dx, const float *dy, const float *x, const float *w, float s, float pull,
                             size_t n);
@@ -81,14 +83,23 @@ typedef struct nn_kern {
     /* dx_i = scale * p_i * (dp_i - dot(p, dp)); dx == dp is fine */
     void (*softmax_bwd_row)(float *dx, const float *p, const float *dp, float scale, size_t n);
 
+    /* The same for the rows of a strip, ld floats apart, of which row r holds n + r * grow values. Strips have room: up
+     * to the next multiple of 16 softmax_rows writes zeros behind a row and softmax_bwd_rows reads them behind p's.
+     * scale > 0. */
+    void (*softmax_rows)(float *p, size_t ld, float scale, size_t rows, size_t n, size_t grow);
+    void (*softmax_bwd_rows)(float *dp, const float *p, size_t ld, float scale, size_t rows, size_t n, size_t grow);
+    /* dz_i = (softmax(z)_i - [i == y]) * weight; returns log softmax(z)_y as z_y - (m + log(sum)). dz == z is fine. */
+    float (*xent_row)(float *dz, const float *z, size_t y, float weight, size_t n);
+
     /* y = silu(gate) * up; silu(g) = g / (1 + exp(-g)) */
     void (*swiglu_row)(float *y, const float *gate, const float *up, size_t n);
     void (*swiglu_bwd_row)(float *dgate, float *dup, const float *dy, const float *gate, const float *up,
                            size_t n); /* overwrites */
 
-    /* Rotates D values of one head in place by cos[D/2], sin[D/2]; half: pairs (i, i + D/2), else (2i, 2i + 1).
+    /* Rotates the D values of each head in place by cos[D/2], sin[D/2]; half: pairs (i, i + D/2), else (2i, 2i + 1).
      * direction +1 forward, -1 backward (the transpose). */
-    void (*rope_row)(float *x, const float *cos_t, const float *sin_t, size_t D, bool half, float direction);
+    void (*rope_row)(float *x, const float *cos_t, const float *sin_t, size_t heads, size_t D, bool half,
+                     float direction);
 
     void (*adamw_row)(float *w, float *m, float *v, const float *g, const nn_adamw_step *s, size_t n);
 

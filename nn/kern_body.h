@@ -1,6 +1,7 @@
 /* kern_body.h - every kernel, once, in portable C99 that compilers turn into vector code.
  *
- * Reads: kern.h (the contract), kern_gemm.h (products), expf_body.h (exp).   Read next: kern_base.c, kern_avx2.c.
+ * Reads: kern.h (the contract), kern_gemm.h (products), kern_rows.h, kern_softmax.h.   Read next: kern_base.c,
+ * kern_avx2.c.
  * An instance file defines NN_FMAF (the exact fused multiply-add: fmaf, or an emulation) and NN_KERN_NAME (a string),
  * includes this file, and publishes the static `table` under its own name.
  * Why no intrinsics: arrays of accumulators whose sizes are known at compile time vectorise with gcc and clang, for
@@ -10,12 +11,12 @@
  */
 #ifndef NN_KERN_BODY_H
 #define NN_KERN_BODY_H
-#include "nn/expf_body.h"
 #include "nn/kern.h"
 #include "nn/kern_gemm.h"
 #include "nn/kern_i8.h"
 #include "nn/kern_impl.h"
-#include "nn/mathf.h"
+#include "nn/kern_rows.h"
+#include "nn/kern_softmax.h"
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -23,179 +24,6 @@
 /* A float expression rounds at every step. Where a compiler keeps more (x87; gcc for s390x under -std=c99) it needs
  * -fexcess-precision=fast or -mfpmath=sse. */
 NN_STATIC_ASSERT(FLT_EVAL_METHOD == 0, floats_are_rounded_at_every_step);
-
-/* --- reductions: 16 lanes by index, then 8-4-2-1 ------------------------------------------- */
-
-static float fold(float lane[NN_LANES])
-{
-    for (size_t j = 0; j < 8; j++) lane[j] += lane[j + 8];
-    for (size_t j = 0; j < 4; j++) lane[j] += lane[j + 4];
-    for (size_t j = 0; j < 2; j++) lane[j] += lane[j + 2];
-    return lane[0] + lane[1];
-}
-
-/* WHY the copy: the tail indexes its lanes by a variable. With one array for both loops clang 14 gives up the vector
- * registers of the first: 0.24 instead of 0.05 ns an element. */
-static float kern_dot(const float *a, const float *b, size_t n)
-{
-    float acc[NN_LANES] = {0}, lane[NN_LANES];
-
-    for (; n >= NN_LANES; n -= NN_LANES, a += NN_LANES, b += NN_LANES)
-        for (size_t j = 0; j < NN_LANES; j++) acc[j] = NN_FMAF(a[j], b[j], acc[j]);
-    for (size_t j = 0; j < NN_LANES; j++) lane[j] = acc[j];
-    for (size_t j = 0; j < n; j++) lane[j] = NN_FMAF(a[j], b[j], lane[j]);
-    return fold(lane);
-}
-
-static float kern_dot3(const float *a, const float *b, const float *c, size_t n)
-{
-    float acc[NN_LANES] = {0}, lane[NN_LANES];
-
-    for (; n >= NN_LANES; n -= NN_LANES, a += NN_LANES, b += NN_LANES, c += NN_LANES)
-        for (size_t j = 0; j < NN_LANES; j++) acc[j] = NN_FMAF(a[j] * b[j], c[j], acc[j]);
-    for (size_t j = 0; j < NN_LANES; j++) lane[j] = acc[j];
-    for (size_t j = 0; j < n; j++) lane[j] = NN_FMAF(a[j] * b[j], c[j], lane[j]);
-    return fold(lane);
-}
-
-/* fmaf(a, 1, lane) is a + lane: one rounding either way. */
-static float kern_sum(const float *a, size_t n)
-{
-    float acc[NN_LANES] = {0}, lane[NN_LANES];
-
-    for (; n >= NN_LANES; n -= NN_LANES, a += NN_LANES)
-        for (size_t j = 0; j < NN_LANES; j++) acc[j] += a[j];
-    for (size_t j = 0; j < NN_LANES; j++) lane[j] = acc[j];
-    for (size_t j = 0; j < n; j++) lane[j] += a[j];
-    return fold(lane);
-}
-
-/* Lanes here too, so that the sign of a zero cannot depend on the table. Every lane starts from a[0]; a later NaN is
- * never larger. The pragma is kern_gemm.h's: 0.04 instead of 0.20 ns an element with gcc 12. */
-static float kern_max(const float *a, size_t n)
-{
-    float acc[NN_LANES], lane[NN_LANES];
-
-    for (size_t j = 0; j < NN_LANES; j++) acc[j] = a[0];
-    for (; n >= NN_LANES; n -= NN_LANES, a += NN_LANES)
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC unroll 1
-#endif
-        for (size_t j = 0; j < NN_LANES; j++) acc[j] = a[j] > acc[j] ? a[j] : acc[j];
-    for (size_t j = 0; j < NN_LANES; j++) lane[j] = acc[j];
-    for (size_t j = 0; j < n; j++) lane[j] = a[j] > lane[j] ? a[j] : lane[j];
-    for (size_t w = NN_LANES / 2; w > 0; w /= 2)
-        for (size_t j = 0; j < w; j++) lane[j] = lane[j + w] > lane[j] ? lane[j + w] : lane[j];
-    return lane[0];
-}
-
-/* --- vectors --------------------------------------------------------------------------------- */
-
-static void kern_fill(float *y, float value, size_t n)
-{
-    for (size_t i = 0; i < n; i++) y[i] = value;
-}
-
-static void kern_add(float *y, const float *x, size_t n)
-{
-    for (size_t i = 0; i < n; i++) y[i] += x[i];
-}
-
-static void kern_axpy(float *y, float a, const float *x, size_t n)
-{
-    for (size_t i = 0; i < n; i++) y[i] = NN_FMAF(a, x[i], y[i]);
-}
-
-static void kern_scale(float *y, float a, size_t n)
-{
-    for (size_t i = 0; i < n; i++) y[i] *= a;
-}
-
-/* --- RMSNorm ----------------------------------------------------------------------------------- */
-
-static void kern_rmsnorm_row(float *y, const float *x, const float *w, float s, size_t n)
-{
-    for (size_t i = 0; i < n; i++) y[i] = x[i] * s * w[i];
-}
-
-static void kern_rmsnorm_bwd_row(float *dx, const float *dy, const float *x, const float *w, float s, float pull,
-                                 size_t n)
-{
-    for (size_t i = 0; i < n; i++) dx[i] = NN_FMAF(s, NN_FMAF(-x[i], pull, w[i] * dy[i]), dx[i]);
-}
-
-static void kern_rmsnorm_dw_row(float *dw, const float *dy, const float *x, float s, size_t n)
-{
-    for (size_t i = 0; i < n; i++) dw[i] = NN_FMAF(x[i] * s, dy[i], dw[i]);
-}
-
-/* --- softmax ------------------------------------------------------------------------------------ */
-
-static void exp_minus_inplace(float *p, float m, size_t n)
-{
-    for (size_t i = 0; i < n; i++) p[i] = nn_expf_body(p[i] - m);
-}
-
-static void kern_softmax_row(float *p, const float *x, float scale, size_t n, float *log_sum_exp)
-{
-    if (p != x) memcpy(p, x, n * sizeof *p);
-    kern_scale(p, scale, n);
-    const float m = kern_max(p, n);
-    exp_minus_inplace(p, m, n);
-    const float sum = kern_sum(p, n);
-    kern_scale(p, 1.0f / sum, n);
-    if (log_sum_exp) *log_sum_exp = m + nn_logf(sum);
-}
-
-/* y = softmax(scale x):  dx = scale p (dp - sum p dp) */
-static void kern_softmax_bwd_row(float *dx, const float *p, const float *dp, float scale, size_t n)
-{
-    const float dot = kern_dot(p, dp, n);
-
-    if (dx != dp) memcpy(dx, dp, n * sizeof *dx);
-    for (size_t i = 0; i < n; i++) dx[i] = scale * p[i] * (dx[i] - dot);
-}
-
-/* --- SwiGLU -------------------------------------------------------------------------------------- */
-
-static void kern_swiglu_row(float *y, const float *gate, const float *up, size_t n)
-{
-    for (size_t i = 0; i < n; i++) y[i] = gate[i] / (1.0f + nn_expf_body(-gate[i])) * up[i];
-}
-
-/* silu(g) = g t with t = 1 / (1 + exp(-g)):  silu'(g) = t (1 + g (1 - t)) */
-static void kern_swiglu_bwd_row(float *dgate, float *dup, const float *dy, const float *gate, const float *up,
-                                size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        const float g = gate[i], d = dy[i], u = up[i];
-        const float denominator = 1.0f + nn_expf_body(-g);
-        const float t = 1.0f / denominator;
-        dup[i] = d * (g / denominator);
-        dgate[i] = d * u * (t * NN_FMAF(g, 1.0f - t, 1.0f));
-    }
-}
-
-/* --- rotary positions: (a, b) -> (a cos - b sin, b cos + a sin) --------------------------------- */
-
-static void kern_rope_row(float *x, const float *cos_t, const float *sin_t, size_t D, bool half, float direction)
-{
-    const size_t pairs = D / 2;
-
-    if (half) {
-        for (size_t i = 0; i < pairs; i++) {
-            const float a = x[i], b = x[i + pairs], s = direction * sin_t[i];
-            x[i] = NN_FMAF(a, cos_t[i], -(b * s));
-            x[i + pairs] = NN_FMAF(b, cos_t[i], a * s);
-        }
-    } else {
-        for (size_t i = 0; i < pairs; i++) {
-            const float a = x[2 * i], b = x[2 * i + 1], s = direction * sin_t[i];
-            x[2 * i] = NN_FMAF(a, cos_t[i], -(b * s));
-            x[2 * i + 1] = NN_FMAF(b, cos_t[i], a * s);
-        }
-    }
-}
 
 /* --- AdamW (Loshchilov & Hutter 2017, arXiv:1711.05101, alg. 2), element by element:
  *
@@ -299,11 +127,14 @@ static const nn_kern table = {
     .add = kern_add,
     .axpy = kern_axpy,
     .scale = kern_scale,
-    .rmsnorm_row = kern_rmsnorm_row,
+    .rmsnorm_rows = kern_rmsnorm_rows,
     .rmsnorm_bwd_row = kern_rmsnorm_bwd_row,
     .rmsnorm_dw_row = kern_rmsnorm_dw_row,
     .softmax_row = kern_softmax_row,
     .softmax_bwd_row = kern_softmax_bwd_row,
+    .softmax_rows = kern_softmax_rows,
+    .softmax_bwd_rows = kern_softmax_bwd_rows,
+    .xent_row = kern_xent_row,
     .swiglu_row = kern_swiglu_row,
     .swiglu_bwd_row = kern_swiglu_bwd_row,
     .rope_row = kern_rope_row,

@@ -37,18 +37,12 @@ static void rows_dot_keys(const tile *o, float *strip, const float *rows, const 
 
 static void softmax_rows(const tile *o)
 {
-    for (size_t t = o->t0; t < o->t1; t++) {
-        float *row = o->p + (t - o->t0) * o->ld;
-        o->k->softmax_row(row, row, o->scale, t + 1, NULL);
-    }
+    o->k->softmax_rows(o->p, o->ld, o->scale, o->t1 - o->t0, o->t0 + 1, 1);
 }
 
 static void softmax_bwd_rows(const tile *o)
 {
-    for (size_t t = o->t0; t < o->t1; t++) {
-        const size_t at = (t - o->t0) * o->ld;
-        o->k->softmax_bwd_row(o->dp + at, o->p + at, o->dp + at, o->scale, t + 1);
-    }
+    o->k->softmax_bwd_rows(o->dp, o->p, o->ld, o->scale, o->t1 - o->t0, o->t0 + 1, 1);
 }
 
 /* out_t (+)= sum over j <= t of strip[t][j] keys_j, j ascending: the square before the tile, then the triangle. */

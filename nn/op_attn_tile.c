@@ -29,10 +29,7 @@ void nn_attn_scores(const nn_attn_tile *o, float *strip, const float *rows, size
 
 void nn_attn_softmax(const nn_attn_tile *o, float *strip)
 {
-    const float scale = nn_attn_scale(o->D);
-
-    for (size_t i = 0; i < o->rows; i++)
-        o->k->softmax_row(strip + i * o->ld, strip + i * o->ld, scale, nn_attn_keys_of(o, i), NULL);
+    o->k->softmax_rows(strip, o->ld, nn_attn_scale(o->D), o->rows, o->seen, o->causal ? 1 : 0);
 }
 
 /* n rows from row i on, keys [from, from + K): what all of them see */

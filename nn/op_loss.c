@@ -29,23 +29,15 @@ static void xent_rows(void *ctx, size_t first, size_t last, size_t thread)
     for (size_t r = first; r < last; r++) {
         const float *z = o->logits + r * o->V;
         float *dz = o->dlogits ? o->dlogits + r * o->V : NULL;
-        float log_sum_exp = 0.0f;
 
         if (o->target[r] < 0) {
             o->logprob[r] = 0.0f;
             if (dz) k->fill(dz, 0.0f, o->V);
             continue;
         }
-        const size_t y = (size_t)o->target[r];
-        const float z_y = z[y]; /* read first: dz may be z */
-
-        NN_ASSERT(y < o->V);
-        k->softmax_row(dz ? dz : nn_exec_scratch(o->x, thread), z, 1.0f, o->V, &log_sum_exp);
-        o->logprob[r] = z_y - log_sum_exp;
-        if (dz) {
-            dz[y] -= 1.0f;
-            k->scale(dz, weight_of(o, r), o->V);
-        }
+        NN_ASSERT((size_t)o->target[r] < o->V);
+        o->logprob[r] = k->xent_row(dz ? dz : nn_exec_scratch(o->x, thread), z, (size_t)o->target[r], weight_of(o, r),
+                                    o->V);
     }
 }
 

@@ -5,13 +5,12 @@
  */
 #include "nn/op_impl.h"
 #include "nn/ops.h"
-#include <math.h>
 
 typedef struct {
     const nn_kern *k;
-    float *y, *rstd_out;
+    float *y, *rstd_out, *sum;
     float *din, *dw;
-    const float *dy, *in, *w, *rstd;
+    const float *dy, *in, *add, *w, *rstd;
     float eps;
     size_t R, C;
 } norm;
@@ -19,16 +18,11 @@ typedef struct {
 static void fwd_rows(void *ctx, size_t first, size_t last, size_t thread)
 {
     const norm *n = ctx;
+    const size_t at = first * n->C;
 
     (void)thread;
-    for (size_t r = first; r < last; r++) {
-        const float *x_r = n->in + r * n->C;
-        const float mean = n->k->dot(x_r, x_r, n->C) / (float)n->C; /* of x^2, 16 lanes */
-        const float s = 1.0f / sqrtf(mean + n->eps);
-
-        n->k->rmsnorm_row(n->y + r * n->C, x_r, n->w, s, n->C);
-        if (n->rstd_out) n->rstd_out[r] = s;
-    }
+    n->k->rmsnorm_rows(n->y + at, n->rstd_out ? n->rstd_out + first : NULL, n->add ? n->sum + at : NULL, n->in + at,
+                       n->add ? n->add + at : NULL, n->w, n->eps, last - first, n->C);
 }
 
 /* nn_rmsnorm_fwd - scales each row to unit root mean square (Zhang & Sennrich 2019, arXiv:1910.07467, eq. 4).
@@ -41,6 +35,21 @@ void nn_rmsnorm_fwd(const nn_exec *x, float *y, float *rstd, const float *in, co
                     size_t C)
 {
     norm n = {.k = x->k, .y = y, .rstd_out = rstd, .in = in, .w = w, .eps = eps, .R = R, .C = C};
+
+    nn_par_run(&x->par, R, nn_grain(C), fwd_rows, &n);
+}
+
+/* nn_add_rmsnorm_fwd - a branch joins the residual stream, and the norm that reads it: one pass over memory.
+ *
+ *   fwd   sum = in + add,  y = rmsnorm(sum)
+ *
+ *   [out] y, sum [R,C]  rstd [R] or NULL     [in] in, add [R,C]  w [C]   sum == in is fine
+ */
+void nn_add_rmsnorm_fwd(const nn_exec *x, float *y, float *rstd, float *sum, const float *in, const float *add,
+                        const float *w, float eps, size_t R, size_t C)
+{
+    norm n = {.k = x->k, .y = y, .rstd_out = rstd, .sum = sum, .in = in, .add = add, .w = w, .eps = eps, .R = R,
+              .C = C};
 
     nn_par_run(&x->par, R, nn_grain(C), fwd_rows, &n);
 }

@@ -32,26 +32,35 @@ void nn_rope_table(float *cos_t, float *sin_t, float theta, size_t T, size_t D)
 
 typedef struct {
     const nn_kern *k;
-    float *v;
+    nn_heads q, kv; /* kv.heads may be 0 */
     const int32_t *pos;
     const float *cos_t, *sin_t;
-    size_t heads, D;
+    float eps;
+    size_t D;
     bool half;
     float direction;
 } rope;
 
-static void rotate_rows(void *ctx, size_t first, size_t last, size_t thread)
+/* The heads of one row: normalised when there is a norm, then rotated while they are at hand. */
+static void do_heads(const rope *o, const nn_heads *v, size_t r)
+{
+    const size_t at = r * v->heads * o->D, angle = (size_t)o->pos[r] * (o->D / 2);
+
+    if (v->w)
+        o->k->rmsnorm_rows(v->y + at, v->rstd ? v->rstd + r * v->heads : NULL, NULL, v->in + at, NULL, v->w, o->eps,
+                           v->heads, o->D);
+    o->k->rope_row(v->y + at, o->cos_t + angle, o->sin_t + angle, v->heads, o->D, o->half, o->direction);
+}
+
+static void do_rows(void *ctx, size_t first, size_t last, size_t thread)
 {
     const rope *o = ctx;
 
     (void)thread;
     for (size_t r = first; r < last; r++) {
-        const size_t at = (size_t)o->pos[r] * (o->D / 2);
-        float *v_r = o->v + r * o->heads * o->D;
-
         NN_ASSERT(o->pos[r] >= 0);
-        for (size_t h = 0; h < o->heads; h++)
-            o->k->rope_row(v_r + h * o->D, o->cos_t + at, o->sin_t + at, o->D, o->half, o->direction);
+        do_heads(o, &o->q, r);
+        do_heads(o, &o->kv, r);
     }
 }
 
@@ -66,7 +75,24 @@ static void rotate_rows(void *ctx, size_t first, size_t last, size_t thread)
 void nn_rope(const nn_exec *x, float *v, const int32_t *pos, const float *cos_t, const float *sin_t, size_t R,
              size_t heads, size_t D, bool half, float direction)
 {
-    rope o = {x->k, v, pos, cos_t, sin_t, heads, D, half, direction};
+    rope o = {.k = x->k, .q = {.y = v, .heads = heads}, .pos = pos, .cos_t = cos_t, .sin_t = sin_t, .D = D,
+              .half = half, .direction = direction};
 
-    nn_par_run(&x->par, R, nn_grain(heads * D), rotate_rows, &o);
+    nn_par_run(&x->par, R, nn_grain(heads * D), do_rows, &o);
+}
+
+/* nn_qk_rope - queries and keys together: each head's norm (when w is there), then its rotation; one region, one pass.
+ *
+ *   fwd   y = rope(rmsnorm(in, w))  or, without w, y = rope(y)
+ *
+ *   of q and of k:  [out] y [R, heads, D]  rstd [R, heads] or NULL     [in] in [R, heads, D]  w [D]
+ *   without w:      [inout] y
+ */
+void nn_qk_rope(const nn_exec *x, nn_heads q, nn_heads k, float eps, const int32_t *pos, const float *cos_t,
+                const float *sin_t, size_t R, size_t D, bool half, float direction)
+{
+    rope o = {.k = x->k, .q = q, .kv = k, .pos = pos, .cos_t = cos_t, .sin_t = sin_t, .eps = eps, .D = D,
+              .half = half, .direction = direction};
+
+    nn_par_run(&x->par, R, nn_grain((q.heads + k.heads) * D), do_rows, &o);
 }

@@ -47,6 +47,9 @@ void nn_memory_bwd(const nn_exec *x, float *dtable, const float *dy, const uint3
 /* --- RMSNorm: op_rmsnorm.c -------------------------------------------------------------- */
 void nn_rmsnorm_fwd(const nn_exec *x, float *y, float *rstd, const float *in, const float *w, float eps, size_t R,
                     size_t C); /* rstd [R], may be NULL */
+/* sum = in + add, y = rmsnorm(sum): the bytes of the two alone. sum == in is fine. */
+void nn_add_rmsnorm_fwd(const nn_exec *x, float *y, float *rstd, float *sum, const float *in, const float *add,
+                        const float *w, float eps, size_t R, size_t C);
 void nn_rmsnorm_bwd(const nn_exec *x, float *din, float *dw, const float *dy, const float *in, const float *w,
                     const float *rstd, size_t R, size_t C);
 
@@ -56,6 +59,15 @@ void nn_rope_table(float *cos_t, float *sin_t, float theta, size_t T, size_t D);
 /* [inout] v [R, heads, D]; pos [R] the position of each row; direction +1 / -1 (backward) */
 void nn_rope(const nn_exec *x, float *v, const int32_t *pos, const float *cos_t, const float *sin_t, size_t R,
              size_t heads, size_t D, bool half, float direction);
+/* Queries, or keys: with w y = rope(rmsnorm(in, w)), else y is rotated in place and the rest unused. */
+typedef struct {
+    float *y, *rstd;      /* [R, heads, D]  [R, heads] or NULL */
+    const float *in, *w;  /* [R, heads, D]  [D] or NULL */
+    size_t heads;
+} nn_heads;
+/* Both in one region; the bytes of nn_rmsnorm_fwd (a row a head) and nn_rope. */
+void nn_qk_rope(const nn_exec *x, nn_heads q, nn_heads k, float eps, const int32_t *pos, const float *cos_t,
+                const float *sin_t, size_t R, size_t D, bool half, float direction);
 
 /* --- causal attention: op_attn*.c (Vaswani et al. 2017, arXiv:1706.03762, eq. 1; GQA: arXiv:2305.13245) --- */
 /* Each segment attends to itself. q [R,H,D]  k, v [R,K,D]  y [R,H,D]. Strip of scores of a tile of query rows, no

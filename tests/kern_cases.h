@@ -79,7 +79,19 @@ static void case_axpy(const nn_kern *k, case_data *d, size_t n) { k->axpy(d->x[0
 static void case_scale(const nn_kern *k, case_data *d, size_t n) { k->scale(d->x[0], -1.7f, n); }
 static void case_rmsnorm(const nn_kern *k, case_data *d, size_t n)
 {
-    k->rmsnorm_row(d->x[0], d->x[1], d->x[2], 0.37f, n);
+    k->rmsnorm_rows(d->x[0], d->scalar, NULL, d->x[1], NULL, d->x[2], 1e-3f, n > 0, n);
+}
+static void case_rmsnorm_rows(const nn_kern *k, case_data *d, size_t n)
+{
+    k->rmsnorm_rows(d->x[0], d->scalar, NULL, d->x[1], NULL, d->x[2], 1e-3f, 2, n / 2);
+}
+static void case_rmsnorm_add(const nn_kern *k, case_data *d, size_t n)
+{
+    k->rmsnorm_rows(d->x[0], d->scalar, d->x[1], d->x[1], d->x[3], d->x[2], 1e-3f, 2, n / 2);
+}
+static void case_xent(const nn_kern *k, case_data *d, size_t n)
+{
+    if (n > 0) d->scalar[0] = k->xent_row(d->x[0], d->x[1], n / 3, -0.7f, n);
 }
 static void case_rmsnorm_bwd(const nn_kern *k, case_data *d, size_t n)
 {
@@ -112,11 +124,11 @@ static void case_swiglu_bwd(const nn_kern *k, case_data *d, size_t n)
 }
 static void case_rope_half(const nn_kern *k, case_data *d, size_t n)
 {
-    k->rope_row(d->x[0], d->x[1], d->x[2], n / 2 * 2, true, 1.0f);
+    k->rope_row(d->x[0], d->x[1], d->x[2], 1, n / 2 * 2, true, 1.0f);
 }
 static void case_rope_pairs(const nn_kern *k, case_data *d, size_t n)
 {
-    k->rope_row(d->x[0], d->x[1], d->x[2], n / 2 * 2, false, -1.0f);
+    k->rope_row(d->x[0], d->x[1], d->x[2], 3, n / 6 * 2, false, -1.0f);
 }
 static void case_adamw(const nn_kern *k, case_data *d, size_t n)
 {
@@ -143,7 +155,8 @@ typedef struct {
 
 static const kern_case kern_cases[] = {
     {"dot", case_dot}, {"dot3", case_dot3}, {"sum", case_sum}, {"max", case_max}, {"fill", case_fill_row},
-    {"add", case_add}, {"axpy", case_axpy}, {"scale", case_scale}, {"rmsnorm_row", case_rmsnorm},
+    {"add", case_add}, {"axpy", case_axpy}, {"scale", case_scale}, {"rmsnorm_rows, one", case_rmsnorm},
+    {"rmsnorm_rows, two", case_rmsnorm_rows}, {"rmsnorm_rows of a sum", case_rmsnorm_add}, {"xent_row", case_xent},
     {"rmsnorm_bwd_row", case_rmsnorm_bwd}, {"rmsnorm_dw_row", case_rmsnorm_dw}, {"softmax_row", case_softmax},
     {"softmax_row in place", case_softmax_inplace}, {"softmax_bwd_row", case_softmax_bwd},
     {"softmax_bwd_row in place", case_softmax_bwd_inplace}, {"swiglu_row", case_swiglu},

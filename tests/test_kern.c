@@ -93,11 +93,19 @@ static void plain_scale(float *y, float a, size_t n)
     for (size_t i = 0; i < n; i++) y[i] = y[i] * a;
 }
 
-static void plain_rmsnorm_row(float *y, const float *x, const float *w, float s, size_t n)
+static void plain_rmsnorm_rows(float *y, float *rstd, float *sum, const float *x, const float *add, const float *w,
+                               float eps, size_t R, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
-        const float xs = x[i] * s;
-        y[i] = xs * w[i];
+    for (size_t r = 0; r < R; r++) {
+        if (add)
+            for (size_t i = 0; i < n; i++) sum[r * n + i] = x[r * n + i] + add[r * n + i];
+        const float *row = (add ? sum : x) + r * n;
+        const float mean = plain_dot(row, row, n) / (float)n, s = 1.0f / sqrtf(mean + eps);
+        if (rstd) rstd[r] = s;
+        for (size_t i = 0; i < n; i++) {
+            const float xs = row[i] * s;
+            y[r * n + i] = xs * w[i];
+        }
     }
 }
 
@@ -120,6 +128,17 @@ static void plain_softmax_row(float *p, const float *x, float scale, size_t n, f
     const float sum = plain_sum(p, n), inverse = 1.0f / sum;
     for (size_t i = 0; i < n; i++) p[i] = p[i] * inverse;
     if (log_sum_exp) *log_sum_exp = m + nn_logf(sum);
+}
+
+static float plain_xent_row(float *dz, const float *z, size_t y, float weight, size_t n)
+{
+    const float z_y = z[y];
+    float log_sum_exp = 0.0f;
+
+    plain_softmax_row(dz, z, 1.0f, n, &log_sum_exp);
+    dz[y] -= 1.0f;
+    plain_scale(dz, weight, n);
+    return z_y - log_sum_exp;
 }
 
 static void plain_softmax_bwd_row(float *dx, const float *p, const float *dp, float scale, size_t n)
@@ -150,10 +169,12 @@ static void plain_swiglu_bwd_row(float *dgate, float *dup, const float *dy, cons
     }
 }
 
-static void plain_rope_row(float *x, const float *cos_t, const float *sin_t, size_t D, bool half, float direction)
+static void plain_rope_row(float *x, const float *cos_t, const float *sin_t, size_t heads, size_t D, bool half,
+                           float direction)
 {
-    for (size_t i = 0; i < D / 2; i++) {
-        const size_t at = half ? i : 2 * i, to = half ? i + D / 2 : 2 * i + 1;
+    for (size_t n = 0; n < heads * (D / 2); n++) {
+        const size_t i = n % (D / 2), h = n / (D / 2) * D;
+        const size_t at = h + (half ? i : 2 * i), to = h + (half ? i + D / 2 : 2 * i + 1);
         const float a = x[at], b = x[to], s = direction * sin_t[i];
         const float bs = b * s, as = a * s;
         x[at] = fmaf(a, cos_t[i], -bs);
@@ -243,9 +264,9 @@ static void plain_to_f16(uint16_t *y, const float *x, size_t n)
 static const nn_kern plain = {
     .name = "plain", .gemm = plain_gemm, .gemm_scratch = 0, .dot = plain_dot, .dot3 = plain_dot3, .sum = plain_sum,
     .max = plain_max, .fill = plain_fill, .add = plain_add, .axpy = plain_axpy, .scale = plain_scale,
-    .rmsnorm_row = plain_rmsnorm_row, .rmsnorm_bwd_row = plain_rmsnorm_bwd_row,
+    .rmsnorm_rows = plain_rmsnorm_rows, .rmsnorm_bwd_row = plain_rmsnorm_bwd_row,
     .rmsnorm_dw_row = plain_rmsnorm_dw_row, .softmax_row = plain_softmax_row,
-    .softmax_bwd_row = plain_softmax_bwd_row, .swiglu_row = plain_swiglu_row,
+    .softmax_bwd_row = plain_softmax_bwd_row, .xent_row = plain_xent_row, .swiglu_row = plain_swiglu_row,
     .swiglu_bwd_row = plain_swiglu_bwd_row, .rope_row = plain_rope_row, .adamw_row = plain_adamw_row,
     .from_bf16 = plain_from_bf16, .to_bf16 = plain_to_bf16, .from_f16 = plain_from_f16, .to_f16 = plain_to_f16,
 };
