@@ -9,6 +9,7 @@
  */
 #include "nn/decode.h"
 #include "nn/model_impl.h"
+#include "nn/plat.h"
 #include <string.h>
 
 enum {
@@ -97,6 +98,7 @@ nn_status nn_decoder_build(nn_decoder **out, const nn_model *m, size_t slots, nn
     decoder_layout(d, &d->arena, &m->config);
     NN_ASSERT(d->arena.used == dry.used);
     if (!has_form(m) && (st = nn_packed_build(&d->packed, m, err)) != NN_OK) goto done;
+    nn_large_pages(d->packed.arena.base, d->packed.arena.cap); /* 10M, one row and thread: 1.2 times the tokens */
     *out = d;
     d = NULL;
 done:

@@ -12,7 +12,8 @@ enum {
     ROWS = 8,             /* of one item when rows are split */
     PANELS = 3,           /* of one item when columns are split: what a tile takes */
     PIECE_WORK = 1 << 18, /* multiply-adds worth waking a thread for, about 5 us in fp32 */
-    I8_FASTER = 4
+    I8_FASTER = 4,
+    READ_ROWS = 4 /* fewer rows take as long as these: reading the weights is what takes time */
 };
 
 typedef struct {
@@ -125,7 +126,7 @@ void nn_products_fwd(const nn_exec *x, const nn_product *p, size_t n, const floa
         return;
     }
     if (i8) nn_par_run(&x->par, R, nn_grain(K), quantize_rows, &o);
-    nn_par_run(&x->par, items, grain_of(PANELS * NN_PANEL * R * K, i8), piece_of_columns, &o);
+    nn_par_run(&x->par, items, grain_of(PANELS * NN_PANEL * (R < READ_ROWS ? READ_ROWS : R) * K, i8), piece_of_columns, &o);
 }
 
 /* --- making the packed form ---------------------------------------------------------------- */

@@ -34,6 +34,9 @@ bool nn_dir_empty(const char *path); /* true when absent */
 /* Names in a folder, sorted bytewise, each malloc'ed by nn_alloc; caller frees names[i] and names. */
 NN_CHECKED nn_status nn_dir_list(char ***names, size_t *n, const char *path, nn_err *err);
 
+/* Asks for large pages where this memory is not yet in use: what is read again and again from one end to the other. */
+void nn_large_pages(void *at, size_t bytes);
+
 double nn_now_s(void);                 /* monotonic; for progress and timing files only */
 void nn_time_utc(char out[32]);        /* "2026-01-31T12:00:00Z" */
 /* The path with links and dots resolved; NN_FILE when it does not exist. */

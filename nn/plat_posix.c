@@ -391,6 +391,20 @@ nn_status nn_path_real(const char *path, char *out, size_t cap, nn_err *err)
 
 /* --- the machine -------------------------------------------------------------------------------- */
 
+/* Whole pages of 2 MiB within [at, at + bytes); elsewhere, or when refused, nothing is lost but speed. */
+void nn_large_pages(void *at, size_t bytes)
+{
+#ifdef MADV_HUGEPAGE
+    const uintptr_t page = (uintptr_t)1 << 21, first = ((uintptr_t)at + page - 1) / page * page,
+                    last = ((uintptr_t)at + bytes) / page * page;
+
+    if (at && first < last) (void)madvise((unsigned char *)at + (first - (uintptr_t)at), (size_t)(last - first), MADV_HUGEPAGE);
+#else
+    (void)at;
+    (void)bytes;
+#endif
+}
+
 double nn_now_s(void)
 {
     struct timespec t;
