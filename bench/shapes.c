@@ -24,11 +24,17 @@ nn_config shape_config(const shape_row *s, size_t max_t)
     return c;
 }
 
-double shape_flop(const nn_config *c, size_t T, bool head)
+double shape_weights(const nn_config *c, bool head)
 {
     const double C = (double)c->width, A = (double)(c->heads * c->head_dim), K = (double)(c->kv_heads * c->head_dim);
-    const double layer = 2.0 * C * A + 2.0 * C * K + 3.0 * C * (double)c->ff;
-    const double attention = 2.0 * A * 0.5 * (double)(T + 1); /* scores, then values */
 
-    return 2.0 * ((double)c->layers * (layer + attention) + (head ? C * (double)c->vocab : 0.0));
+    return (double)c->layers * (2.0 * C * A + 2.0 * C * K + 3.0 * C * (double)c->ff) +
+           (head ? C * (double)c->vocab : 0.0);
+}
+
+double shape_flop(const nn_config *c, size_t T, bool head)
+{
+    const double scores_and_values = 2.0 * (double)(c->heads * c->head_dim) * 0.5 * (double)(T + 1);
+
+    return 2.0 * (shape_weights(c, head) + (double)c->layers * scores_and_values);
 }

@@ -17,6 +17,7 @@ typedef struct {
 extern const shape_row shape_table[SHAPES];
 
 nn_config shape_config(const shape_row *s, size_t max_t);
+double shape_weights(const nn_config *c, bool head); /* that a token is multiplied by; the output matrix when asked */
 /* Multiply-adds times two of one token's forward in a sequence of T: products of the weights (of the output matrix
  * when asked) and of causal attention, whose rows see half of T on average. */
 double shape_flop(const nn_config *c, size_t T, bool head);
