@@ -2,8 +2,8 @@
  * Build with -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mfma -mf16c -mprefer-vector-width=512.
  *
  * Reads: kern_body.h, kern_vec.h.
- * Why, where the peak of fp32 equals AVX2's: 32 registers hold a tile of 8 x 48, and half as many instructions leave the
- * front end and the load ports time.
+ * Why, where the peak of fp32 equals AVX2's: 32 registers hold a tile of 8 x 48, and half as many instructions leave
+ * the front end and the load ports time.
  */
 #include "nn/kern_impl.h"
 

@@ -1,16 +1,19 @@
 /* kern_gemm.h - the matrix product of a kernel table: cache blocks around tiles.
  *
- * Reads: kern.h, kern_tile.h, kern_pack.h. Included by kern_body.h only, after NN_FMAF is defined.   Read next: kern_body.h.
+ * Reads: kern.h, kern_tile.h, kern_pack.h. Included by kern_body.h only, after NN_FMAF is defined.
+ * Read next: kern_body.h.
  * The promise: C[m][n] is the bytes of   s = C0;  for k ascending: s = fmaf(A[m][k], B[k][n], s);
  * What makes it fast (Goto & van de Geijn 2008, doi:10.1145/1356052.1356053) never reorders a sum:
  *
  *   n0, k0                   B's block is copied once as panels [kc][16]: the second cache holds it
- *     i0 by TILE_ROWS        A's rows are read as they lie (A^T B: from a copied strip): the first cache holds them
+ *     i0 by TILE_ROWS        A's rows are read as they lie (A^T B: mostly from a copied strip)
  *       n1 by panels         tile(): accumulators stay in registers for kc steps
  *
  * Between two K blocks an accumulator passes through C; a float stored and loaded again is the same float.
- * Ragged columns are panels padded with zeros whose tile lies in a small buffer; padding adds columns, never products to
- * an element that is kept.
+ * Ragged columns are panels padded with zeros whose tile lies in a small buffer; padding adds columns, never products
+ * to an element that is kept.
+ * Tried and left: asking early for the next rows of A or the next block of B, huge pages for the block (no gain), rows
+ * of A copied side by side (0.90 to 0.95), a small block that stays in the first cache for few rows (0.94).
  */
 #ifndef NN_KERN_GEMM_H
 #define NN_KERN_GEMM_H
@@ -27,12 +30,13 @@
 #endif
 enum {
     KC = NN_GEMM_KC,
+    KC_COPIED = (KC + 1) / 2, /* where A is copied too: 1.03 to 1.05 of the speed at 1024 x 1024 x 4096 */
     B_BLOCK = NN_GEMM_B,
-    A_ROWS = 16 * TILE_ROWS, /* rows of A^T copied together: several cache lines of each column */
-    A_STEP = 768,            /* A^T is read as it lies when its columns are closer than this */
-    A_DIRECT = 262144,       /* and the whole is no larger: copying costs more than it saves */
-    FEW_ROWS = 64,           /* with no more rows, B's own rows are read as they lie */
-    SOME_ROWS = 256,         /* nor with so many when B is no larger than its block */
+    A_ROWS = 8 * TILE_ROWS,   /* rows of A^T copied together: several cache lines of each column */
+    A_STEP = 768,             /* A^T is read as it lies when its columns are closer than this */
+    A_DIRECT = 262144,        /* and the whole is no larger: copying costs more than it saves */
+    FEW_ROWS = 64,            /* with no more rows, B's own rows are read as they lie */
+    SOME_ROWS = 256,          /* and with so many when B is no larger than its block */
     EDGE = TILE_ROWS * TILE_PANELS * NN_PANEL,
     GEMM_SCRATCH = B_BLOCK + A_ROWS * KC + EDGE
 };
@@ -73,8 +77,8 @@ static void tile_edge(float *restrict c, size_t ldc, const tile_work *t, size_t 
         for (size_t j = 0; j < cols; j++) c[i * ldc + j] = buffer[i * width + j];
 }
 
-/* Rows of A^T as strips [kc][TILE_ROWS] one after another, the last narrower. WHY not panels of 16 like B: a strip should
- * fill whole cache lines, 0.94 to 0.98 of the speed otherwise. */
+/* Rows of A^T as strips [kc][TILE_ROWS] one after another, the last narrower. WHY not panels of 16 like B: a tile would
+ * use half of each cache line, 0.94 to 0.98 of the speed. */
 static void copy_strips(float *restrict out, const float *restrict a, size_t a_cs, size_t rows, size_t kc)
 {
     const size_t whole = rows / TILE_ROWS * TILE_ROWS, rest = rows - whole;
@@ -101,11 +105,18 @@ static void strip_times_panels(float *c, size_t ldc, tile_work t, size_t rows, s
     }
 }
 
+/* A^T is copied into strips unless its columns are near each other. */
+static bool copies_a(const product *g)
+{
+    const bool near = g->a_cs < A_STEP && g->M * g->K <= A_DIRECT;
+
+    return g->a_rs == 1 && g->a_cs != 1 && g->M > TILE_ROWS && !near;
+}
+
 /* Columns n0 to n0 + N of the product for k0 to k0 + kc; t holds B. */
 static void rows_times_panels(const product *g, tile_work t, size_t n0, size_t N, size_t k0)
 {
-    const bool near = g->a_cs < A_STEP && g->M * g->K <= A_DIRECT;
-    const bool copy = g->a_rs == 1 && g->a_cs != 1 && g->M > TILE_ROWS && !near;
+    const bool copy = copies_a(g);
     const float *a = g->a + k0 * g->a_cs;
     float *strips = g->scratch + B_BLOCK, *edge = strips + A_ROWS * KC;
 
@@ -128,11 +139,12 @@ static void rows_times_panels(const product *g, tile_work t, size_t n0, size_t N
 static void columns_of_product(const product *g, size_t n0, size_t n1)
 {
     const bool pack = g->b_ps == 0;
+    const size_t most_k = copies_a(g) ? KC_COPIED : KC;
 
     for (size_t n = n0, nc = 0; n < n1 && g->K > 0; n += nc) {
-        nc = least(n1 - n, B_BLOCK / least(g->K, KC) / NN_PANEL * NN_PANEL);
+        nc = least(n1 - n, B_BLOCK / least(g->K, most_k) / NN_PANEL * NN_PANEL);
         for (size_t k = 0, kc = 0; k < g->K; k += kc) {
-            kc = even_piece(g->K - k, KC);
+            kc = even_piece(g->K - k, most_k);
             tile_work t = {.kc = kc, .resume = g->accumulate || k > 0};
             t.b = pack ? g->scratch : g->b + k * g->b_rs + n / NN_PANEL * g->b_ps;
             t.b_rs = pack ? NN_PANEL : g->b_rs;

@@ -1,17 +1,17 @@
 /* kern_tile.h - a tile of C kept in registers over a run of k: the innermost loop of all products.
  *
  * Reads: kern_vec.h. Included by kern_gemm.h only, after NN_FMAF is defined.   Read next: kern_pack.h.
- * A tile is R rows by P panels of NN_PANEL columns. For each k it adds A's R numbers times B's row of each panel, one fused
- * multiply-add an element. Everything is a stride, so that the same tile serves packed panels of B and B as it lies,
- * rows of A as they lie (no copy for A B and A B^T) and A's copied strips:
+ * A tile is R rows by P panels of NN_PANEL columns. For each k it adds A's R numbers times B's row of each panel, one
+ * fused multiply-add an element. Everything is a stride, so that the same tile serves packed panels of B and B as it
+ * lies, rows of A as they lie (no copy for A B and A B^T) and A's copied strips:
  *   A[i][k] = a[i * a_rs + k * a_cs]        B[k][16 j ..] = b[k * b_rs + j * b_ps ..]
  */
 #ifndef NN_KERN_TILE_H
 #define NN_KERN_TILE_H
 #include "nn/kern.h"
 
-/* Asks for a cache line that will be stored to: a tile asks for C's when it begins, 1.01 to 1.02 of the speed where C lies
- * beyond the second cache. Changes no value. */
+/* Asks for a cache line that will be stored to: a tile asks for C's when it begins, 1.01 to 1.02 of the speed where C
+ * lies beyond the second cache. Changes no value. */
 #if defined(__GNUC__) || defined(__clang__)
 #define NN_FETCH(p) __builtin_prefetch(p, 1)
 #else

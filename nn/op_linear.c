@@ -55,9 +55,9 @@ static void rectangles(void *ctx, size_t first, size_t last, size_t thread)
     }
 }
 
-/* Cuts C into at most `pieces` rectangles of whole tiles, so that the largest takes least: its products, and the copies of
- * its part of A and B that each thread makes for itself. WHY no shared copy of B: it would cost a second meeting of the
- * threads, and for the wide products, where copying is dear, threads have columns of their own anyway. */
+/* Cuts C into at most `pieces` rectangles of whole tiles, so that the largest takes least: its products, and the copies
+ * of its part of A and B that each thread makes for itself. WHY no shared copy of B: it would cost a second meeting of
+ * the threads, and for the wide products, where copying is dear, threads have columns of their own anyway. */
 static void cut(product *p, size_t pieces)
 {
     const size_t row_tiles = pieces_of(p->M, ROW_TILE), panels = pieces_of(p->N, NN_PANEL);

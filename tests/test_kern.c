@@ -350,8 +350,8 @@ static void agree_on_packed(int form, size_t M, size_t N, size_t K, bool accumul
                        scratch);
         k->gemm_packed(got + skip, l.ldc, a + half * l.a_cs, l.a_rs, l.a_cs, p + skip * K + half * NN_PANEL, K, M,
                        N - skip, K - half, true, scratch);
-        cr_assert(memcmp(got, want, l.c_len * sizeof *got) == 0, "%s: packed in parts, form %d, %zu x %zu x %zu", k->name,
-                  form, M, N, K);
+        cr_assert(memcmp(got, want, l.c_len * sizeof *got) == 0, "%s: packed in parts, form %d, %zu x %zu x %zu",
+                  k->name, form, M, N, K);
     }
     free(a);
 }
