@@ -1,9 +1,9 @@
 /* decode.c - many sequences at once over key and value caches.
  *
  * Reads: decode.h, model_impl.h.   Read next: sample.c.
- * A round is one packed batch: of each running row the token just drawn, or the next piece of its prompt. A row that has
- * its whole prompt behind it draws; a row that ends gives its slot to the next that waits. All products see the rows of
- * the round as one matrix; the contract (kern.h) makes their number irrelevant.
+ * A round is one packed batch: of each running row the token just drawn, or the next piece of its prompt. A row that
+ * has its whole prompt behind it draws; a row that ends gives its slot to the next that waits. All products see the
+ * rows of the round as one matrix; the contract (kern.h) makes their number irrelevant.
  * Past the last attention only the rows that draw go on. Logits are the largest thing here (V to a row): they are made
  * and drawn from some rows at a time, while the cache holds them.
  */
@@ -214,7 +214,8 @@ static void draw_rows(void *ctx, size_t first, size_t last, size_t thread)
         nn_rng rng = row->rng;
 
         rng.pos += p;
-        row->out[p] = nn_sample(&alone, w->s, w->d->logits + j * w->V, w->V, &rng, row->logprob ? row->logprob + p : NULL,
+        row->out[p] = nn_sample(&alone, w->s, w->d->logits + j * w->V, w->V, &rng,
+                                row->logprob ? row->logprob + p : NULL,
                                 w->d->scratch + thread * w->d->scratch_bytes);
         row->n_out = p + 1;
         row->stopped = row->out[p] == w->s->stop;

@@ -1,9 +1,9 @@
 /* op_products.c - several linear layers of one input, over packed or int8 weights.
  *
  * Reads: matrix.h, kern.h.   Read next: model_body.c.
- * Two ways to split: by rows when there are many (each thread multiplies its rows with all matrices, and quantises them
- * itself), by panels of columns when there are few (each thread reads its own part of the weights, and only that: with few
- * rows the weights are what moves). Threads own outputs, so neither way changes a bit.
+ * Two ways to split: by rows when there are many (each thread multiplies its rows with all matrices, and quantises
+ * them itself), by panels of columns when there are few (each thread reads its own part of the weights, and only that:
+ * with few rows the weights are what moves). Threads own outputs, so neither way changes a bit.
  */
 #include "nn/matrix.h"
 #include "nn/op_impl.h"
@@ -125,8 +125,9 @@ void nn_products_fwd(const nn_exec *x, const nn_product *p, size_t n, const floa
         nn_par_run(&x->par, (R + ROWS - 1) / ROWS, grain_of(ROWS * columns * K, i8), piece_of_rows, &o);
         return;
     }
+    const size_t as_rows = R < READ_ROWS ? READ_ROWS : R;
     if (i8) nn_par_run(&x->par, R, nn_grain(K), quantize_rows, &o);
-    nn_par_run(&x->par, items, grain_of(PANELS * NN_PANEL * (R < READ_ROWS ? READ_ROWS : R) * K, i8), piece_of_columns, &o);
+    nn_par_run(&x->par, items, grain_of(PANELS * NN_PANEL * as_rows * K, i8), piece_of_columns, &o);
 }
 
 /* --- making the packed form ---------------------------------------------------------------- */

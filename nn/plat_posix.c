@@ -398,7 +398,8 @@ void nn_large_pages(void *at, size_t bytes)
     const uintptr_t page = (uintptr_t)1 << 21, first = ((uintptr_t)at + page - 1) / page * page,
                     last = ((uintptr_t)at + bytes) / page * page;
 
-    if (at && first < last) (void)madvise((unsigned char *)at + (first - (uintptr_t)at), (size_t)(last - first), MADV_HUGEPAGE);
+    if (at && first < last)
+        (void)madvise((unsigned char *)at + (first - (uintptr_t)at), (size_t)(last - first), MADV_HUGEPAGE);
 #else
     (void)at;
     (void)bytes;

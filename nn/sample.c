@@ -4,9 +4,9 @@
  * Temperature, then top-k, then top-p (nucleus: Holtzman et al. 2019, arXiv:1904.09751, sec. 3.1), then one draw. The
  * draw is defined by chains: add the probabilities one by one, in double; u times the whole is passed at one of them.
  * Equal probabilities go by id, so a draw has one value on every machine.
- * WHY not the chains: 8192 dependent additions, and again up to the place, were most of a draw's 27 us; now 11. Sums in any
- * order tell the place too, except where u falls within their rounding of a border (nn_chain_slack); there, about once
- * in 10^7 draws, the chains decide.
+ * WHY not the chains: 8192 dependent additions, and again up to the place, were most of a draw's 27 us; now 11. Sums in
+ * any order tell the place too, except where u falls within their rounding of a border (nn_chain_slack); there the
+ * chains decide. At n = 8192 all borders together are 10^-7 of the range of u.
  */
 #include "nn/decode.h"
 #include "nn/sample_impl.h"

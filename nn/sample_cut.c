@@ -3,9 +3,9 @@
  * Reads: sample_impl.h.
  * The draw is defined over the candidates in order, best first, equals by number: their chain of sums reaches top_p of
  * the whole at the last one kept; then u times the sum of the kept is passed at the one drawn.
- * WHY no sort: top-k keeps k in a heap while the others pass by; top-p finds both places by parting the candidates around
- * pivots (Hoare 1961, doi:10.1145/366622.366647) and adding masses. From 8192, softmax and log-probability included: 40
- * best 14 instead of 44 us, top-p 0.9 46 instead of 180 us (78 instead of 790 where the logits are nearly flat).
+ * WHY no sort: top-k keeps k in a heap while the others pass by; top-p finds both places by parting the candidates
+ * around pivots (Hoare 1961, doi:10.1145/366622.366647) and adding masses. From 8192, softmax and log-probability
+ * included: 40 best 14 instead of 44 us, top-p 0.9 46 instead of 180 us (78 instead of 790 when the logits are flat).
  */
 #include "nn/sample_impl.h"
 

@@ -6,9 +6,9 @@
 #define NN_SAMPLE_IMPL_H
 #include "nn/decode.h"
 
-/* How far two sums of the same n numbers, none negative, may lie apart whatever their order, and u times such a sum from
- * u times the other: twice the bound 2 n 2^-53 of both (Higham 2002, Accuracy and Stability of Numerical Algorithms,
- * sec. 4.2), and as much again for a place and its goal. */
+/* How far two sums of the same n numbers, none negative, may lie apart whatever their order, and u times such a sum
+ * from u times the other: each is within n 2^-53 of the real one (Higham 2002, Accuracy and Stability of Numerical
+ * Algorithms, sec. 4.2). A place and its goal are four sums; this is twice theirs. */
 static inline double nn_chain_slack(size_t n, double whole)
 {
     return whole * (double)(n + 8) * 0x1p-50;

@@ -213,8 +213,11 @@ Test(sample, finds_the_place_that_the_chain_of_sums_defines)
     for (size_t i = 0; i < sizeof n / sizeof *n; i++)
         for (size_t shape = 0; shape < 5; shape++)
             for (size_t cut = 0; cut < sizeof top_k / sizeof *top_k; cut++) {
-                nn_sampler s = {.temperature = cut % 2 ? 1.0f : 0.7f, .top_k = top_k[cut], .top_p = top_p[cut], .stop = -1};
+                nn_sampler s = nn_sampler_default();
 
+                s.temperature = cut % 2 ? 1.0f : 0.7f;
+                s.top_k = top_k[cut];
+                s.top_p = top_p[cut];
                 expect_the_definition(&x, &s, n[i], shape);
                 if (n[i] < 9) continue;
                 s.ban_below = 5;
