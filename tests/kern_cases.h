@@ -83,11 +83,11 @@ static void case_rmsnorm(const nn_kern *k, case_data *d, size_t n)
 }
 static void case_rmsnorm_rows(const nn_kern *k, case_data *d, size_t n)
 {
-    k->rmsnorm_rows(d->x[0], d->scalar, NULL, d->x[1], NULL, d->x[2], 1e-3f, 2, n / 2);
+    k->rmsnorm_rows(d->x[0], d->scalar, NULL, d->x[1], NULL, d->x[2], 1e-3f, n > 1 ? 2 : 0, n / 2);
 }
 static void case_rmsnorm_add(const nn_kern *k, case_data *d, size_t n)
 {
-    k->rmsnorm_rows(d->x[0], d->scalar, d->x[1], d->x[1], d->x[3], d->x[2], 1e-3f, 2, n / 2);
+    k->rmsnorm_rows(d->x[0], d->scalar, d->x[1], d->x[1], d->x[3], d->x[2], 1e-3f, n > 1 ? 2 : 0, n / 2);
 }
 static void case_xent(const nn_kern *k, case_data *d, size_t n)
 {
