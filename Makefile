@@ -103,6 +103,7 @@ $(BENCH_LIB): $(call obj,$(filter-out bench/bench_%,$(wildcard bench/*.c)))
 $(B)/bench/bench.o: EXTRA := -DBENCH_FLAGS='"$(OPT), kernels -O3, $(FP) $(CFLAGS)"'
 $(B)/bench/peak.o: OPT := -O3
 
+$(B)/bench_start: | $(CLI) # runs it
 $(B)/bench_%: $(B)/bench/bench_%.o $(BENCH_LIB) $(LIB)
 	$(CC) $(SANFLAGS) $(LDFLAGS) $^ -Wl,--as-needed $(DNNL) -ldl $(LIBS) -o $@
 
