@@ -44,6 +44,13 @@ typedef struct nn_kern {
     void (*gemm_packed)(float *c, size_t ldc, const float *a, size_t a_rs, size_t a_cs, const float *panels,
                         size_t panel_k, size_t M, size_t N, size_t K, bool accumulate, float *scratch);
 
+    /* Two products of which each row of C has its own run of k: attention's triangle. A's rows lie lda floats apart, B
+     * is packed. C's row i takes k from 0 to n + i (n > 0); C += A^T B, row i from k = i to M, A a square. */
+    void (*gemm_causal)(float *c, size_t ldc, const float *a, size_t lda, const float *panels, size_t panel_k, size_t M,
+                        size_t N, size_t n, bool accumulate, float *scratch);
+    void (*gemm_causal_t)(float *c, size_t ldc, const float *a, size_t lda, const float *panels, size_t panel_k,
+                          size_t M, size_t N, float *scratch);
+
     /* int8 (docs/design.md, "int8"). A row of activations: *scale = max|x| / 127 (1 when that is 0), q = rint(x / scale)
      * clamped to +-127; q[n .. n rounded up to 4) = 0. A row with an infinity or a NaN: *scale = the NaN 0x7fc00000, all
      * q = 0, so that its products are NaN. */

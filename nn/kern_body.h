@@ -12,6 +12,7 @@
 #ifndef NN_KERN_BODY_H
 #define NN_KERN_BODY_H
 #include "nn/kern.h"
+#include "nn/kern_causal.h"
 #include "nn/kern_gemm.h"
 #include "nn/kern_i8.h"
 #include "nn/kern_impl.h"
@@ -116,6 +117,8 @@ static const nn_kern table = {
     .gemm_scratch = GEMM_SCRATCH,
     .pack = kern_pack,
     .gemm_packed = kern_gemm_packed,
+    .gemm_causal = kern_gemm_causal,
+    .gemm_causal_t = kern_gemm_causal_t,
     .quantize_row = kern_quantize_row,
     .gemm_i8 = kern_gemm_i8,
     .sums_i8 = kern_sums_i8,

@@ -97,19 +97,14 @@ void nn_block_qkv(nn_body *body, size_t l, const nn_model *m, const nn_matrices 
     const nn_layer *w = m->w.layer + l;
     const nn_layer_matrices *mat = mx->layer + l;
     nn_block *a = body->block + l;
-    const size_t C = c->width, H = c->heads, K = c->kv_heads, D = c->head_dim;
-    const bool half = c->rope == NN_ROPE_HALF;
+    const nn_heads q = {a->q, a->rstd_q, a->q_raw, c->qk_norm ? w->q_norm : NULL, c->heads};
+    const nn_heads k = {a->k, a->rstd_k, a->k_raw, c->qk_norm ? w->k_norm : NULL, c->kv_heads};
     const nn_product qkv[] = {
         {a->q_raw, &mat->q, w->q_bias}, {a->k_raw, &mat->k, w->k_bias}, {a->v, &mat->v, w->v_bias}};
 
-    nn_rmsnorm_fwd(x, a->norm1, a->rstd1, a->x, w->attn_norm, c->norm_eps, R, C);
+    nn_rmsnorm_fwd(x, a->norm1, a->rstd1, a->x, w->attn_norm, c->norm_eps, R, c->width);
     nn_products_fwd(x, qkv, 3, a->norm1, R, body->rows_i8);
-    if (c->qk_norm) {
-        nn_rmsnorm_fwd(x, a->q, a->rstd_q, a->q_raw, w->q_norm, c->norm_eps, R * H, D);
-        nn_rmsnorm_fwd(x, a->k, a->rstd_k, a->k_raw, w->k_norm, c->norm_eps, R * K, D);
-    }
-    nn_rope(x, a->q, body->pos, m->cos_t, m->sin_t, R, H, D, half, 1.0f);
-    nn_rope(x, a->k, body->pos, m->cos_t, m->sin_t, R, K, D, half, 1.0f);
+    nn_qk_rope(x, q, k, c->norm_eps, body->pos, m->cos_t, m->sin_t, R, c->head_dim, c->rope == NN_ROPE_HALF, 1.0f);
 }
 
 /* mid = x + att Wo;  out = mid + Wdown swiglu(Wgate n, Wup n) with n = norm(mid) */
@@ -125,8 +120,7 @@ void nn_block_out(float *out, nn_body *body, size_t l, const nn_model *m, const 
     const nn_product gate_up[] = {{a->gate, &mat->gate, NULL}, {a->up, &mat->up, NULL}};
 
     nn_products_fwd(x, &o, 1, a->att, R, body->rows_i8);
-    stream_add(x, a->mid, a->x, body->sum, R, C);
-    nn_rmsnorm_fwd(x, a->norm2, a->rstd2, a->mid, w->ffn_norm, c->norm_eps, R, C);
+    nn_add_rmsnorm_fwd(x, a->norm2, a->rstd2, a->mid, a->x, body->sum, w->ffn_norm, c->norm_eps, R, C);
     nn_products_fwd(x, gate_up, 2, a->norm2, R, body->rows_i8);
     nn_swiglu_fwd(x, a->act, a->gate, a->up, R, F);
     nn_products_fwd(x, &down, 1, a->act, R, body->rows_i8);

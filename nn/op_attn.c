@@ -98,9 +98,8 @@ static void pack_rows(const attention *a, nn_attn_panels to, size_t s, size_t kv
 {
     const size_t at = (a->seg.start[s] * a->K + kv) * a->D, step = a->K * a->D, n = rows_of(a, s);
 
-    a->x->k->pack(to.keys, a->k + at, 1, step, n, a->D);
-    for (size_t d = 0; d < a->D; d += NN_PANEL)
-        a->x->k->pack(to.values + d * to.room, a->v + at + d, step, 1, smaller(a->D - d, NN_PANEL), n);
+    nn_attn_pack_keys(a->x->k, to.keys, a->k + at, step, n, a->D);
+    nn_attn_pack_values(a->x->k, to.values, to.room, a->v + at, step, n, a->D);
 }
 
 /* --- tiles ----------------------------------------------------------------------------------------- */

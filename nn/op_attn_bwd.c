@@ -1,6 +1,6 @@
 /* op_attn_bwd.c - the gradient of attention; forward's strip is computed again.
  *
- * Reads: ops.h, op_attn.c (the promise).   Read next: model_body.c; formulas in docs/math.md#attention.
+ * Reads: ops.h, op_attn_impl.h, op_attn.c (the promise).   Read next: model_body.c; formulas in docs/math.md#attention.
  */
 #include "nn/op_attn_impl.h"
 #include "nn/op_impl.h"
@@ -8,109 +8,104 @@
 
 enum { TILE = NN_ATTN_TILE };
 
-/* Query rows [t0, t1) of one head in one segment against keys [0, t1) of its kv head. Pointers handed to the functions
- * below start at row 0 of the segment; *_step floats lie between two rows. */
-typedef struct {
-    const nn_kern *k;
-    float *gemm;      /* [scratch] of the product kernel */
-    float *p, *dp;    /* [scratch] strips [TILE, ld]; dp for backward only */
-    size_t ld, t0, t1, D, q_step, kv_step;
-    float scale;
-} tile;
-
-/* The strips lie behind the product kernel's own room; rows start at multiples of 16 floats. */
-static tile tile_at(const nn_exec *x, size_t thread, size_t t0, size_t len, size_t H, size_t K, size_t D)
-{
-    float *scratch = nn_exec_scratch(x, thread), *strips = scratch + x->k->gemm_scratch;
-    const size_t t1 = len - t0 < TILE ? len : t0 + TILE, ld = (t1 + 15) / 16 * 16;
-
-    NN_ASSERT(x->k->gemm_scratch + 2 * TILE * ld <= x->scratch_len);
-    return (tile){x->k, scratch, strips, strips + TILE * ld, ld, t0, t1, D, H * D, K * D, nn_attn_scale(D)};
-}
-
-/* strip[t][j] = rows_t . keys_j for all keys up to the tile's end; what lies behind the diagonal is never read. */
-static void rows_dot_keys(const tile *o, float *strip, const float *rows, const float *keys)
-{
-    o->k->gemm(strip, o->ld, rows + o->t0 * o->q_step, o->q_step, 1, keys, 1, o->kv_step, o->t1 - o->t0, o->t1, o->D,
-               false, o->gemm);
-}
-
-static void softmax_rows(const tile *o)
-{
-    o->k->softmax_rows(o->p, o->ld, o->scale, o->t1 - o->t0, o->t0 + 1, 1);
-}
-
-static void softmax_bwd_rows(const tile *o)
-{
-    o->k->softmax_bwd_rows(o->dp, o->p, o->ld, o->scale, o->t1 - o->t0, o->t0 + 1, 1);
-}
-
-/* out_t (+)= sum over j <= t of strip[t][j] keys_j, j ascending: the square before the tile, then the triangle. */
-static void strip_times_keys(const tile *o, float *out, const float *strip, const float *keys, bool accumulate)
-{
-    const float *triangle = keys + o->t0 * o->kv_step;
-
-    o->k->gemm(out + o->t0 * o->q_step, o->q_step, strip, o->ld, 1, keys, o->kv_step, 1, o->t1 - o->t0, o->D, o->t0,
-               accumulate, o->gemm);
-    for (size_t t = o->t0; t < o->t1; t++)
-        o->k->gemm(out + t * o->q_step, o->q_step, strip + (t - o->t0) * o->ld + o->t0, o->ld, 1, triangle,
-                   o->kv_step, 1, 1, o->D, t - o->t0 + 1, true, o->gemm);
-}
-
-/* out_j += sum over t >= j in the tile of strip[t][j] rows_t, t ascending: the transpose of the above. */
-static void strip_times_rows(const tile *o, float *out, const float *strip, const float *rows)
-{
-    o->k->gemm(out, o->kv_step, strip, 1, o->ld, rows + o->t0 * o->q_step, o->q_step, 1, o->t0, o->D, o->t1 - o->t0,
-               true, o->gemm);
-    for (size_t j = o->t0; j < o->t1; j++)
-        o->k->gemm(out + j * o->kv_step, o->kv_step, strip + (j - o->t0) * o->ld + j, 1, o->ld, rows + j * o->q_step,
-                   o->q_step, 1, 1, o->D, o->t1 - j, true, o->gemm);
-}
-
 typedef struct {
     const nn_exec *x;
     float *dq, *dk, *dv;
     const float *dy, *q, *k, *v;
     nn_segments seg;
     size_t H, K, D;
-} attention;
+} gradient;
 
-static float *shifted(float *gradient, size_t by) /* NULL stays NULL */
+/* One kv head of one segment, packed for all its query heads and tiles. */
+typedef struct {
+    float *p, *dp;         /* strips [TILE, T] */
+    float *k_keys, *v_keys; /* for the scores q.k and dp = dy.v */
+    float *k_values;        /* for dq */
+    float *q_rows, *dy_rows; /* a tile's rows as values, for dk and dv */
+    size_t room;
+} workplace;
+
+static workplace workplace_at(const gradient *a, float *base, size_t len)
 {
-    return gradient ? gradient + by : NULL;
+    const size_t D = a->D, wide = nn_attn_round(D), room = nn_attn_round(len);
+    workplace w = {.room = room, .p = base};
+
+    w.dp = w.p + TILE * room;
+    w.k_keys = w.dp + TILE * room;
+    w.v_keys = w.k_keys + room * D;
+    w.k_values = w.v_keys + room * D;
+    w.q_rows = w.k_values + room * wide;
+    w.dy_rows = w.q_rows + TILE * wide;
+    NN_ASSERT(a->x->k->gemm_scratch + (size_t)(w.dy_rows + TILE * wide - base) <= a->x->scratch_len);
+    return w;
 }
 
-/* All tiles of query head h in segment s; dq, dk, dv as far as wanted. */
-static void bwd_head(const attention *a, size_t thread, size_t h, size_t s)
+static float *shifted(float *y, size_t by) /* NULL stays NULL */
 {
-    const size_t begin = a->seg.start[s], len = a->seg.start[s + 1] - begin;
-    const size_t q_at = (begin * a->H + h) * a->D;
-    const size_t kv_at = (begin * a->K + h / (a->H / a->K)) * a->D;
-    const float *q = a->q + q_at, *dy = a->dy + q_at, *k = a->k + kv_at, *v = a->v + kv_at;
-    float *dq = shifted(a->dq, q_at), *dk = shifted(a->dk, kv_at), *dv = shifted(a->dv, kv_at);
+    return y ? y + by : NULL;
+}
 
-    for (size_t t0 = 0; t0 < len; t0 += TILE) {
-        const tile o = tile_at(a->x, thread, t0, len, a->H, a->K, a->D);
+/* Tile o of a head; q, dy, dq point at its first row, dk and dv at the segment's. */
+static void bwd_tile(const gradient *a, const nn_attn_tile *o, const workplace *w, const float *q, const float *dy,
+                     float *dq, float *dk, float *dv)
+{
+    const size_t q_step = a->H * a->D, kv_step = a->K * a->D;
 
-        rows_dot_keys(&o, o.p, q, k); /* the strip of forward, again */
-        softmax_rows(&o);
-        if (dv) strip_times_rows(&o, dv, o.p, dy);
-        if (!dq && !dk) continue;
-        rows_dot_keys(&o, o.dp, dy, v);
-        softmax_bwd_rows(&o); /* dp holds ds from here */
-        if (dq) strip_times_keys(&o, dq, o.dp, k, true);
-        if (dk) strip_times_rows(&o, dk, o.dp, q);
+    nn_attn_scores(o, w->p, q, q_step, w->k_keys); /* the strip of forward, again */
+    nn_attn_softmax(o, w->p);
+    if (dv) {
+        nn_attn_pack_values(o->k, w->dy_rows, TILE, dy, q_step, o->rows, a->D);
+        nn_attn_spread(o, dv, kv_step, w->p, w->dy_rows);
+    }
+    if (!dq && !dk) return;
+    nn_attn_scores(o, w->dp, dy, q_step, w->v_keys);
+    nn_attn_softmax_bwd(o, w->dp, w->p); /* dp holds ds from here */
+    if (dq) nn_attn_mix(o, dq, q_step, w->dp, w->k_values, w->room, true);
+    if (dk) {
+        nn_attn_pack_values(o->k, w->q_rows, TILE, q, q_step, o->rows, a->D);
+        nn_attn_spread(o, dk, kv_step, w->dp, w->q_rows);
     }
 }
 
-/* A thread owns (segment, kv head): dk and dv add the group's query heads in ascending order, each head's rows too. */
-static void bwd_items(void *ctx, size_t first, size_t last, size_t thread)
+/* dk and dv add the group's query heads in ascending order, each head's rows too: so one thread does all of them. */
+static void bwd_group(const gradient *a, size_t thread, size_t s, size_t kv)
 {
-    const attention *a = ctx;
-    const size_t group = a->H / a->K;
+    const size_t begin = a->seg.start[s], len = a->seg.start[s + 1] - begin, group = a->H / a->K, D = a->D;
+    const size_t q_step = a->H * D, kv_step = a->K * D, kv_at = (begin * a->K + kv) * D;
+    float *scratch = nn_exec_scratch(a->x, thread);
+    const workplace w = workplace_at(a, scratch + a->x->k->gemm_scratch, len);
 
-    for (size_t item = first; item < last; item++)
-        for (size_t g = 0; g < group; g++) bwd_head(a, thread, item % a->K * group + g, item / a->K);
+    nn_attn_pack_keys(a->x->k, w.k_keys, a->k + kv_at, kv_step, len, D);
+    if (a->dq || a->dk) nn_attn_pack_keys(a->x->k, w.v_keys, a->v + kv_at, kv_step, len, D);
+    if (a->dq) nn_attn_pack_values(a->x->k, w.k_values, w.room, a->k + kv_at, kv_step, len, D);
+    for (size_t h = kv * group; h < (kv + 1) * group; h++)
+        for (size_t t0 = 0; t0 < len; t0 += TILE) {
+            const size_t rows = len - t0 < TILE ? len - t0 : (size_t)TILE;
+            const size_t q_at = begin * q_step + h * D + t0 * q_step;
+            const nn_attn_tile o = {.k = a->x->k, .gemm = scratch, .rows = rows, .seen = t0 + 1,
+                                    .ld = nn_attn_round(t0 + rows), .D = D, .causal = true};
+
+            bwd_tile(a, &o, &w, a->q + q_at, a->dy + q_at, shifted(a->dq, q_at), shifted(a->dk, kv_at),
+                     shifted(a->dv, kv_at));
+        }
+}
+
+static size_t work_of(const gradient *a, size_t s)
+{
+    const size_t len = a->seg.start[s + 1] - a->seg.start[s];
+
+    return len * len;
+}
+
+/* Work is counted in squares of lengths; (segment, kv head) belongs to the thread in whose share it begins. */
+static void bwd_share(void *ctx, size_t first, size_t last, size_t thread)
+{
+    const gradient *a = ctx;
+    size_t at = 0;
+
+    for (size_t s = 0; s < a->seg.n_seg; s++)
+        for (size_t kv = 0; kv < a->K; kv++, at += work_of(a, s))
+            if (at >= first && at < last) bwd_group(a, thread, s, kv);
 }
 
 /* nn_attn_bwd - gradient of the above (softmax's: Bridle 1990, doi:10.1007/978-3-642-76153-9_28).
@@ -121,15 +116,18 @@ static void bwd_items(void *ctx, size_t first, size_t last, size_t thread)
  *         dv_j += sum over t >= j of p_tj dy_t          the same order
  *
  *   [inout] dq [R,H,D]  dk, dv [R,K,D]  (NULL skips)     [in] dy, q [R,H,D]  k, v [R,K,D]
- *   [scratch] two strips a thread
+ *   [scratch] two strips a thread, and a head's keys and values three times as panels
+ * WHY threads do not share a kv head of a segment: a thread with a part of its keys needs the whole strip of every row
+ * that sees them, two of the five products. A batch has more segments than threads.
  */
 void nn_attn_bwd(const nn_exec *x, float *dq, float *dk, float *dv, const float *dy, const float *q, const float *k,
                  const float *v, nn_segments seg, size_t H, size_t K, size_t D)
 {
-    attention a = {.x = x, .dq = dq, .dk = dk, .dv = dv, .dy = dy, .q = q, .k = k, .v = v,
-                   .seg = seg, .H = H, .K = K, .D = D};
-    const size_t rows = seg.n_seg ? (seg.start[seg.n_seg] - seg.start[0]) / seg.n_seg : 0;
+    gradient a = {.x = x, .dq = dq, .dk = dk, .dv = dv, .dy = dy, .q = q, .k = k, .v = v,
+                  .seg = seg, .H = H, .K = K, .D = D};
+    size_t work = 0;
 
     NN_ASSERT(K > 0 && H % K == 0);
-    nn_par_run(&x->par, seg.n_seg * K, nn_grain(H / K * rows * rows * D), bwd_items, &a);
+    for (size_t s = 0; s < seg.n_seg; s++) work += K * work_of(&a, s);
+    nn_par_run(&x->par, work, nn_grain(H / K * D), bwd_share, &a);
 }

@@ -38,12 +38,20 @@ static inline size_t nn_attn_keys_of(const nn_attn_tile *o, size_t i)
     return o->causal ? o->seen + i : o->seen;
 }
 
+/* n rows, step floats apart, as panels; what room has behind them is zero (keys) or untouched (values). */
+void nn_attn_pack_keys(const nn_kern *k, float *keys, const float *rows, size_t step, size_t n, size_t D);
+void nn_attn_pack_values(const nn_kern *k, float *values, size_t room, const float *rows, size_t step, size_t n,
+                         size_t D);
 /* strip[i][j] = rows_i . key_j for all keys of the last row; what row i does not see is never read. */
 void nn_attn_scores(const nn_attn_tile *o, float *strip, const float *rows, size_t step, const float *keys);
 /* Each row over exactly the keys that it sees. */
 void nn_attn_softmax(const nn_attn_tile *o, float *strip);
+void nn_attn_softmax_bwd(const nn_attn_tile *o, float *dp, const float *p);
 /* out_i (+)= sum over the keys j that row i sees of strip[i][j] values_j, j ascending */
 void nn_attn_mix(const nn_attn_tile *o, float *out, size_t step, const float *strip, const float *values, size_t room,
                  bool accumulate);
+/* out_j += sum over the rows i that see key j of strip[i][j] values_i, i ascending: the transpose, for a causal tile.
+ * values: the tile's rows as panels with room NN_ATTN_TILE. */
+void nn_attn_spread(const nn_attn_tile *o, float *out, size_t step, const float *strip, const float *values);
 float nn_attn_scale(size_t D); /* 1/sqrt(D) */
 #endif

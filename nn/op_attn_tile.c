@@ -5,8 +5,6 @@
 #include "nn/op_attn_impl.h"
 #include <math.h>
 
-enum { BLOCK = 8 }; /* rows of the triangle that share a product */
-
 float nn_attn_scale(size_t D)
 {
     return (float)(1.0 / sqrt((double)D)); /* in double: the float nearest to the real number */
@@ -15,6 +13,18 @@ float nn_attn_scale(size_t D)
 static size_t smaller(size_t a, size_t b)
 {
     return a < b ? a : b;
+}
+
+void nn_attn_pack_keys(const nn_kern *k, float *keys, const float *rows, size_t step, size_t n, size_t D)
+{
+    k->pack(keys, rows, 1, step, n, D);
+}
+
+void nn_attn_pack_values(const nn_kern *k, float *values, size_t room, const float *rows, size_t step, size_t n,
+                         size_t D)
+{
+    for (size_t d = 0; d < D; d += NN_PANEL)
+        k->pack(values + d * room, rows + d, step, 1, smaller(D - d, NN_PANEL), n);
 }
 
 /* A panel's worth of rows at a time, so that a causal tile leaves out the panels that none of them sees. */
@@ -32,25 +42,24 @@ void nn_attn_softmax(const nn_attn_tile *o, float *strip)
     o->k->softmax_rows(strip, o->ld, nn_attn_scale(o->D), o->rows, o->seen, o->causal ? 1 : 0);
 }
 
-/* n rows from row i on, keys [from, from + K): what all of them see */
-static void mix_shared(const nn_attn_tile *o, float *out, size_t step, const float *strip, const float *values,
-                       size_t room, size_t i, size_t n, size_t from, size_t K, bool accumulate)
+void nn_attn_softmax_bwd(const nn_attn_tile *o, float *dp, const float *p)
 {
-    o->k->gemm_packed(out + i * step, step, strip + i * o->ld + from, o->ld, 1, values + from * NN_PANEL, room, n, o->D,
-                      K, accumulate, o->gemm);
+    o->k->softmax_bwd_rows(dp, p, o->ld, nn_attn_scale(o->D), o->rows, o->seen, o->causal ? 1 : 0);
 }
 
-/* The keys that all rows see in one product, then the triangle: eight rows' shared keys at a time, and what is left of
- * each row alone. Every row's chain runs over its keys in ascending order. */
 void nn_attn_mix(const nn_attn_tile *o, float *out, size_t step, const float *strip, const float *values, size_t room,
                  bool accumulate)
 {
-    mix_shared(o, out, step, strip, values, room, 0, o->rows, 0, o->seen, accumulate);
-    if (!o->causal) return;
-    for (size_t b = 0; b < o->rows; b += BLOCK) {
-        const size_t n = smaller(o->rows - b, BLOCK);
+    if (o->causal)
+        o->k->gemm_causal(out, step, strip, o->ld, values, room, o->rows, o->D, o->seen, accumulate, o->gemm);
+    else
+        o->k->gemm_packed(out, step, strip, o->ld, 1, values, room, o->rows, o->D, o->seen, accumulate, o->gemm);
+}
 
-        if (b > 0) mix_shared(o, out, step, strip, values, room, b, n, o->seen, b, true);
-        for (size_t i = 1; i < n; i++) mix_shared(o, out, step, strip, values, room, b + i, 1, o->seen + b, i, true);
-    }
+void nn_attn_spread(const nn_attn_tile *o, float *out, size_t step, const float *strip, const float *values)
+{
+    const size_t before = o->seen - 1; /* keys that all rows see; then each row's own and those before it */
+
+    o->k->gemm_packed(out, step, strip, 1, o->ld, values, NN_ATTN_TILE, before, o->D, o->rows, true, o->gemm);
+    o->k->gemm_causal_t(out + before * step, step, strip + before, o->ld, values, NN_ATTN_TILE, o->rows, o->D, o->gemm);
 }
