@@ -1,8 +1,8 @@
 /* kern_causal.h - products of attention's triangle: each row of C has its own run of k.
  *
- * Reads: kern.h, kern_gemm.h (tiles). Included by kern_body.h only.   Read next: kern_rows.h, op_attn_tile.c.
- * What a tile's rows share of k is one tile; the steps that a row has alone, fewer than TILE_ROWS, are a tile of one row
- * that goes on from C. So no key that a row does not see enters its chain.
+ * Reads: kern.h, kern_gemm.h (tiles). Included by kern_body.h only.   Read next: op_attn_tile.c.
+ * What a tile's rows share of k is one tile; the steps that a row has alone, fewer than TILE_ROWS, are a tile of one
+ * row that goes on from C. So no key that a row does not see enters its chain.
  */
 #ifndef NN_KERN_CAUSAL_H
 #define NN_KERN_CAUSAL_H

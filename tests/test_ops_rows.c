@@ -209,6 +209,60 @@ Test(ops_rope, threads_do_not_change_a_bit)
 
 /* --- SwiGLU -------------------------------------------------------------------------------------- */
 
+/* --- fused: the bytes of the parts ------------------------------------------------------- */
+
+enum { F_ROWS = 2000, F_HEADS = 6, F_KV = 2, F_D = 12, F_T = 9 }; /* enough rows for several threads */
+
+Test(ops_rows, a_sum_and_its_norm_are_the_bytes_of_both_alone)
+{
+    static float in[F_ROWS * C], add[F_ROWS * C], sum[F_ROWS * C], y[F_ROWS * C], want[F_ROWS * C];
+    static float w[C], rstd[F_ROWS], s[F_ROWS];
+
+    for (size_t threads = 1; threads <= 3; threads++) {
+        nn_exec x = exec_with(NULL, threads, 16);
+
+        fill_random(in, F_ROWS * C, 1.0f, 1);
+        fill_random(add, F_ROWS * C, 1.0f, 2);
+        fill_random(w, C, 1.0f, 3);
+        nn_add_rmsnorm_fwd(&x, y, rstd, sum, in, add, w, 1e-5f, F_ROWS, C);
+        x.k->add(in, add, F_ROWS * C);
+        expect_same_floats("sum", sum, in, F_ROWS * C);
+        nn_rmsnorm_fwd(&x, want, s, in, w, 1e-5f, F_ROWS, C);
+        expect_same_floats("y", y, want, F_ROWS * C);
+        expect_same_floats("rstd", rstd, s, F_ROWS);
+        nn_exec_free(&x);
+    }
+}
+
+Test(ops_rows, queries_and_keys_together_are_the_bytes_of_each_alone)
+{
+    static float raw[F_ROWS * F_HEADS * F_D], q[F_ROWS * F_HEADS * F_D], want_q[F_ROWS * F_HEADS * F_D];
+    static float k[F_ROWS * F_KV * F_D], want_k[F_ROWS * F_KV * F_D], s[F_ROWS * F_HEADS], want_s[F_ROWS * F_HEADS];
+    float w[F_D], cos_t[F_T * F_D / 2], sin_t[F_T * F_D / 2];
+    static int32_t pos[F_ROWS];
+
+    nn_rope_table(cos_t, sin_t, 100.0f, F_T, F_D);
+    fill_random(raw, F_ROWS * F_HEADS * F_D, 1.0f, 1);
+    fill_random(w, F_D, 1.0f, 2);
+    for (size_t r = 0; r < F_ROWS; r++) pos[r] = (int32_t)(r % F_T);
+    for (size_t threads = 1; threads <= 3; threads++)
+        for (int half = 0; half < 2; half++) {
+            nn_exec x = exec_with(NULL, threads, 16);
+
+            memcpy(k, raw, sizeof k); /* keys without a norm: rotated in place */
+            memcpy(want_k, raw, sizeof k);
+            nn_qk_rope(&x, (nn_heads){q, s, raw, w, F_HEADS}, (nn_heads){k, NULL, NULL, NULL, F_KV}, 1e-5f, pos, cos_t,
+                       sin_t, F_ROWS, F_D, half, 1.0f);
+            nn_rmsnorm_fwd(&x, want_q, want_s, raw, w, 1e-5f, F_ROWS * F_HEADS, F_D);
+            nn_rope(&x, want_q, pos, cos_t, sin_t, F_ROWS, F_HEADS, F_D, half, 1.0f);
+            nn_rope(&x, want_k, pos, cos_t, sin_t, F_ROWS, F_KV, F_D, half, 1.0f);
+            expect_same_floats("q", q, want_q, F_ROWS * F_HEADS * F_D);
+            expect_same_floats("k", k, want_k, F_ROWS * F_KV * F_D);
+            expect_same_floats("rstd", s, want_s, F_ROWS * F_HEADS);
+            nn_exec_free(&x);
+        }
+}
+
 typedef struct {
     nn_exec x;
     float gate[R * C], up[R * C], c[R * C], y[R * C];
