@@ -104,7 +104,7 @@ typedef void (*i8_tile_fn)(float *c, size_t ldc, const i8_work *t);
             }                                                                                            \
         }                                                                                                \
         I8_UNROLL for (size_t i = 0; i < (R); i++) {                                                     \
-            float edge[NN_PANEL];                                                                        \
+            float edge[NN_PANEL] = {0};                                                                  \
             I8_UNROLL for (size_t j = 0; j < (P) * I8_PARTS; j++) {                                      \
                 const size_t n = j * I8_VEC;                                                             \
                 float *out = n >= last && t->cols < last + NN_PANEL ? edge + (n - last) : c + i * ldc + n; \

@@ -33,7 +33,9 @@ static void store_state(uint32_t s[8], const __m128i half[2])
 static void compress(__m128i half[2], const unsigned char *block)
 {
     const __m128i big_endian = _mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3);
-    __m128i abef = half[0], cdgh = half[1], w[4]; /* w: the last 16 words of the message schedule, four in each */
+    const __m128i none = _mm_setzero_si128();
+    __m128i abef = half[0], cdgh = half[1];
+    __m128i w[4] = {none, none, none, none}; /* the last 16 words of the message schedule, four in each */
 
     for (size_t g = 0; g < 16; g++) { /* four rounds each */
         __m128i *now = &w[g % 4];
