@@ -51,13 +51,14 @@ CLI_SRC := $(wildcard guard/main.c guard/cmd_*.c)
 LIB_OBJ := $(call obj,$(wildcard nn/*.c) $(filter-out $(CLI_SRC),$(wildcard guard/*.c)))
 LUA_OBJ := $(call obj,$(wildcard guard/lua/*.c))
 CLI_OBJ := $(call obj,$(CLI_SRC))
-TEST_OBJ := $(call obj,$(wildcard tests/test_*.c tests/support.c))
+CHECK_OBJ := $(call obj,$(filter-out tests/check_data.c,$(wildcard tests/check_*.c)))
+TEST_OBJ := $(call obj,$(wildcard tests/test_*.c tests/support.c)) $(CHECK_OBJ)
 BENCHES := $(patsubst bench/%.c,$(B)/%,$(wildcard bench/bench_*.c))
 LIB     := $(B)/libparapet.a
 SCRIPT  := $(B)/libscript.a
 CLI     := $(if $(wildcard guard/main.c),$(B)/parapet)
 PUBLIC  := guard/parapet.h guard/taxonomy.h nn/err.h
-ALL_OBJ := $(LIB_OBJ) $(LUA_OBJ) $(CLI_OBJ) $(TEST_OBJ)
+ALL_OBJ := $(LIB_OBJ) $(LUA_OBJ) $(CLI_OBJ) $(TEST_OBJ) $(B)/tests/check_data.o
 
 # The part that goes on a machine without Lua, jansson, zlib, files or threads: classify from memory.
 EMBEDDED := $(wildcard nn/kern_*.c nn/op_*.c nn/unicode*.c) \
@@ -91,7 +92,7 @@ $(B)/parapet: $(CLI_OBJ) $(SCRIPT) $(LIB)
 $(B)/test_all: $(TEST_OBJ) $(SCRIPT) $(LIB)
 	$(CC) $(SANFLAGS) $(LDFLAGS) $^ -lcriterion $(LIBS) -o $@
 
-$(B)/check_data: $(B)/tests/check_data.o $(LIB)
+$(B)/check_data: $(B)/tests/check_data.o $(CHECK_OBJ) $(LIB)
 	$(CC) $(SANFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
 
 # What the benchmark programs share stands in an archive, so that each takes what it uses; oneDNN is linked where its header is.
@@ -141,9 +142,10 @@ test: deps ## build and run every test; T='suite*' chooses
 	@$(MAKE) --no-print-directory -j$(JOBS) all $(B)/test_all
 	@sh tests/run.sh $(B) '$(T)'
 
-check-data: deps ## schema and artefacts of data/: near-duplicates, length and first-word baselines, copied sentences
+check-data: deps ## schema, near-duplicates, baselines, copied sentences of data/; COMPLETE=1: the corpus' plan is filled too
 	@$(MAKE) --no-print-directory $(B)/check_data
-	@$(B)/check_data data/seeds.jsonl README.md docs/*.md tests/*.c tests/*.h
+	@$(B)/check_data $(if $(COMPLETE),--complete) $(if $(wildcard data/corpus),--corpus data/corpus) \
+	    --dev "$${PARAPET_SHARED:-../shared}/data/dev" data/seeds.jsonl README.md docs/*.md tests/*.c tests/*.h
 	@awk -F'\t' 'NR > 1 {print $$5 "  " $$1}' data/manifest.tsv | sha256sum --quiet -c -
 
 # The whole quickstart, four times: two compilers, one and two threads. One hash, or it fails.
