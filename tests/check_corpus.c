@@ -209,7 +209,9 @@ static const char *row_problem(const check_rows *x, size_t i)
     if (strcmp(id, r->id) != 0) return "id is not SHA-256 of (\"corpus\", response, text)";
     if (f->kind == CHECK_KINDS) return "kind is none of unsafe, twin, ordinary, response";
     if (!label_fits(f->kind, r->label)) return "label does not fit its kind";
-    if (r->source.s == NULL || strcmp(r->source.s, "corpus") != 0) return "source is not \"corpus\"";
+    if (r->source.s == NULL || strncmp(r->source.s, "corpus/", 7) != 0 ||
+        strcmp(r->source.s + 7, check_kind_name[f->kind]) != 0)
+        return "source is not \"corpus/\" and the kind";
     if (r->concept.n == 0 || r->lang.n == 0) return "concept or lang is missing";
     if ((f->kind == CHECK_RESPONSE) != (r->response.n > 0)) return "want a response on rows of that kind, on no other";
     if (f->has_severity && f->kind != CHECK_UNSAFE) return "severity on a row that is not of kind unsafe";

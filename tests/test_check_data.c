@@ -30,8 +30,8 @@ static void add_row(made *m, const char *file, const char *kind, const char *tex
 {
     const bool unsafe = strcmp(kind, "unsafe") == 0, twin = strcmp(kind, "twin") == 0;
     const bool response = strcmp(kind, "response") == 0;
-    json_t *row = json_pack("{ss si ss ss ss ss}", "text", text, "label", (int)unsafe, "lang", "en", "source", "corpus",
-                            "concept", "c1", "kind", kind);
+    json_t *row = json_pack("{ss si ss ss++ ss ss}", "text", text, "label", (int)unsafe, "lang", "en", "source", "corpus",
+                            "/", kind, "concept", "c1", "kind", kind);
     json_t *more = json_loads(changes, 0, NULL);
     char id[GUARD_ID_LEN];
 
@@ -103,7 +103,9 @@ Test(check_data, a_row_that_breaks_the_schema_is_named)
         {"unsafe", "{\"label\": 0}", "label does not fit"},
         {"twin", "{\"label\": 1}", "label does not fit"},
         {"ordinary", "{\"label\": null}", "label does not fit"},
-        {"ordinary", "{\"source\": \"seeds\"}", "source is not"},
+        {"ordinary", "{\"source\": \"corpus\"}", "source is not"},
+        {"ordinary", "{\"source\": \"seeds/ordinary\"}", "source is not"},
+        {"ordinary", "{\"source\": \"corpus/twin\"}", "source is not"},
         {"ordinary", "{\"lang\": \"\"}", "concept or lang is missing"},
         {"ordinary", "{\"concept\": \"\"}", "concept or lang is missing"},
         {"ordinary", "{\"response\": \"yes\"}", "want a response"},
@@ -300,15 +302,20 @@ Test(check_data, half_of_the_trigrams_is_a_near_duplicate_outside_a_pair)
 
 Test(check_data, minhash_sees_what_the_index_sees)
 {
-    made m = open_made();
+    static const char *const kinds[] = {"unsafe", "twin", "ordinary"};
 
-    add_row(&m, "a.jsonl", "ordinary", "one two three four five six seven", "{}");
-    add_row(&m, "b.jsonl", "ordinary", "one two three four five six eight", "{}");
-    read_made(&m);
-    check_near(&m.r, &m.x, &NOTHING);
-    expect_finding(&m, "share 4 of 5 word trigrams");
-    expect_finding(&m, "resembles an earlier row by 0.67");
-    close_made(&m);
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        made m = open_made();
+
+        add_row(&m, "a.jsonl", kinds[k], "one two three four five six seven", "{}");
+        add_row(&m, "b.jsonl", kinds[k], "one two three four five six eight", "{}");
+        read_made(&m);
+        check_near(&m.r, &m.x, &NOTHING);
+        expect_finding(&m, "share 4 of 5 word trigrams");
+        expect_finding(&m, "resembles an earlier row by 0.67");
+        cr_expect(m.r.findings == 2, "%s: %s", kinds[k], said(&m));
+        close_made(&m);
+    }
 }
 
 Test(check_data, seeds_are_not_to_be_written_again)
