@@ -30,8 +30,8 @@ static void add_row(made *m, const char *file, const char *kind, const char *tex
 {
     const bool unsafe = strcmp(kind, "unsafe") == 0, twin = strcmp(kind, "twin") == 0;
     const bool response = strcmp(kind, "response") == 0;
-    json_t *row = json_pack("{ss si ss ss++ ss ss}", "text", text, "label", (int)unsafe, "lang", "en", "source", "corpus",
-                            "/", kind, "concept", "c1", "kind", kind);
+    json_t *row = json_pack("{ss si ss ss++ ss ss}", "text", text, "label", (int)unsafe, "lang", "en", "source",
+                            "corpus", "/", kind, "concept", "c1", "kind", kind);
     json_t *more = json_loads(changes, 0, NULL);
     char id[GUARD_ID_LEN];
 
@@ -104,7 +104,7 @@ Test(check_data, a_row_that_breaks_the_schema_is_named)
         {"twin", "{\"label\": 1}", "label does not fit"},
         {"ordinary", "{\"label\": null}", "label does not fit"},
         {"ordinary", "{\"source\": \"corpus\"}", "source is not"},
-        {"ordinary", "{\"source\": \"seeds/ordinary\"}", "source is not"},
+        {"ordinary", "{\"source\": \"copies/ordinary\"}", "source is not"},
         {"ordinary", "{\"source\": \"corpus/twin\"}", "source is not"},
         {"ordinary", "{\"lang\": \"\"}", "concept or lang is missing"},
         {"ordinary", "{\"concept\": \"\"}", "concept or lang is missing"},
