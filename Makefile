@@ -67,7 +67,7 @@ EMBEDDED := $(wildcard nn/kern_*.c nn/op_*.c nn/unicode*.c) \
             $(patsubst %,guard/%.c,classify windows window_batch check gguard gguard_keys wide ngram text) \
             tests/embedded_driver.c
 
-.PHONY: all objects demo deps deps-check test check-data identity ship lint bench bench-peers embedded install uninstall clean help
+.PHONY: all objects demo deps deps-check test check-data identity ship manifest lint bench bench-peers embedded install uninstall clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -158,8 +158,11 @@ identity: deps ## full size: the same reproducible half with gcc and clang, 1 an
 
 ship: demo ## make the guard of the quickstart the one that `parapet check` uses
 	cp runs/quickstart/guard.gguf data/guard.gguf
-	@for f in data/seeds.jsonl data/lexicon/concepts.jsonl data/guard.gguf; do printf '%s\t%s\t%s\t%s\t%s\n' \
-	    $$f "$$(case $$f in *.gguf) echo 'scripts/quickstart.lua on the files above';; *) echo 'written for this project';; esac)" CC-BY-4.0 \
+	@$(MAKE) --no-print-directory manifest
+
+manifest: ## source, licence, bytes and hash of every file in data/
+	@for f in data/seeds.jsonl data/lexicon/concepts.jsonl data/guard.gguf data/corpus/*.jsonl; do printf '%s\t%s\t%s\t%s\t%s\n' \
+	    $$f "$$(case $$f in *.gguf) echo 'scripts/quickstart.lua on the first two files above';; *) echo 'written for this project';; esac)" CC-BY-4.0 \
 	    $$(wc -c <$$f) $$(sha256sum $$f | cut -d' ' -f1); done | { printf 'file\tsource\tlicence\tbytes\tsha256\n'; cat; } >data/manifest.tsv
 
 lint: ## warnings as errors in both compilers, cppcheck, luacheck, no libm function that rounds
