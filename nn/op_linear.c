@@ -14,8 +14,7 @@ enum {
 typedef struct {
     const nn_exec *x;
     float *c;
-    const float *a, *b;            /* b NULL: panels */
-    const float *panels;
+    const float *a, *b;
     size_t a_rs, a_cs, b_rs, b_cs; /* element strides, as in kern.h */
     size_t M, N, K;
     bool accumulate;
@@ -44,14 +43,9 @@ static void rectangles(void *ctx, size_t first, size_t last, size_t thread)
         const size_t m = i / p->across * p->rows, n = i % p->across * p->columns;
         const size_t rows = smaller(p->rows, p->M - m), columns = smaller(p->columns, p->N - n);
         float *c = p->c + m * p->N + n;
-        const float *a = p->a + m * p->a_rs;
 
-        if (p->b)
-            k->gemm(c, p->N, a, p->a_rs, p->a_cs, p->b + n * p->b_cs, p->b_rs, p->b_cs, rows, columns, p->K,
-                    p->accumulate, scratch);
-        else
-            k->gemm_packed(c, p->N, a, p->a_rs, p->a_cs, p->panels + n * p->K, p->K, rows, columns, p->K,
-                           p->accumulate, scratch);
+        k->gemm(c, p->N, p->a + m * p->a_rs, p->a_rs, p->a_cs, p->b + n * p->b_cs, p->b_rs, p->b_cs, rows, columns,
+                p->K, p->accumulate, scratch);
     }
 }
 
@@ -77,15 +71,6 @@ static void cut(product *p, size_t pieces)
     p->across = pieces_of(p->N, p->columns);
 }
 
-static void run(product *p)
-{
-    if (p->M == 0 || p->N == 0) return;
-    const size_t worth = p->M * p->N / PIECE_WORK * p->K + p->M * p->N % PIECE_WORK * p->K / PIECE_WORK;
-
-    cut(p, worth < p->x->par.threads ? worth + 1 : p->x->par.threads);
-    nn_par_run(&p->x->par, pieces_of(p->M, p->rows) * p->across, 1, rectangles, p);
-}
-
 void nn_matmul(const nn_exec *x, nn_form form, float *c, const float *a, const float *b, size_t M, size_t N,
                size_t K, bool accumulate)
 {
@@ -99,16 +84,11 @@ void nn_matmul(const nn_exec *x, nn_form form, float *c, const float *a, const f
         p.a_rs = 1;
         p.a_cs = M;
     }
-    run(&p);
-}
+    if (M == 0 || N == 0) return;
+    const size_t worth = M * N / PIECE_WORK * K + M * N % PIECE_WORK * K / PIECE_WORK;
 
-void nn_matmul_packed(const nn_exec *x, float *c, const float *a, const float *panels, size_t M, size_t N, size_t K,
-                      bool accumulate)
-{
-    product p = {.x = x, .c = c, .a = a, .panels = panels, .a_rs = K, .a_cs = 1, .M = M, .N = N, .K = K,
-                 .accumulate = accumulate};
-
-    run(&p);
+    cut(&p, worth < x->par.threads ? worth + 1 : x->par.threads);
+    nn_par_run(&x->par, pieces_of(M, p.rows) * p.across, 1, rectangles, &p);
 }
 
 /* y = in w^T + bias; the bias is added last, to the rounded product. */

@@ -23,9 +23,6 @@ typedef struct {
 typedef enum { NN_NN, NN_NT, NN_TN } nn_form; /* C = A B, A B^T, A^T B; A, B, C dense row-major */
 void nn_matmul(const nn_exec *x, nn_form form, float *c, const float *a, const float *b, size_t M, size_t N, size_t K,
                bool accumulate);
-/* The same with B packed by k->pack: C [M,N] = A [M,K] B, panels [ceil(N/16)][K][16]. */
-void nn_matmul_packed(const nn_exec *x, float *c, const float *a, const float *panels, size_t M, size_t N, size_t K,
-                      bool accumulate);
 /* y [R,N] = in [R,C] w [N,C]^T (+ bias [N] or NULL) */
 void nn_linear_fwd(const nn_exec *x, float *y, const float *in, const float *w, const float *bias, size_t R, size_t N,
                    size_t C);

@@ -44,7 +44,6 @@ static void same_for_all_threads(const char *kernels, nn_form form, size_t M, si
     float *a = numbers(M * K, 1), *b = numbers(N * K, 2), *want = numbers(M * N, 3), *got = numbers(M * N, 3);
 
     plain_matmul(form, want, a, b, M, N, K, accumulate);
-    float *panels = numbers((N + NN_PANEL - 1) / NN_PANEL * NN_PANEL * K, 4);
     for (size_t threads = 1; threads <= 8; threads++) {
         nn_exec x = open_exec(kernels, threads);
         float *start = numbers(M * N, 3);
@@ -52,19 +51,11 @@ static void same_for_all_threads(const char *kernels, nn_form form, size_t M, si
         nn_matmul(&x, form, got, a, b, M, N, K, accumulate);
         cr_assert(memcmp(got, want, M * N * sizeof *got) == 0, "%s, %zu threads: form %d, M = %zu, N = %zu, K = %zu",
                   x.k->name, threads, (int)form, M, N, K);
-        if (form != NN_TN) {
-            x.k->pack(panels, b, form == NN_NT ? 1 : N, form == NN_NT ? K : 1, N, K);
-            memcpy(got, start, M * N * sizeof *got);
-            nn_matmul_packed(&x, got, a, panels, M, N, K, accumulate);
-            cr_assert(memcmp(got, want, M * N * sizeof *got) == 0, "%s, %zu threads: packed, M = %zu, N = %zu, K = %zu",
-                      x.k->name, threads, M, N, K);
-        }
         free(start);
         nn_exec_free(&x);
     }
     free(a);
     free(b);
-    free(panels);
     free(want);
     free(got);
 }
