@@ -10,7 +10,7 @@
 
 enum {
     ROWS = 8,             /* of one item when rows are split */
-    PANELS = 3,           /* of one item when columns are split: what a tile takes */
+    PANELS = 1,           /* of one item when columns are split: finer is more even, a piece still takes whole tiles */
     PIECE_WORK = 1 << 18, /* multiply-adds worth waking a thread for, about 5 us in fp32 */
     I8_FASTER = 4,
     READ_ROWS = 4 /* fewer rows take as long as these: reading the weights is what takes time */
