@@ -8,33 +8,18 @@
 local templates = require "templates"
 local curation  = require "curation"
 local adversary = require "adversary"
+local public    = require "public"
 
 local run = parapet.run { seed = 1, taxonomy = require "taxonomy",
                           tokens = { guards = 3.2e7, judges = 2e6, generator = 4e6, adversary = 1e6 } }
 
-local train_files = { "aart", "advbench", "benign_arena", "benign_awesome_prompts", "benign_clinc", "benign_gpteacher", "benign_gsm8k",
-    "benign_mobileaibench", "benign_self_instruct", "benign_web_queries", "convabuse", "cyberseceval", "davidson", "deepset_injection",
-    "diasafety", "dices", "gptfuzz_responses", "implicit_hate", "jailbreak_templates", "paradetox", "red_instruct", "sap",
-    "toxic_spans", "toxigen" }
-local dev_files = { "toxicchat", "wildguard", "openai_moderation", "xstest", "jailbreakbench", "jbb_attacks", "harmbench", "ailuminate",
-    "notinject", "diasafety", "gptfuzz_responses", "xsafety_multilingual" }
-
--- A linear model learns each source's style faster than a network: these weights are for the wide part alone.
-local source_weight = { aart = 0.3, cyberseceval = 0.3, mobileaibench = 0.3, red_instruct = 0.5 }
-local profane = { davidson = true, toxic_spans = true, paradetox = true }
-local function wide_weight(row)
-    local source = row.source:match("^[^/]*")
-    if profane[source] and row.label == 0 then return 0.15 end
-    return source_weight[source] or 1
-end
-
 -- 1. What people wrote: the public rows, and this project's seeds.
 local files = {}
-for i, name in ipairs(train_files) do files[i] = run:load(parapet.set.data .. "/train/" .. name .. ".jsonl.gz", { cap = 12000 }) end
+for i, name in ipairs(public.train) do files[i] = run:load(parapet.set.data .. "/train/" .. name .. ".jsonl.gz", { cap = 12000 }) end
 local human = files[1]:concat(table.unpack(files, 2)):where(function(row) return row.label ~= nil end, "labelled")
 local people, people_valid = human:split { by = "id", parts = { 0.93, 0.07 } }
 local seeds, seeds_valid = run:load("data/seeds.jsonl"):split { by = "concept", parts = { 0.8, 0.2 } }
-local written = people:concat(seeds):column("wide_weight", wide_weight)
+local written = people:concat(seeds):column("wide_weight", public.wide_weight)
 local valid   = people_valid:concat(seeds_valid)
 run:train_tokenizer(written:sample(40000), { vocab = 6144 })
 
@@ -54,7 +39,7 @@ local synthetic = run:augment(seeds, { lexicon = templates.lexicon, structures =
 local sample = people:sample(8000):concat(seeds)
 local judges = run:train_judges(sample, valid, { layers = 1, width = 64, heads = 2, kv_heads = 1, ff = 176, memory = 8192, tokens = 1e6, budget = "judges" })
 synthetic = run:curate(synthetic, { human = sample, judges = judges, folds = 5, keep = curation.keep })
-local corpus = written:concat(synthetic:column("wide_weight", wide_weight))
+local corpus = written:concat(synthetic:column("wide_weight", public.wide_weight))
 local guard  = small_guard { name = "with synthetic rows", train = corpus, tokens = 1.0e7 }
 local alone  = small_guard { name = "decoder alone", train = corpus, tokens = 1.0e7, wide = false }
 
@@ -67,13 +52,13 @@ generator = run:attack(generator, { guard = guard, judges = judges, human = seed
                                     steps = 30, rollouts = 128, max_new = 40, tokens = 7e5, budget = "adversary" })
 local found = run:harvest(generator, { round = 1, n = 3000, max_new = 40, guard = guard, judges = judges, human = seeds,
                                        tokens = 1.2e5, budget = "adversary" }):where(adversary.hard_negative, "hard_negative")
-local grown     = corpus:concat(found:column("wide_weight", wide_weight))
+local grown     = corpus:concat(found:column("wide_weight", public.wide_weight))
 local candidate = small_guard { name = "round 1", train = grown, init = guard, tokens = 2e6, lr = 3e-4, focus = "round", replay = 20 }
 local last = run:accept(candidate, guard, valid, { target_fpr = 0.05 }) and candidate or guard
 
 -- 6. Every evaluation set, the floor first.
 local sets = {}
-for _, name in ipairs(dev_files) do
+for _, name in ipairs(public.dev) do
     sets[#sets + 1] = { name, run:load(parapet.set.data .. "/dev/" .. name .. "_dev.jsonl.gz") }
 end
 run:evaluate({ { "wide alone", guard:only("wide", valid) }, { "decoder alone", alone }, { "public rows", on_people },

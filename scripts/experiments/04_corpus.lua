@@ -5,33 +5,20 @@
 --
 -- FOLDER as in 01_real_data.lua. Wide parts alone: minutes, and the measure of text, not of models. Thresholds come from held-out public rows and corpus
 -- concepts, the same for every guard.
+local sources = require "public"
+
 local run = parapet.run { seed = tonumber(parapet.set.seed), taxonomy = require "taxonomy" }
 
-local train_files = { "aart", "advbench", "benign_arena", "benign_awesome_prompts", "benign_clinc", "benign_gpteacher", "benign_gsm8k",
-    "benign_mobileaibench", "benign_self_instruct", "benign_web_queries", "convabuse", "cyberseceval", "davidson", "deepset_injection",
-    "diasafety", "dices", "gptfuzz_responses", "implicit_hate", "jailbreak_templates", "paradetox", "red_instruct", "sap",
-    "toxic_spans", "toxigen" }
 local corpus_files = { "violence", "weapons", "extremism", "hate", "harassment", "self_harm", "sexual", "child_safety", "sexual_crime", "fraud", "cyber",
     "drugs", "property_crime", "privacy", "deception", "bad_advice", "ip", "injection", "ordinary", "responses", "languages" }
-local dev_files = { "toxicchat", "wildguard", "openai_moderation", "xstest", "jailbreakbench", "jbb_attacks", "harmbench", "ailuminate",
-    "notinject", "diasafety", "gptfuzz_responses", "xsafety_multilingual" }
-
--- As in 01_real_data.lua: a linear model learns each source's style fast.
-local source_weight = { aart = 0.3, cyberseceval = 0.3, mobileaibench = 0.3, red_instruct = 0.5 }
-local profane = { davidson = true, toxic_spans = true, paradetox = true }
-local function weight(row)
-    local source = row.source:match("^[^/]*")
-    if profane[source] and row.label == 0 then return 0.15 end
-    return source_weight[source] or 1
-end
 
 local function load_all(names, before, after, options)
     local files = {}
     for i, name in ipairs(names) do files[i] = run:load(before .. name .. after, options) end
-    return files[1]:concat(table.unpack(files, 2)):where(function(row) return row.label ~= nil end, "labelled"):column("wide_weight", weight)
+    return files[1]:concat(table.unpack(files, 2)):where(function(row) return row.label ~= nil end, "labelled"):column("wide_weight", sources.wide_weight)
 end
 
-local public, public_valid = load_all(train_files, parapet.set.data .. "/train/", ".jsonl.gz", { cap = 12000 }):split { by = "id", parts = { 0.93, 0.07 } }
+local public, public_valid = load_all(sources.train, parapet.set.data .. "/train/", ".jsonl.gz", { cap = 12000 }):split { by = "id", parts = { 0.93, 0.07 } }
 local corpus, corpus_valid = load_all(corpus_files, "data/corpus/", ".jsonl"):split { by = "concept", parts = { 0.9, 0.1 } }
 local first, second = corpus:split { by = "concept", parts = { 0.25, 0.25, 0.5 } }
 local valid = public_valid:concat(corpus_valid)
@@ -51,6 +38,6 @@ add("no ordinary", public:concat(corpus:where(function(row) return row.source ~=
 add("unsafe only", public:concat(corpus:where(function(row) return row.label == 1 end, "unsafe only")))
 
 local sets = {}
-for _, name in ipairs(dev_files) do sets[#sets + 1] = { name, run:load(parapet.set.data .. "/dev/" .. name .. "_dev.jsonl.gz") } end
+for _, name in ipairs(sources.dev) do sets[#sets + 1] = { name, run:load(parapet.set.data .. "/dev/" .. name .. "_dev.jsonl.gz") } end
 run:evaluate(guards, sets, { target_fpr = 0.05, bootstrap = 100 })
 run:report()
