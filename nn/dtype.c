@@ -1,13 +1,14 @@
 /* dtype.c - the storage types of weights: sizes, and conversion to and from float.
  *
- * Reads: safetensors.h.   Read next: fmt_safetensors.c, fmt_gguf.c.
+ * Reads: dtype.h.   Read next: fmt_safetensors.c, fmt_gguf.c.
  * Bytes are little-endian in the files, so they are put together by shifts: the same on every
  * machine (a compiler turns the shifts into one load where it can). Every conversion rounds to
  * nearest, ties to even.
  */
-#include "nn/safetensors.h"
+#include "nn/dtype.h"
 #include <math.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 
 #define Q8_BLOCK 32u

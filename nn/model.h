@@ -17,8 +17,12 @@ typedef enum { NN_ROPE_HALF, NN_ROPE_PAIRS } nn_rope_order;
 typedef struct {
     size_t vocab, layers, width, heads, kv_heads, head_dim, ff; /* V L C H K D F */
     size_t max_t;                                               /* longest segment */
+    size_t sliding_window; /* positions that one sees, its own included; 0: all before it (Mistral: arXiv:2310.06825) */
     float rope_theta, norm_eps;
     nn_rope_order rope;
+    /* The frequency of rotary pair i is divided by entry i; all 0: none. What rope_scaling linear and llama3 come to, and
+     * what a GGUF file holds as rope_freqs.weight. */
+    float rope_divisor[NN_HEAD_MAX / 2];
     bool qk_norm, qkv_bias;
     bool lm_head;       /* next-token logits exist (tied or not) */
     bool tied;          /* the output matrix is the embedding */

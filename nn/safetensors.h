@@ -1,14 +1,12 @@
 /* safetensors.h - the safetensors format: 8 bytes of header length, a JSON header, raw little-endian data.
  *
- * Reads: cursor.h, plat.h.   Why: training checkpoints, and Hugging Face folders. Header JSON is read by a small
+ * Reads: dtype.h, plat.h.   Why: training checkpoints, and Hugging Face folders. Header JSON is read by a small
  * strict parser inside (no dependency in nn/). Hostile files are refused with file, place and expectation.
  */
 #ifndef NN_SAFETENSORS_H
 #define NN_SAFETENSORS_H
+#include "nn/dtype.h"
 #include "nn/plat.h"
-
-typedef enum { NN_F32, NN_F16, NN_BF16, NN_Q8_0, NN_I64, NN_I8, NN_DTYPE_OTHER } nn_dtype;
-size_t nn_dtype_bytes(nn_dtype t, size_t n); /* bytes of n elements; Q8_0: 34 per 32 */
 
 typedef struct {
     const char *name; /* borrowed from the opened file object */
@@ -39,10 +37,4 @@ typedef struct {
 } nn_st_pair;
 NN_CHECKED nn_status nn_st_write(const char *path, const nn_st_out *tensor, size_t n, const nn_st_pair *meta,
                                  size_t n_meta, nn_err *err);
-/* Any tensor to floats (F32, F16, BF16, Q8_0). */
-NN_CHECKED nn_status nn_dtype_to_f32(float *out, nn_dtype type, const unsigned char *data, size_t n, nn_err *err);
-void nn_dtype_from_f32(unsigned char *out, nn_dtype type, const float *data, size_t n); /* F32 F16 BF16 Q8_0 */
-/* Index of the first number that is no number or infinite, n when there is none: seen from the storage, before or instead
- * of converting. */
-size_t nn_dtype_not_finite(nn_dtype type, const unsigned char *data, size_t n);
 #endif

@@ -1,7 +1,8 @@
-/* tok.h - byte-level BPE (Sennrich, Haddow, Birch 2016, arXiv:1508.07909; byte level: Radford et al. 2019).
+/* tok.h - text to ids and back: our byte-level BPE (Sennrich, Haddow, Birch 2016, arXiv:1508.07909; byte level: Radford
+ * et al. 2019), and the tokenizers of other people's models behind the same calls (tok_vocab.h, tok_read.h).
  *
  * Reads: unicode.h.   Read next: tok.c (ids, bytes, files), tok_encode.c (pre-tokenizer, merging), tok_train.c.
- * Ids: 0..63 reserved (below), 64..319 the bytes 0..255, then one id per merge in merge order. Pre-tokenizer `gpt-2`.
+ * Ids of ours: 0..63 reserved (below), 64..319 the bytes 0..255, then one id per merge in merge order. Pre-tokenizer `gpt-2`.
  * Special tokens are never made from text: encode gives ids >= 64 only. Encoding a pre-token is O(n log n).
  * Threads: an nn_tok is immutable after load or train; encode scratch belongs to the caller's nn_tok_buf.
  */
@@ -47,11 +48,44 @@ NN_CHECKED nn_status nn_tok_encode(const nn_tok *t, nn_tok_buf *buf, const char 
 /* Room for n more ids and for pre-tokens of at most `longest` bytes: encoding that much then allocates nothing. */
 NN_CHECKED nn_status nn_tok_buf_reserve(nn_tok_buf *b, size_t n, size_t longest, nn_err *err);
 void nn_tok_buf_free(nn_tok_buf *b);
-/* Bytes of one id (specials: empty); not zero-terminated. */
+/* Bytes of one id (control tokens: empty); not zero-terminated. */
 const char *nn_tok_bytes(const nn_tok *t, int32_t id, size_t *len);
 /* Decodes n ids; returns bytes needed, writes at most cap. */
 size_t nn_tok_decode(const nn_tok *t, char *out, size_t cap, const int32_t *ids, size_t n);
 /* The printable GPT-2 spelling of an id's bytes, for vocabularies in files; reserved ids are "<|pad|>",
  * "<|category_3|>", "<|reserved_14|>". Returns the length; writes at most cap. */
 size_t nn_tok_spelling(const nn_tok *t, int32_t id, char *out, size_t cap);
+
+/* --- of any tokenizer ------------------------------------------------------------------------------------ */
+NN_CHECKED nn_status nn_tok_clone(nn_tok **out, const nn_tok *t, nn_err *err);
+bool nn_tok_is_own(const nn_tok *t); /* ours: the reserved ids above mean what they say */
+int32_t nn_tok_bos(const nn_tok *t); /* -1: none, also below */
+int32_t nn_tok_eos(const nn_tok *t);
+int32_t nn_tok_pad(const nn_tok *t);
+bool nn_tok_adds_bos(const nn_tok *t); /* the model expects it before a text; encode never puts it there */
+bool nn_tok_adds_eos(const nn_tok *t);
+/* Never made from text, and no bytes of their own when decoded: BOS, roles, ... */
+bool nn_tok_is_control(const nn_tok *t, int32_t id);
+/* The id whose spelling in the file is s, control tokens included ("<|im_start|>"); -1 when there is none. */
+int32_t nn_tok_find(const nn_tok *t, const char *s, size_t len);
+/* nn_tok_encode for text that goes on after other tokens: no blank of its own before it (SentencePiece's families). */
+NN_CHECKED nn_status nn_tok_encode_more(const nn_tok *t, nn_tok_buf *buf, const char *text, size_t len, nn_err *err);
+/* Whether no token reaches over the place before text[i], 0 < i < len, whatever follows: encoding the two parts (the second
+ * with nn_tok_encode_more) gives the ids of the whole. May say no where the answer is yes. */
+bool nn_tok_cuts_before(const nn_tok *t, const char *text, size_t i);
+
+/* Ids to text one at a time, whole characters only. */
+typedef struct {
+    const nn_tok *tok;
+    char held[8]; /* the beginning of a character */
+    size_t n_held;
+    bool begun; /* the blank that SentencePiece puts before a text has gone */
+} nn_tok_stream;
+void nn_tok_stream_init(nn_tok_stream *s, const nn_tok *tok);
+/* Goes on: ids come after a prompt, so a blank before them is theirs. */
+void nn_tok_stream_continue(nn_tok_stream *s, const nn_tok *tok);
+/* Appends what id completes to out and returns its bytes (at most nn_tok_stream_room); ill-formed parts as U+FFFD. */
+size_t nn_tok_stream_add(nn_tok_stream *s, char *out, int32_t id);
+size_t nn_tok_stream_end(nn_tok_stream *s, char *out); /* what was held, as U+FFFD */
+size_t nn_tok_stream_room(const nn_tok *tok);          /* bytes */
 #endif
