@@ -3,7 +3,8 @@
  * Reads: tok.h.   Read next: tok_read.h (who fills it), tok_build.c (who checks it and makes the tokenizer).
  * Why between the two: five file formats, three algorithms. Readers know formats and nothing of algorithms; everything
  * that can be wrong with a vocabulary (a hole, a merge that names no token, a byte without an id) is found in one place.
- * Ownership: texts are borrowed from the pool, which the vocabulary owns; nn_vocab_free frees everything.
+ * Ownership: texts are borrowed from the pool, which the vocabulary owns; nn_vocab_free frees everything. A charsmap may
+ * lie in the file, which must then outlive the vocabulary.
  */
 #ifndef NN_TOK_VOCAB_H
 #define NN_TOK_VOCAB_H
@@ -55,6 +56,7 @@ typedef struct {
     bool nfc, nfkc, lowercase; /* normalisation before all else */
     const unsigned char *charsmap; /* SentencePiece's precompiled normalizer, or NULL */
     size_t charsmap_len;
+    unsigned char *charsmap_owned; /* what charsmap points at when no file holds it; freed with the vocabulary */
     int32_t bos, eos, unk, pad; /* -1: none */
     bool add_bos, add_eos;      /* what the model expects around a text */
     char *pool;                 /* owned: the texts */
