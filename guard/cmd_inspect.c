@@ -8,12 +8,6 @@
 
 static const cmd_flag inspect_flags[] = {{"--keys", NULL, NULL, "metadata only"}, {NULL, NULL, NULL, NULL}};
 
-static const char *type_name(nn_dtype t)
-{
-    static const char *const name[] = {"F32", "F16", "BF16", "Q8_0", "I64", "I8", "other"};
-    return name[t];
-}
-
 /* Strings come from a file: what is not printable ASCII is shown as a dot. */
 static void print_plain(const char *s, size_t len, size_t most)
 {
@@ -40,7 +34,7 @@ static void print_value(const nn_gguf *g, const char *key, nn_gg_type type)
 static void print_tensor(const nn_st_tensor *t)
 {
     print_plain(t->name, strlen(t->name), 60);
-    printf("%*s %-5s [", (int)(strlen(t->name) < 48 ? 48 - strlen(t->name) : 1), "", type_name(t->type));
+    printf("%*s %-5s [", (int)(strlen(t->name) < 48 ? 48 - strlen(t->name) : 1), "", nn_dtype_name(t->type));
     for (size_t i = 0; i < t->n_dim; i++) printf("%s%zu", i > 0 ? ", " : "", t->dim[i]);
     puts("]");
 }

@@ -1,62 +1,50 @@
 /* dtype.c - the storage types of weights: sizes, and conversion to and from float.
  *
- * Reads: dtype.h.   Read next: fmt_safetensors.c, fmt_gguf.c.
+ * Reads: dtype.h, dtype_blocks.h.   Read next: fmt_safetensors.c, fmt_gguf.c.
  * Bytes are little-endian in the files, so they are put together by shifts: the same on every
  * machine (a compiler turns the shifts into one load where it can). Every conversion rounds to
  * nearest, ties to even.
  */
 #include "nn/dtype.h"
+#include "nn/dtype_blocks.h"
 #include <math.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <string.h>
 
-#define Q8_BLOCK 32u
-#define Q8_BYTES 34u /* an f16 scale, then 32 signed bytes */
 #define F16_MAX 65504.0f
 
+/* --- the table ------------------------------------------------------------------------------ */
+
+/* halves: where a block's d and m stand; equal when it has no m. A block's numbers are finite when these are: no product
+ * with a scale of 8 bits and an integer of 8 comes near the largest float. */
+static const struct {
+    const char *name;
+    size_t block, bytes;
+    size_t halves[2];
+} types[] = {
+    {"F32", 1, 4, {0, 0}},
+    {"F16", 1, 2, {0, 0}},
+    {"BF16", 1, 2, {0, 0}},
+    {"Q8_0", BLOCK, Q8_0_BYTES, {0, 0}},
+    {"I64", 1, 8, {0, 0}},
+    {"I8", 1, 1, {0, 0}},
+    {"Q4_0", BLOCK, Q4_0_BYTES, {0, 0}},
+    {"Q4_1", BLOCK, Q4_1_BYTES, {0, 2}},
+    {"Q5_0", BLOCK, Q5_0_BYTES, {0, 0}},
+    {"Q5_1", BLOCK, Q5_1_BYTES, {0, 2}},
+    {"Q2_K", BLOCK_K, Q2_K_BYTES, {80, 82}},
+    {"Q3_K", BLOCK_K, Q3_K_BYTES, {108, 108}},
+    {"Q4_K", BLOCK_K, Q4_K_BYTES, {0, 2}},
+    {"Q5_K", BLOCK_K, Q5_K_BYTES, {0, 2}},
+    {"Q6_K", BLOCK_K, Q6_K_BYTES, {208, 208}},
+    {"other", 0, 0, {0, 0}},
+};
+NN_STATIC_ASSERT(sizeof types / sizeof *types == NN_DTYPE_OTHER + 1, every_type_has_its_row);
+
 /* --- bits --------------------------------------------------------------------------------- */
-
-static uint32_t float_bits(float x)
-{
-    uint32_t u;
-
-    memcpy(&u, &x, sizeof u);
-    return u;
-}
-
-static float bits_float(uint32_t u)
-{
-    float x;
-
-    memcpy(&x, &u, sizeof x);
-    return x;
-}
-
-static uint32_t load_u16(const unsigned char *p)
-{
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8;
-}
-
-static uint32_t load_u32(const unsigned char *p)
-{
-    return load_u16(p) | load_u16(p + 2) << 16;
-}
 
 static void store_u16(unsigned char *p, uint32_t v)
 {
     p[0] = (unsigned char)(v & 0xffu);
     p[1] = (unsigned char)(v >> 8 & 0xffu);
-}
-
-/* IEEE 754 binary16. Below 2^-14 the significand is a plain count of 2^-24. */
-static float f16_float(uint32_t h)
-{
-    const uint32_t sign = (h & 0x8000u) << 16, exponent = h >> 10 & 0x1fu, fraction = h & 0x3ffu;
-
-    if (exponent == 0) return bits_float(sign | float_bits((float)fraction * 0x1p-24f));
-    if (exponent == 31) return bits_float(sign | 0x7f800000u | fraction << 13);
-    return bits_float(sign | (exponent + 112u) << 23 | fraction << 13);
 }
 
 /* x >> shift, rounded to nearest, ties to even; 1 <= shift <= 31. */
@@ -97,13 +85,13 @@ static void q8_block(unsigned char *out, const float *x)
 {
     float top = 0.0f;
 
-    for (size_t i = 0; i < Q8_BLOCK; i++) top = fabsf(x[i]) > top ? fabsf(x[i]) : top;
+    for (size_t i = 0; i < BLOCK; i++) top = fabsf(x[i]) > top ? fabsf(x[i]) : top;
     const float want = top / 127.0f;
     const uint32_t h = float_f16(want < F16_MAX ? want : F16_MAX);
     const float d = f16_float(h);
 
     store_u16(out, h);
-    for (size_t i = 0; i < Q8_BLOCK; i++) {
+    for (size_t i = 0; i < BLOCK; i++) {
         const float q = d > 0.0f ? rintf(x[i] / d) : 0.0f;
         const int v = fabsf(q) <= 127.0f ? (int)q : (q > 0.0f ? 127 : (q < 0.0f ? -127 : 0)); /* NaN: 0 */
 
@@ -111,95 +99,97 @@ static void q8_block(unsigned char *out, const float *x)
     }
 }
 
-/* WHY signed bytes read as such: compilers make vectors of this; of b < 128 ? b : b - 256 they did not (start-up). */
-static void q8_block_float(float *out, const unsigned char *block)
-{
-    const float d = f16_float(load_u16(block));
-    const int8_t *q = (const int8_t *)(block + 2);
+/* --- what is finite -------------------------------------------------------------------------- */
 
-    for (size_t i = 0; i < Q8_BLOCK; i++) out[i] = d * (float)q[i];
+/* Exponents of all ones: infinity or NaN. */
+#define F16_EXPONENT 0x7c00u
+#define BF16_EXPONENT 0x7f80u
+#define F32_EXPONENT 0x7f800000u
+
+/* Whether one of the next numbers, 16 or 32 bits wide, has them. WHY no way out of the loop: so it becomes vectors, and
+ * all of a model is looked at when it is opened. */
+static bool any_not_finite(const unsigned char *data, size_t n, size_t width, uint32_t exponent)
+{
+    unsigned bad = 0;
+
+    if (width == 2)
+        for (size_t i = 0; i < n; i++) bad |= (load_u16(data + 2 * i) & exponent) == exponent;
+    else
+        for (size_t i = 0; i < n; i++) bad |= (load_u32(data + 4 * i) & exponent) == exponent;
+    return bad != 0;
 }
 
-/* Exponents of all ones: infinity or NaN. A block's numbers are finite when its scale is: 127 times the largest f16
- * is. */
-static bool f16_finite(uint32_t h)
+static size_t plain_not_finite(const unsigned char *data, size_t n, size_t width, uint32_t exponent)
 {
-    return (h & 0x7c00u) != 0x7c00u;
+    enum { PIECE = 1024 };
+    size_t i = 0, piece = PIECE;
+
+    while (i < n) {
+        piece = n - i < piece ? n - i : piece;
+        if (!any_not_finite(data + i * width, piece, width, exponent)) i += piece;
+        else if (piece > 1) piece = 1; /* in here */
+        else break;
+    }
+    return i;
 }
 
-static bool f32_finite(uint32_t u)
+static bool f16_finite(const unsigned char *h)
 {
-    return (u & 0x7f800000u) != 0x7f800000u;
+    return (load_u16(h) & F16_EXPONENT) != F16_EXPONENT;
 }
 
 /* --- the public face ---------------------------------------------------------------------- */
 
+size_t nn_dtype_block(nn_dtype t)
+{
+    return types[t].block;
+}
+
 size_t nn_dtype_bytes(nn_dtype t, size_t n)
 {
-    switch (t) {
-    case NN_F32: return 4 * n;
-    case NN_F16:
-    case NN_BF16: return 2 * n;
-    case NN_Q8_0: return (n + Q8_BLOCK - 1) / Q8_BLOCK * Q8_BYTES;
-    case NN_I64: return 8 * n;
-    case NN_I8: return n;
-    case NN_DTYPE_OTHER: break;
-    }
-    return 0;
+    const size_t block = types[t].block;
+
+    return block == 0 ? 0 : (n / block + (n % block != 0)) * types[t].bytes;
+}
+
+const char *nn_dtype_name(nn_dtype t)
+{
+    return types[t].name;
+}
+
+bool nn_dtype_is_weights(nn_dtype t)
+{
+    return t != NN_I64 && t != NN_I8 && t != NN_DTYPE_OTHER; /* I8 says nothing without its scales: quantize.h */
 }
 
 nn_status nn_dtype_to_f32(float *out, nn_dtype type, const unsigned char *data, size_t n, nn_err *err)
 {
-    switch (type) {
-    case NN_F32:
-        for (size_t i = 0; i < n; i++) out[i] = bits_float(load_u32(data + 4 * i));
-        return NN_OK;
-    case NN_F16:
-        for (size_t i = 0; i < n; i++) out[i] = f16_float(load_u16(data + 2 * i));
-        return NN_OK;
-    case NN_BF16:
-        for (size_t i = 0; i < n; i++) out[i] = bits_float(load_u16(data + 2 * i) << 16);
-        return NN_OK;
-    case NN_Q8_0:
-        if (n % Q8_BLOCK != 0) return nn_fail(err, NN_FILE, "Q8_0 data: %zu numbers, want a multiple of 32", n);
-        for (size_t i = 0; i < n / Q8_BLOCK; i++) q8_block_float(out + i * Q8_BLOCK, data + i * Q8_BYTES);
-        return NN_OK;
-    case NN_I64:
-    case NN_I8: /* says nothing without its scales: quantize.h */
-    case NN_DTYPE_OTHER: break;
-    }
-    return nn_fail(err, NN_FILE, "tensor type that holds no weights, want F32, F16, BF16 or Q8_0");
+    if (!nn_dtype_is_weights(type))
+        return nn_fail(err, NN_FILE, "tensor type %s holds no weights, want F32, F16, BF16 or Q8_0 to Q6_K", types[type].name);
+    if (n % types[type].block != 0)
+        return nn_fail(err, NN_FILE, "%s data: %zu numbers, want a multiple of %zu", types[type].name, n,
+                       types[type].block);
+    stored_floats(out, type, data, n);
+    return NN_OK;
 }
 
 size_t nn_dtype_not_finite(nn_dtype type, const unsigned char *data, size_t n)
 {
-    size_t i = 0;
+    const size_t block = types[type].block, *half = types[type].halves;
 
-    switch (type) {
-    case NN_F32:
-        while (i < n && f32_finite(load_u32(data + 4 * i))) i++;
-        return i;
-    case NN_F16:
-        while (i < n && f16_finite(load_u16(data + 2 * i))) i++;
-        return i;
-    case NN_BF16:
-        while (i < n && f32_finite(load_u16(data + 2 * i) << 16)) i++;
-        return i;
-    case NN_Q8_0:
-        while (i < n && f16_finite(load_u16(data + i / Q8_BLOCK * Q8_BYTES))) i += Q8_BLOCK;
-        return i;
-    case NN_I64:
-    case NN_I8: /* says nothing without its scales: quantize.h */
-    case NN_DTYPE_OTHER: break;
-    }
+    if (!nn_dtype_is_weights(type)) return n;
+    if (type == NN_F32) return plain_not_finite(data, n, 4, F32_EXPONENT);
+    if (block == 1) return plain_not_finite(data, n, 2, type == NN_F16 ? F16_EXPONENT : BF16_EXPONENT);
+    for (size_t i = 0; i < n; i += block, data += types[type].bytes)
+        if (!f16_finite(data + half[0]) || !f16_finite(data + half[1])) return i;
     return n;
 }
 
 void nn_dtype_from_f32(unsigned char *out, nn_dtype type, const float *data, size_t n)
 {
-    NN_ASSERT(type == NN_F32 || type == NN_F16 || type == NN_BF16 || (type == NN_Q8_0 && n % Q8_BLOCK == 0));
+    NN_ASSERT(type == NN_F32 || type == NN_F16 || type == NN_BF16 || (type == NN_Q8_0 && n % BLOCK == 0));
     if (type == NN_Q8_0) {
-        for (size_t i = 0; i < n / Q8_BLOCK; i++) q8_block(out + i * Q8_BYTES, data + i * Q8_BLOCK);
+        for (size_t i = 0; i < n / BLOCK; i++) q8_block(out + i * Q8_0_BYTES, data + i * BLOCK);
     } else if (type == NN_F32) {
         for (size_t i = 0; i < n; i++) {
             const uint32_t u = float_bits(data[i]);

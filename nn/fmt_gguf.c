@@ -19,21 +19,18 @@
 #define TENSOR_MIN_BYTES 24u /* length, number of dimensions, type, offset */
 #define DIM_MAX 4u
 
-/* Tensor types whose size is known: elements and bytes of a block. */
+/* Tensor types whose size is known; of those without a name here (I16 I32 F64) alone the size. */
 static const struct {
     uint32_t id;
     nn_dtype type;
-    size_t block, bytes;
+    size_t bytes; /* of an element, where the type does not say */
 } types[] = {
-    {NN_GG_TYPE_F32, NN_F32, 1, 4},   {NN_GG_TYPE_F16, NN_F16, 1, 2}, {NN_GG_TYPE_Q8_0, NN_Q8_0, 32, 34},
-    {NN_GG_TYPE_BF16, NN_BF16, 1, 2}, {NN_GG_TYPE_I64, NN_I64, 1, 8},
-    {2, NN_DTYPE_OTHER, 32, 18},   {3, NN_DTYPE_OTHER, 32, 20},   /* Q4_0 Q4_1 */
-    {6, NN_DTYPE_OTHER, 32, 22},   {7, NN_DTYPE_OTHER, 32, 24},   /* Q5_0 Q5_1 */
-    {10, NN_DTYPE_OTHER, 256, 84}, {11, NN_DTYPE_OTHER, 256, 110}, /* Q2_K Q3_K */
-    {12, NN_DTYPE_OTHER, 256, 144}, {13, NN_DTYPE_OTHER, 256, 176}, /* Q4_K Q5_K */
-    {14, NN_DTYPE_OTHER, 256, 210},                               /* Q6_K */
-    {NN_GG_TYPE_I8, NN_I8, 1, 1},  {25, NN_DTYPE_OTHER, 1, 2},    /* I8 I16 */
-    {26, NN_DTYPE_OTHER, 1, 4},    {28, NN_DTYPE_OTHER, 1, 8},    /* I32 F64 */
+    {NN_GG_TYPE_F32, NN_F32, 0},   {NN_GG_TYPE_F16, NN_F16, 0}, {NN_GG_TYPE_BF16, NN_BF16, 0},
+    {NN_GG_TYPE_Q8_0, NN_Q8_0, 0}, {NN_GG_TYPE_I8, NN_I8, 0},   {NN_GG_TYPE_I64, NN_I64, 0},
+    {2, NN_Q4_0, 0},               {3, NN_Q4_1, 0},             {6, NN_Q5_0, 0},
+    {7, NN_Q5_1, 0},               {10, NN_Q2_K, 0},            {11, NN_Q3_K, 0},
+    {12, NN_Q4_K, 0},              {13, NN_Q5_K, 0},            {14, NN_Q6_K, 0},
+    {25, NN_DTYPE_OTHER, 2},       {26, NN_DTYPE_OTHER, 4},     {28, NN_DTYPE_OTHER, 8},
 };
 
 /* --- names -------------------------------------------------------------------------------- */
@@ -238,11 +235,13 @@ static uint64_t read_type(nn_cursor *c, nn_st_tensor *t, bool *known)
 
     t->type = NN_DTYPE_OTHER;
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        const size_t block = nn_dtype_block(types[i].type);
+
         if (types[i].id != id) continue;
         t->type = types[i].type;
-        if (inner % types[i].block != 0)
-            nn_cursor_fail(c, "rows of %zu elements in a type of blocks of %zu", inner, types[i].block);
-        return t->count / types[i].block * types[i].bytes;
+        if (block == 0) return t->count * types[i].bytes;
+        if (inner % block != 0) nn_cursor_fail(c, "rows of %zu elements in a type of blocks of %zu", inner, block);
+        return nn_dtype_bytes(t->type, t->count);
     }
     *known = false;
     return 0;

@@ -125,11 +125,8 @@ static bool type_id(nn_dtype type, uint32_t *id)
     case NN_F16: *id = NN_GG_TYPE_F16; return true;
     case NN_BF16: *id = NN_GG_TYPE_BF16; return true;
     case NN_Q8_0: *id = NN_GG_TYPE_Q8_0; return true;
-    case NN_I64:
-    case NN_I8:
-    case NN_DTYPE_OTHER: break;
+    default: return false; /* what is only read */
     }
-    return false;
 }
 
 void nn_gguf_put_alignment(nn_gguf_writer *w, uint32_t align)
