@@ -175,8 +175,8 @@ static void forward(nn_decoder *d, const nn_model *m, const nn_matrices *mx, con
         nn_block_qkv(a, l, m, mx, x, R);
         for (size_t i = 0; i < d->n_active; i++)
             d->cache_of[i] = d->cache + (l * d->n_slot + d->active[i]) * d->cache_floats;
-        nn_attn_cached(x, b->att, b->q, b->k, b->v, d->cache_of, d->past, seg, c->max_t, c->heads, c->kv_heads,
-                       c->head_dim);
+        nn_attn_cached(x, b->att, b->q, b->k, b->v, d->cache_of, d->past, seg, c->max_t, c->sliding_window, c->heads,
+                       c->kv_heads, c->head_dim);
         if (l + 1 == c->layers) {
             keep_drawing(d, b->x, c->width);
             keep_drawing(d, b->att, c->heads * c->head_dim);

@@ -26,6 +26,12 @@ typedef struct {
     float grad_scale;         /* the clip factor, applied to g first */
 } nn_adamw_step;
 
+/* Row i takes k from above(first + i) to min(above(end + i), K), where above(z) = max(z, origin) - origin: both ends are
+ * cut off at 0, then rise by one a row. first <= end. */
+typedef struct {
+    size_t first, end, origin;
+} nn_band;
+
 typedef struct nn_kern {
     const char *name;
 
@@ -44,12 +50,10 @@ typedef struct nn_kern {
     void (*gemm_packed)(float *c, size_t ldc, const float *a, size_t a_rs, size_t a_cs, const float *panels,
                         size_t panel_k, size_t M, size_t N, size_t K, bool accumulate, float *scratch);
 
-    /* Two products of which each row of C has its own run of k: attention's triangle. A's rows lie lda floats apart, B
-     * is packed. C's row i takes k from 0 to n + i (n > 0); C += A^T B, row i from k = i to M, A a square. */
-    void (*gemm_causal)(float *c, size_t ldc, const float *a, size_t lda, const float *panels, size_t panel_k, size_t M,
-                        size_t N, size_t n, bool accumulate, float *scratch);
-    void (*gemm_causal_t)(float *c, size_t ldc, const float *a, size_t lda, const float *panels, size_t panel_k,
-                          size_t M, size_t N, float *scratch);
+    /* A product of which each row of C has its own run of k, those of nn_band: attention's triangle, or its band. What
+     * lies outside a row's run is not read. B is packed, as above. */
+    void (*gemm_band)(float *c, size_t ldc, const float *a, size_t a_rs, size_t a_cs, const float *panels,
+                      size_t panel_k, size_t M, size_t N, size_t K, nn_band band, bool accumulate, float *scratch);
 
     /* int8 (docs/design.md, "int8"). A row of activations: *scale = max|x| / 127 (1 when that is 0), q = rint(x / scale)
      * clamped to +-127; q[n .. n rounded up to 4) = 0. A row with an infinity or a NaN: *scale = the NaN 0x7fc00000, all
@@ -90,11 +94,13 @@ typedef struct nn_kern {
     /* dx_i = scale * p_i * (dp_i - dot(p, dp)); dx == dp is fine */
     void (*softmax_bwd_row)(float *dx, const float *p, const float *dp, float scale, size_t n);
 
-    /* The same for the rows of a strip, ld floats apart, of which row r holds n + r * grow values. Strips have room: up
-     * to the next multiple of 16 softmax_rows writes zeros behind a row and softmax_bwd_rows reads them behind p's.
-     * scale > 0. */
-    void (*softmax_rows)(float *p, size_t ld, float scale, size_t rows, size_t n, size_t grow);
-    void (*softmax_bwd_rows)(float *dp, const float *p, size_t ld, float scale, size_t rows, size_t n, size_t grow);
+    /* The same for the rows of a strip, ld floats apart, of which row r ends after n + r * grow values and begins `window`
+     * values before that, or at 0 (SIZE_MAX: always). Lanes keep counting from 0. Strips have room: in the blocks of 16
+     * where a row begins and ends softmax_rows writes zeros around it and softmax_bwd_rows reads them around p's.
+     * scale > 0, window > 0. */
+    void (*softmax_rows)(float *p, size_t ld, float scale, size_t rows, size_t n, size_t grow, size_t window);
+    void (*softmax_bwd_rows)(float *dp, const float *p, size_t ld, float scale, size_t rows, size_t n, size_t grow,
+                             size_t window);
     /* dz_i = (softmax(z)_i - [i == y]) * weight; returns log softmax(z)_y as z_y - (m + log(sum)). dz == z is fine. */
     float (*xent_row)(float *dz, const float *z, size_t y, float weight, size_t n);
 

@@ -83,39 +83,53 @@ static void kern_softmax_row(float *p, const float *x, float scale, size_t n, fl
     if (log_sum_exp) *log_sum_exp = m + nn_logf(sum);
 }
 
-/* The last block of a row of n: what lies behind the row becomes `value`. */
-static void fill_block(float *row, size_t n, float value)
+/* Where a row that ends at n begins. */
+static size_t row_begin(size_t n, size_t window)
 {
-    float *last = row + n / NN_LANES * NN_LANES;
-    const size_t rest = n % NN_LANES;
+    return n > window ? n - window : 0;
+}
 
+/* The first and last block of a row from begin to n: what lies before and behind it becomes `value`. */
+static void fill_blocks(float *row, size_t begin, size_t n, float value)
+{
+    float *first = row + begin / NN_LANES * NN_LANES, *last = row + n / NN_LANES * NN_LANES;
+    const size_t before = begin % NN_LANES, rest = n % NN_LANES;
+
+    if (before > 0)
+        LANES_LOOP for (size_t j = 0; j < NN_LANES; j++) first[j] = j < before ? value : first[j];
     if (rest > 0)
         LANES_LOOP for (size_t j = 0; j < NN_LANES; j++) last[j] = j < rest ? last[j] : value;
 }
 
 /* WHY pass by pass over eight rows: the folds and the division of one row take longer than its vectors, but do not wait
- * for those of the next. 44 instead of 61 ns for a row of 80 (gcc, avx512), 100 as one call of softmax_row. */
-static void kern_softmax_rows(float *p, size_t ld, float scale, size_t rows, size_t n, size_t grow)
+ * for those of the next. 44 instead of 61 ns for a row of 80 (gcc, avx512), 100 as one call of softmax_row.
+ * Whole blocks before a row are left out: each would add +0 to every lane of a sum that is +0 there. */
+static void kern_softmax_rows(float *p, size_t ld, float scale, size_t rows, size_t n, size_t grow, size_t window)
 {
     enum { TOGETHER = 8 };
 
     for (size_t first = 0; first < rows; first += TOGETHER, p += TOGETHER * ld, n += TOGETHER * grow) {
         const size_t count = rows - first < TOGETHER ? rows - first : (size_t)TOGETHER;
-        float m[TOGETHER];
+        float m[TOGETHER], *row[TOGETHER];
+        size_t len[TOGETHER];
 
         for (size_t r = 0; r < count; r++) {
-            float lane[NN_LANES], *row = p + r * ld;
-            start_max(lane, row[0] * scale);
-            fill_block(row, n + r * grow, -HUGE_VALF);
-            scale_max(lane, row, scale, whole_blocks(n + r * grow));
+            const size_t end = n + r * grow, begin = row_begin(end, window), skip = begin / NN_LANES * NN_LANES;
+            float lane[NN_LANES];
+
+            row[r] = p + r * ld + skip;
+            len[r] = whole_blocks(end) - skip;
+            start_max(lane, p[r * ld + begin] * scale);
+            fill_blocks(p + r * ld, begin, end, -HUGE_VALF);
+            scale_max(lane, row[r], scale, len[r]);
             m[r] = fold_max(lane);
         }
         for (size_t r = 0; r < count; r++) {
             float lane[NN_LANES] = {0};
-            exp_sum(lane, p + r * ld, m[r], whole_blocks(n + r * grow));
+            exp_sum(lane, row[r], m[r], len[r]);
             m[r] = 1.0f / fold(lane);
         }
-        for (size_t r = 0; r < count; r++) kern_scale(p + r * ld, m[r], whole_blocks(n + r * grow));
+        for (size_t r = 0; r < count; r++) kern_scale(row[r], m[r], len[r]);
     }
 }
 
@@ -128,13 +142,16 @@ static void kern_softmax_bwd_row(float *dx, const float *p, const float *dp, flo
     for (size_t i = 0; i < n; i++) dx[i] = scale * p[i] * (dx[i] - dot);
 }
 
-/* Behind a row p is 0; with dp = -0 there the product is -0, which changes no lane. */
-static void kern_softmax_bwd_rows(float *dp, const float *p, size_t ld, float scale, size_t rows, size_t n, size_t grow)
+/* Around a row p is 0; with dp = -0 there the product is -0, which changes no lane. */
+static void kern_softmax_bwd_rows(float *dp, const float *p, size_t ld, float scale, size_t rows, size_t n, size_t grow,
+                                  size_t window)
 {
     for (size_t r = 0; r < rows; r++, dp += ld, p += ld, n += grow) {
-        fill_block(dp, n, -0.0f);
-        const float dot = kern_dot(p, dp, whole_blocks(n));
-        for (size_t i = 0; i < whole_blocks(n); i++) dp[i] = scale * p[i] * (dp[i] - dot);
+        const size_t begin = row_begin(n, window), skip = begin / NN_LANES * NN_LANES;
+
+        fill_blocks(dp, begin, n, -0.0f);
+        const float dot = kern_dot(p + skip, dp + skip, whole_blocks(n) - skip);
+        for (size_t i = skip; i < whole_blocks(n); i++) dp[i] = scale * p[i] * (dp[i] - dot);
     }
 }
 

@@ -255,7 +255,7 @@ static nn_status build(nn_model **out, const nn_config *c, bool as_i8, nn_err *e
 
     params_walk(c, &m->w, describe_one, m);
     nn_matrices_plain(&m->mx, m);
-    nn_rope_table(m->cos_t, m->sin_t, c->rope_theta, c->max_t, c->head_dim);
+    nn_rope_table(m->cos_t, m->sin_t, c->rope_theta, c->rope_divisor, c->max_t, c->head_dim);
     for (size_t i = 0; i < m->n_tensor; i++)
         if (m->init[i] == NN_INIT_ONE) fill(m->tensor[i].data, 1.0f, m->tensor[i].cols);
     *out = m;

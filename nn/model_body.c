@@ -175,7 +175,8 @@ static void body_fwd(nn_body *a, const nn_model *m, const nn_exec *x, const nn_b
         nn_block *blk = a->block + l;
 
         nn_block_qkv(a, l, m, &m->mx, x, R);
-        nn_attn_fwd(x, blk->att, blk->q, blk->k, blk->v, b->seg, c->heads, c->kv_heads, c->head_dim);
+        nn_attn_fwd(x, blk->att, blk->q, blk->k, blk->v, b->seg, c->sliding_window, c->heads, c->kv_heads,
+                    c->head_dim);
         if (tails && l + 1 == c->layers) {
             keep_tails(blk, b->seg, c->width, c->heads * c->head_dim);
             kept = b->seg.n_seg;

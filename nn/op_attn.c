@@ -4,17 +4,18 @@
  * docs/math.md#attention.
  * A tile is at most 32 query rows of one head in one segment. Its scores against all keys up to its last row lie in a
  * strip [32, t1] of the thread's scratch: memory grows with T, not with T^2, and every sum runs over its whole row, so
- * nothing is rescaled.
+ * nothing is rescaled. With a window the strip begins at the first key that the tile's first row sees.
  *
  * The promise: row t is the bytes of
  *
- *   for j = 0..t:  s_j = chain over d of q_d k_jd          chain: one float, from 0, one fmaf a product, ascending
- *   p = softmax_row(s, 1/sqrt(D)) over exactly t + 1 values
- *   y_d = chain over j = 0..t of p_j v_jd
+ *   for j = a..t:  s_j = chain over d of q_d k_jd          chain: one float, from 0, one fmaf a product, ascending
+ *   p = softmax_row(s, 1/sqrt(D)) over exactly these values, the sum's lanes by j % 16
+ *   y_d = chain over j = a..t of p_j v_jd                  a = 0, with a window of W keys a = max(0, t - W + 1)
  *
- * whoever computes it: a tile of any height, a batch, or a row over a cache. A later key never enters a kept sum: a
- * tile's rows share the keys before the tile (one product), then each row continues its chain through the triangle.
- * Adding masked keys with p = 0 would be shorter, and wrong: it turns a sum of -0 into +0, 0 * inf into NaN.
+ * whoever computes it: a tile of any height, a batch, or a row over a cache. A key that a row does not see never enters
+ * a kept sum: each row takes the keys that it alone sees, then those that it shares with its neighbours (one product),
+ * then again its own. Adding masked keys with p = 0 would be shorter, and wrong: it turns a sum of -0 into +0, 0 * inf
+ * into NaN.
  */
 #include "nn/op_attn_impl.h"
 #include "nn/op_impl.h"
@@ -27,7 +28,8 @@ typedef struct {
     float *const *cache; /* NULL: keys and values are packed into scratch */
     const size_t *past;  /* NULL: 0 each */
     nn_segments seg;
-    size_t room; /* of a cache */
+    size_t room;   /* of a cache */
+    size_t window; /* 0: none */
     size_t H, K, D;
     bool put; /* whoever attends writes the new keys and values first */
 } attention;
@@ -127,17 +129,16 @@ static placed_tile tile_at(const attention *a, size_t s, size_t kv, size_t i)
     if (n == 1) {
         head += i * NN_ATTN_TILE;
         t.o.rows = smaller(group - i * NN_ATTN_TILE, NN_ATTN_TILE);
-        t.o.seen = past_of(a, s) + 1;
+        nn_attn_place(&t.o, past_of(a, s) + 1, a->window);
         t.step = a->D;
     } else {
         const size_t t0 = i % per_head * NN_ATTN_TILE;
         row += t0;
         head += i / per_head;
         t.o.rows = smaller(n - t0, NN_ATTN_TILE);
-        t.o.seen = past_of(a, s) + t0 + 1;
+        nn_attn_place(&t.o, past_of(a, s) + t0 + 1, a->window);
         t.step = a->H * a->D;
     }
-    t.o.ld = nn_attn_round(nn_attn_keys_of(&t.o, t.o.rows - 1));
     t.at = (row * a->H + head) * a->D;
     return t;
 }
@@ -213,14 +214,15 @@ static void attend_all(const attention *a)
  * heads to a kv head (Ainslie et al. 2023, arXiv:2305.13245, sec. 2.2).
  *
  *   fwd   s_tj = q_t . k_j,  p_t = softmax(s_t / sqrt(D)) over j <= t,  y_t = sum_j p_tj v_j
+ *         with a window W > 0 (Jiang et al. 2023, arXiv:2310.06825, sec. 2) over t - W < j <= t
  *
  *   [out] y [R,H,D]     [in] q [R,H,D]  k, v [R,K,D]  K divides H; query head h reads kv head h / (H/K)
  *   [scratch] a strip of 32 x longest segment a thread, and its keys and values of one head as panels
  */
 void nn_attn_fwd(const nn_exec *x, float *y, const float *q, const float *k, const float *v, nn_segments seg,
-                 size_t H, size_t K, size_t D)
+                 size_t window, size_t H, size_t K, size_t D)
 {
-    attention a = {.x = x, .y = y, .q = q, .k = k, .v = v, .seg = seg, .H = H, .K = K, .D = D};
+    attention a = {.x = x, .y = y, .q = q, .k = k, .v = v, .seg = seg, .window = window, .H = H, .K = K, .D = D};
 
     attend_all(&a);
 }
@@ -228,7 +230,7 @@ void nn_attn_fwd(const nn_exec *x, float *y, const float *q, const float *k, con
 /* nn_attn_cached - the same for rows that continue sequences: the bytes of nn_attn_fwd's rows at those positions.
  *
  *   put   row i of segment s is position t = past_s + i: its k and v go to cache_s
- *   fwd   as nn_attn_fwd over the positions 0..t of that cache
+ *   fwd   as nn_attn_fwd over the positions 0..t of that cache, or the last of them that the window holds
  *
  *   [out] y [R,H,D]     [inout] cache_s [nn_attn_cache_floats(max_t, K, D)]
  *   [in]  q [R,H,D]  k, v [R,K,D]  past [S], past_s + rows of s <= max_t
@@ -236,10 +238,11 @@ void nn_attn_fwd(const nn_exec *x, float *y, const float *q, const float *k, con
  * With one row a segment whoever attends to a kv head writes its key first, else all are written before.
  */
 void nn_attn_cached(const nn_exec *x, float *y, const float *q, const float *k, const float *v, float *const *cache,
-                    const size_t *past, nn_segments seg, size_t max_t, size_t H, size_t K, size_t D)
+                    const size_t *past, nn_segments seg, size_t max_t, size_t window, size_t H, size_t K,
+                    size_t D)
 {
     attention a = {.x = x, .y = y, .q = q, .k = k, .v = v, .cache = cache, .past = past, .seg = seg,
-                   .room = nn_attn_round(max_t), .H = H, .K = K, .D = D};
+                   .room = nn_attn_round(max_t), .window = window, .H = H, .K = K, .D = D};
     const size_t rows = seg.n_seg ? seg.start[seg.n_seg] - seg.start[0] : 0;
 
     for (size_t s = 0; s < seg.n_seg; s++) NN_ASSERT(past[s] + rows_of(&a, s) <= max_t);

@@ -13,7 +13,7 @@ typedef struct {
     float *dq, *dk, *dv;
     const float *dy, *q, *k, *v;
     nn_segments seg;
-    size_t H, K, D;
+    size_t window, H, K, D; /* window 0: none */
 } gradient;
 
 /* One kv head of one segment, packed for all its query heads and tiles. */
@@ -82,9 +82,9 @@ static void bwd_group(const gradient *a, size_t thread, size_t s, size_t kv)
         for (size_t t0 = 0; t0 < len; t0 += TILE) {
             const size_t rows = len - t0 < TILE ? len - t0 : (size_t)TILE;
             const size_t q_at = begin * q_step + h * D + t0 * q_step;
-            const nn_attn_tile o = {.k = a->x->k, .gemm = scratch, .rows = rows, .seen = t0 + 1,
-                                    .ld = nn_attn_round(t0 + rows), .D = D, .causal = true};
+            nn_attn_tile o = {.k = a->x->k, .gemm = scratch, .rows = rows, .D = D, .causal = true};
 
+            nn_attn_place(&o, t0 + 1, a->window);
             bwd_tile(a, &o, &w, a->q + q_at, a->dy + q_at, shifted(a->dq, q_at), shifted(a->dk, kv_at),
                      shifted(a->dv, kv_at));
         }
@@ -94,10 +94,10 @@ static size_t work_of(const gradient *a, size_t s)
 {
     const size_t len = a->seg.start[s + 1] - a->seg.start[s];
 
-    return len * len;
+    return a->window && a->window < len ? len * a->window : len * len;
 }
 
-/* Work is counted in squares of lengths; (segment, kv head) belongs to the thread in whose share it begins. */
+/* Work is counted in squares of lengths, or lengths times windows; (segment, kv head) belongs to the thread in whose share it begins. */
 static void bwd_share(void *ctx, size_t first, size_t last, size_t thread)
 {
     const gradient *a = ctx;
@@ -113,7 +113,7 @@ static void bwd_share(void *ctx, size_t first, size_t last, size_t thread)
  *   bwd   dp_tj = dy_t . v_j,  ds_tj = p_tj (dp_tj - sum_i p_ti dp_ti) / sqrt(D)
  *         dq_t += sum over j <= t of ds_tj k_j          j ascending
  *         dk_j += sum over t >= j of ds_tj q_t          query heads of the group ascending, in each t ascending
- *         dv_j += sum over t >= j of p_tj dy_t          the same order
+ *         dv_j += sum over t >= j of p_tj dy_t          the same order; with a window W all over t - W < j <= t
  *
  *   [inout] dq [R,H,D]  dk, dv [R,K,D]  (NULL skips)     [in] dy, q [R,H,D]  k, v [R,K,D]
  *   [scratch] two strips a thread, and a head's keys and values three times as panels
@@ -121,10 +121,10 @@ static void bwd_share(void *ctx, size_t first, size_t last, size_t thread)
  * that sees them, two of the five products. A batch has more segments than threads.
  */
 void nn_attn_bwd(const nn_exec *x, float *dq, float *dk, float *dv, const float *dy, const float *q, const float *k,
-                 const float *v, nn_segments seg, size_t H, size_t K, size_t D)
+                 const float *v, nn_segments seg, size_t window, size_t H, size_t K, size_t D)
 {
     gradient a = {.x = x, .dq = dq, .dk = dk, .dv = dv, .dy = dy, .q = q, .k = k, .v = v,
-                  .seg = seg, .H = H, .K = K, .D = D};
+                  .seg = seg, .window = window, .H = H, .K = K, .D = D};
     size_t work = 0;
 
     NN_ASSERT(K > 0 && H % K == 0);

@@ -20,11 +20,13 @@ typedef struct {
     size_t room; /* T of the panels: a multiple of 16 */
 } nn_attn_panels;
 
-/* Row i sees keys [0, seen + i) when causal, else [0, seen). Its scores are row i of a strip, ld floats to a row. */
+/* Row i sees the keys up to seen + i when causal, else up to seen: the last `window` of them. Keys are counted from
+ * `base`, a multiple of 16 before which no row sees any; without a window it is 0. Scores are row i of a strip, ld floats
+ * to a row. */
 typedef struct {
     const nn_kern *k;
     float *gemm; /* [scratch] of the product kernel */
-    size_t rows, seen, ld, D;
+    size_t rows, seen, window, base, ld, D;
     bool causal;
 } nn_attn_tile;
 
@@ -38,11 +40,31 @@ static inline size_t nn_attn_keys_of(const nn_attn_tile *o, size_t i)
     return o->causal ? o->seen + i : o->seen;
 }
 
+/* The first key that row i sees. */
+static inline size_t nn_attn_first_of(const nn_attn_tile *o, size_t i)
+{
+    const size_t end = nn_attn_keys_of(o, i);
+
+    return end > o->window ? end - o->window : 0;
+}
+
+/* Sets seen, window, base and ld; rows and causal are there. The first row sees `seen` keys but for the window; window 0:
+ * no window. */
+static inline void nn_attn_place(nn_attn_tile *o, size_t seen, size_t window)
+{
+    o->seen = seen;
+    o->window = window ? window : SIZE_MAX;
+    o->base = nn_attn_first_of(o, 0) / NN_PANEL * NN_PANEL;
+    o->seen -= o->base;
+    o->ld = nn_attn_round(nn_attn_keys_of(o, o->rows - 1));
+}
+
 /* n rows, step floats apart, as panels; what room has behind them is zero (keys) or untouched (values). */
 void nn_attn_pack_keys(const nn_kern *k, float *keys, const float *rows, size_t step, size_t n, size_t D);
 void nn_attn_pack_values(const nn_kern *k, float *values, size_t room, const float *rows, size_t step, size_t n,
                          size_t D);
-/* strip[i][j] = rows_i . key_j for all keys of the last row; what row i does not see is never read. */
+/* Keys, values and out below are those of the whole sequence; the strip begins at key `base`.
+ * strip[i][j] = rows_i . key_j for the keys that row i sees and some beside them, which are never read. */
 void nn_attn_scores(const nn_attn_tile *o, float *strip, const float *rows, size_t step, const float *keys);
 /* Each row over exactly the keys that it sees. */
 void nn_attn_softmax(const nn_attn_tile *o, float *strip);

@@ -8,19 +8,27 @@
 #include "nn/op_impl.h"
 #include "nn/ops.h"
 
+/* --- the table ----------------------------------------------------------------------------- */
+
+static double frequency_of(float theta, size_t i, size_t D)
+{
+    return nn_pow((double)theta, -2.0 * (double)i / (double)D);
+}
+
 /* nn_rope_table - cosines and sines of the angles (Su et al. 2021, arXiv:2104.09864, sec. 3.2.2).
  *
- *   angle(t, i) = t theta^(-2i/D),  t < T, i < D/2
+ *   angle(t, i) = t theta^(-2i/D) / divisor_i,  t < T, i < D/2;  a divisor of 0 is none
  *
- *   [out] cos_t, sin_t [T, D/2]; in double until the last rounding
+ *   [out] cos_t, sin_t [T, D/2]; in double until the last rounding     [in] divisor [D/2] or NULL
  */
-void nn_rope_table(float *cos_t, float *sin_t, float theta, size_t T, size_t D)
+void nn_rope_table(float *cos_t, float *sin_t, float theta, const float *divisor, size_t T, size_t D)
 {
     const size_t pairs = D / 2;
 
     NN_ASSERT(D % 2 == 0);
     for (size_t i = 0; i < pairs; i++) {
-        const double frequency = nn_pow((double)theta, -2.0 * (double)i / (double)D);
+        const double by = divisor && divisor[i] != 0.0f ? (double)divisor[i] : 1.0;
+        const double frequency = frequency_of(theta, i, D) / by;
 
         for (size_t t = 0; t < T; t++) {
             const double angle = (double)t * frequency;
@@ -29,6 +37,42 @@ void nn_rope_table(float *cos_t, float *sin_t, float theta, size_t T, size_t D)
         }
     }
 }
+
+/* nn_rope_linear - position interpolation (Chen et al. 2023, arXiv:2306.15595, eq. 3): position t is turned as t / factor.
+ *
+ *   [out] divisor [D/2]
+ */
+void nn_rope_linear(float *divisor, size_t D, float factor)
+{
+    for (size_t i = 0; i < D / 2; i++) divisor[i] = factor;
+}
+
+/* nn_rope_llama3 - what Llama 3.1 does to reach 128k positions (Grattafiori et al. 2024, arXiv:2407.21783; the rule and its
+ * parameters' names: Hugging Face transformers, modeling_rope_utils.py, _compute_llama3_parameters).
+ *
+ *   1. wavelength     l_i = 2 pi / f_i  positions
+ *   2. turns          n_i = original_max_t / l_i          that a pair makes within the length trained first
+ *   3. share kept     g_i = (n_i - low) / (high - low), not below 0 nor above 1
+ *   4. new frequency  f_i ((1 - g_i) / factor + g_i), so the divisor is 1 / ((1 - g_i) / factor + g_i)
+ *
+ *   [out] divisor [D/2]     low < high
+ */
+void nn_rope_llama3(float *divisor, float theta, size_t D, float factor, float low_freq_factor, float high_freq_factor,
+                    size_t original_max_t)
+{
+    const double two_pi = 6.283185307179586, low = (double)low_freq_factor, high = (double)high_freq_factor;
+
+    for (size_t i = 0; i < D / 2; i++) {
+        const double turns = (double)original_max_t * frequency_of(theta, i, D) / two_pi;
+        const double kept = (turns - low) / (high - low);
+
+        if (turns < low) divisor[i] = factor;
+        else if (turns > high) divisor[i] = 1.0f;
+        else divisor[i] = (float)(1.0 / ((1.0 - kept) / (double)factor + kept));
+    }
+}
+
+/* --- rotation ------------------------------------------------------------------------------ */
 
 typedef struct {
     const nn_kern *k;

@@ -51,8 +51,17 @@ void nn_rmsnorm_bwd(const nn_exec *x, float *din, float *dw, const float *dy, co
                     const float *rstd, size_t R, size_t C);
 
 /* --- rotary positions: op_rope.c (Su et al. 2021, arXiv:2104.09864, eq. 34) ------------- */
-/* [out] cos_t, sin_t [T, D/2]: angle of position t, pair i = t * theta^(-2i/D) */
-void nn_rope_table(float *cos_t, float *sin_t, float theta, size_t T, size_t D);
+/* [out] cos_t, sin_t [T, D/2]: angle of position t, pair i = t * theta^(-2i/D) / divisor_i; divisor [D/2], or NULL or
+ * all 0: not divided */
+void nn_rope_table(float *cos_t, float *sin_t, float theta, const float *divisor, size_t T, size_t D);
+/* Divisors [D/2] that stretch a model's context; bad numbers give divisors that nn_config_check refuses.
+ * Position interpolation (Chen et al. 2023, arXiv:2306.15595, eq. 3): factor for all. */
+void nn_rope_linear(float *divisor, size_t D, float factor);
+/* Llama 3.1's rule ("llama3" in Hugging Face's rope_scaling; Grattafiori et al. 2024, arXiv:2407.21783): wavelengths
+ * above original_max_t / low_freq_factor are stretched by factor, those below original_max_t / high_freq_factor not at
+ * all, between them by a blend of the two frequencies. */
+void nn_rope_llama3(float *divisor, float theta, size_t D, float factor, float low_freq_factor, float high_freq_factor,
+                    size_t original_max_t);
 /* [inout] v [R, heads, D]; pos [R] the position of each row; direction +1 / -1 (backward) */
 void nn_rope(const nn_exec *x, float *v, const int32_t *pos, const float *cos_t, const float *sin_t, size_t R,
              size_t heads, size_t D, bool half, float direction);
@@ -68,19 +77,20 @@ void nn_qk_rope(const nn_exec *x, nn_heads q, nn_heads k, float eps, const int32
 
 /* --- causal attention: op_attn*.c (Vaswani et al. 2017, arXiv:1706.03762, eq. 1; GQA: arXiv:2305.13245) --- */
 /* Each segment attends to itself. q [R,H,D]  k, v [R,K,D]  y [R,H,D]. Strip of scores of a tile of query rows, no
- * running rescale. */
+ * running rescale. window: the keys that a row sees, its own included (arXiv:2310.06825); 0: all up to its own. */
 void nn_attn_fwd(const nn_exec *x, float *y, const float *q, const float *k, const float *v, nn_segments seg,
-                 size_t H, size_t K, size_t D);
+                 size_t window, size_t H, size_t K, size_t D);
 /* Recomputes the strip. [inout] dq, dk, dv; dk and dv add the group's query heads in order, in each the query rows.
  */
 void nn_attn_bwd(const nn_exec *x, float *dq, float *dk, float *dv, const float *dy, const float *q, const float *k,
-                 const float *v, nn_segments seg, size_t H, size_t K, size_t D);
+                 const float *v, nn_segments seg, size_t window, size_t H, size_t K, size_t D);
 /* Rows that continue sequences: row i of segment s is position past[s] + i of the sequence whose keys and values of
  * this layer are in cache[s]. Writes its k and v there, then attends to the positions up to its own: bit for bit the
  * row that nn_attn_fwd gives at that position. Decoding is one row a segment, prefill more; a batch may hold both.
  * q, y [R,H,D]  k, v [R,K,D]; past[s] + rows of s <= max_t; no cache twice. */
 void nn_attn_cached(const nn_exec *x, float *y, const float *q, const float *k, const float *v, float *const *cache,
-                    const size_t *past, nn_segments seg, size_t max_t, size_t H, size_t K, size_t D);
+                    const size_t *past, nn_segments seg, size_t max_t, size_t window, size_t H, size_t K,
+                    size_t D);
 /* Floats of one cache: K x max_t x 2D, max_t and the values' D rounded up to 16 (op_attn_impl.h says how they lie).
  * Nothing needs to be cleared between sequences. Too many to count: SIZE_MAX / sizeof(float). */
 size_t nn_attn_cache_floats(size_t max_t, size_t K, size_t D);

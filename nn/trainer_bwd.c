@@ -56,7 +56,7 @@ static void att_bwd(nn_trainer *t, size_t l, const nn_exec *x)
     zero(t->dq, R * H * D);
     zero(t->dk, R * K * D);
     zero(t->dv, R * K * D);
-    nn_attn_bwd(x, t->dq, t->dk, t->dv, t->datt, a->q, a->k, a->v, t->batch.seg, H, K, D);
+    nn_attn_bwd(x, t->dq, t->dk, t->dv, t->datt, a->q, a->k, a->v, t->batch.seg, c->sliding_window, H, K, D);
 }
 
 /* Back through rotation, q/k norm, the projections and the norm: dx of mid becomes dx of x */

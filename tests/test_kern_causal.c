@@ -1,4 +1,4 @@
-/* Products of attention's triangle: every table gives the bytes of the textbook loop, reading nothing outside a run. */
+/* Products of attention's triangle and band: every table gives the bytes of the textbook loop, reading nothing outside a run. */
 #include "nn/kern.h"
 #include "tests/test_ops_support.h"
 #include <math.h>
@@ -22,41 +22,66 @@ static void fill_operands(operands *o, size_t N)
             o->panels[j / NN_PANEL * NN_PANEL * ROOM + k * NN_PANEL + j % NN_PANEL] = j < N ? o->b[k * WIDE + j] : 0.0f;
 }
 
-/* want = chain of row i over k in [from, to); A transposed: its element (i, k) is a[k][i] */
-static void plain_run(operands *o, size_t i, size_t N, size_t from, size_t to, bool transposed, bool accumulate)
+/* A band as kern.h says it, of a triangle's rows or of the keys that they see, with or without a window. */
+typedef struct {
+    const char *name;
+    bool transposed, accumulate;
+    size_t M, N, K;
+    nn_band band;
+} product;
+
+static size_t cut(size_t z, size_t origin, size_t most)
 {
-    for (size_t j = 0; j < N; j++) {
-        float s = accumulate ? o->start[i * WIDE + j] : 0.0f;
-        for (size_t k = from; k < to; k++)
-            s = fmaf(transposed ? o->a[k * ROOM + i] : o->a[i * ROOM + k], o->b[k * WIDE + j], s);
-        o->want[i * WIDE + j] = s;
-    }
+    const size_t from = z > origin ? z - origin : 0;
+
+    return from < most ? from : most;
 }
 
-static void agree(const nn_kern *k, operands *o, size_t M, size_t N, size_t n, bool accumulate)
+static bool takes(const product *p, size_t i, size_t k)
 {
-    memcpy(o->got, o->start, sizeof o->got);
-    memcpy(o->want, o->start, sizeof o->want);
-    for (size_t i = 0; i < M; i++) plain_run(o, i, N, 0, n + i, false, accumulate);
-    for (size_t i = 0; i < M; i++) o->a[i * ROOM + n + i] = NAN; /* what the row does not take */
-    k->gemm_causal(o->got, WIDE, o->a, ROOM, o->panels, ROOM, M, N, n, accumulate, o->scratch);
-    cr_assert(memcmp(o->got, o->want, sizeof o->got) == 0, "%s: causal, M %zu, N %zu, n %zu, accumulate %d", k->name, M,
-              N, n, accumulate);
+    return k >= cut(p->band.first + i, p->band.origin, p->K) && k < cut(p->band.end + i, p->band.origin, p->K);
 }
 
-static void agree_transposed(const nn_kern *k, operands *o, size_t M, size_t N)
+static float *element(operands *o, const product *p, size_t i, size_t k)
 {
+    return p->transposed ? o->a + k * ROOM + i : o->a + i * ROOM + k;
+}
+
+/* Each row the chain over its run; what a row does not take becomes NaN before the kernel sees it. */
+static void agree(const nn_kern *k, operands *o, const product *p)
+{
+    fill_operands(o, p->N);
     memcpy(o->got, o->start, sizeof o->got);
     memcpy(o->want, o->start, sizeof o->want);
-    for (size_t i = 0; i < M; i++) plain_run(o, i, N, i, M, true, true);
-    for (size_t i = 1; i < M; i++) o->a[(i - 1) * ROOM + i] = NAN;
-    k->gemm_causal_t(o->got, WIDE, o->a, ROOM, o->panels, ROOM, M, N, o->scratch);
-    cr_assert(memcmp(o->got, o->want, sizeof o->got) == 0, "%s: transposed, M %zu, N %zu", k->name, M, N);
+    for (size_t i = 0; i < p->M; i++)
+        for (size_t j = 0; j < p->N; j++) {
+            float s = p->accumulate ? o->start[i * WIDE + j] : 0.0f;
+            for (size_t n = 0; n < p->K; n++)
+                if (takes(p, i, n)) s = fmaf(*element(o, p, i, n), o->b[n * WIDE + j], s);
+            o->want[i * WIDE + j] = s;
+        }
+    for (size_t i = 0; i < p->M; i++)
+        for (size_t n = 0; n < p->K; n++)
+            if (!takes(p, i, n)) *element(o, p, i, n) = NAN;
+    k->gemm_band(o->got, WIDE, o->a, p->transposed ? 1 : ROOM, p->transposed ? ROOM : 1, o->panels, ROOM, p->M, p->N,
+                 p->K, p->band, p->accumulate, o->scratch);
+    cr_assert(memcmp(o->got, o->want, sizeof o->got) == 0, "%s: %s, M %zu, N %zu, K %zu, band %zu %zu %zu", k->name,
+              p->name, p->M, p->N, p->K, p->band.first, p->band.end, p->band.origin);
+}
+
+/* Rows that see n, n + 1, .. keys, each the last `window` of them; and the keys that those rows see. */
+static void agree_both(const nn_kern *k, operands *o, size_t M, size_t N, size_t n, size_t window, bool accumulate)
+{
+    const product rows = {"rows", false, accumulate, M, N, n + M, {n, n + window, window}};
+    const product keys = {"keys", true, true, M, N, M, {n, n + window, n}};
+
+    agree(k, o, &rows);
+    agree(k, o, &keys);
 }
 
 Test(kern_causal, every_table_gives_the_textbook_loop)
 {
-    static const size_t widths[] = {1, 7, 16, 40, 64, 79}, runs[] = {1, 2, 17, 70};
+    static const size_t widths[] = {1, 7, 16, 40, 64, 79}, runs[] = {1, 2, 17, 70}, windows[] = {1, 2, 5, 8, 21, ROOM};
     static operands o;
     const nn_kern *k;
     bool supported = false;
@@ -65,14 +90,9 @@ Test(kern_causal, every_table_gives_the_textbook_loop)
         if (!supported) continue;
         cr_assert_not_null(o.scratch = malloc(k->gemm_scratch * sizeof(float)));
         for (size_t M = 1; M <= MOST; M += M < 10 ? 1 : 5)
-            for (size_t w = 0; w < sizeof widths / sizeof *widths; w++) {
-                const size_t n = runs[(M + w) % 4];
-
-                fill_operands(&o, widths[w]);
-                agree(k, &o, M, widths[w], n, (M + w) % 3 == 0);
-                fill_operands(&o, widths[w]);
-                agree_transposed(k, &o, M, widths[w]);
-            }
+            for (size_t w = 0; w < sizeof widths / sizeof *widths; w++)
+                for (size_t i = 0; i < sizeof windows / sizeof *windows; i++)
+                    agree_both(k, &o, M, widths[w], runs[(M + w) % 4], windows[i], (M + w + i) % 3 == 0);
         free(o.scratch);
     }
 }

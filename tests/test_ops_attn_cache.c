@@ -17,11 +17,13 @@ static const shape shapes[] = {{"odd width, groups of three", 6, 2, 7, 70},
                                {"a width of one panel and a half", 4, 2, 24, 101},
                                {"one kv head", 3, 1, 16, 64},
                                {"more query heads than a tile has rows", 35, 1, 4, 21}};
-enum { SHAPES = sizeof shapes / sizeof *shapes, SEQS = 3 };
+/* None, one key, less than a panel, a tile of rows and one more, more than most shapes are long. */
+static const size_t windows[] = {0, 1, 9, 33, 100};
+enum { SHAPES = sizeof shapes / sizeof *shapes, WINDOWS = sizeof windows / sizeof *windows, SEQS = 3 };
 
 typedef struct {
     shape s;
-    size_t start[SEQS + 1], fed[SEQS];
+    size_t window, start[SEQS + 1], fed[SEQS];
     float *q, *k, *v, *want; /* of all sequences end to end */
     float *cache[SEQS];
     float *q_in, *k_in, *v_in, *y; /* of a round */
@@ -35,11 +37,11 @@ static float *floats(size_t n)
     return x;
 }
 
-static void replay_open(replay *r, shape s)
+static void replay_open(replay *r, shape s, size_t window)
 {
     const size_t len[SEQS] = {s.longest, 1, s.longest / 2 + 3};
 
-    *r = (replay){.s = s};
+    *r = (replay){.s = s, .window = window};
     for (size_t i = 0; i < SEQS; i++) r->start[i + 1] = r->start[i] + len[i];
     const size_t R = r->start[SEQS], qs = R * s.H * s.D, kvs = R * s.K * s.D;
     r->q = floats(qs), r->k = floats(kvs), r->v = floats(kvs), r->want = floats(qs);
@@ -84,8 +86,8 @@ static bool feed(replay *r, const nn_exec *x, const size_t *chunk)
         r->fed[i] += rows;
     }
     if (n == 0) return false;
-    nn_attn_cached(x, r->y, r->q_in, r->k_in, r->v_in, cache, past, (nn_segments){begin, n}, r->s.longest, r->s.H,
-                   r->s.K, r->s.D);
+    nn_attn_cached(x, r->y, r->q_in, r->k_in, r->v_in, cache, past, (nn_segments){begin, n}, r->s.longest,
+                   r->window, r->s.H, r->s.K, r->s.D);
     for (size_t i = 0; i < n; i++)
         expect_same_floats(r->s.name, r->y + begin[i] * q, r->want + first[i] * q, (begin[i + 1] - begin[i]) * q);
     return true;
@@ -93,13 +95,13 @@ static bool feed(replay *r, const nn_exec *x, const size_t *chunk)
 
 static void expect_forward(const char *table, size_t threads, const size_t (*chunk)[SEQS], size_t n_chunk)
 {
-    for (size_t i = 0; i < SHAPES; i++) {
-        const shape *s = shapes + i;
+    for (size_t i = 0; i < SHAPES * WINDOWS; i++) {
+        const shape *s = shapes + i % SHAPES;
         nn_exec x = exec_with(table, threads, s->longest);
         replay r;
 
-        replay_open(&r, *s);
-        nn_attn_fwd(&x, r.want, r.q, r.k, r.v, (nn_segments){r.start, SEQS}, s->H, s->K, s->D);
+        replay_open(&r, *s, windows[i / SHAPES]);
+        nn_attn_fwd(&x, r.want, r.q, r.k, r.v, (nn_segments){r.start, SEQS}, r.window, s->H, s->K, s->D);
         for (size_t round = 0; feed(&r, &x, chunk[round % n_chunk]); round++) {}
         replay_free(&r);
         nn_exec_free(&x);

@@ -111,7 +111,7 @@ static rope_case rope_new(bool half)
 {
     rope_case o = {.x = exec_with(NULL, 1, 16), .pos = {0, 7, T - 1}, .half = half};
 
-    nn_rope_table(o.cos_t, o.sin_t, 10000.0f, T, D);
+    nn_rope_table(o.cos_t, o.sin_t, 10000.0f, NULL, T, D);
     fill_random(o.in, ROPE_N, 1.0f, 1);
     fill_random(o.c, ROPE_N, 1.0f, 2);
     return o;
@@ -194,7 +194,7 @@ Test(ops_rope, threads_do_not_change_a_bit)
     static float cos_t[T * WIDE / 2], sin_t[T * WIDE / 2], one[ROWS * 2 * WIDE], more[ROWS * 2 * WIDE];
     int32_t pos[ROWS];
 
-    nn_rope_table(cos_t, sin_t, 1e6f, T, WIDE);
+    nn_rope_table(cos_t, sin_t, 1e6f, NULL, T, WIDE);
     for (size_t r = 0; r < ROWS; r++) pos[r] = (int32_t)(r % T);
     for (size_t threads = 1; threads <= 4; threads++) {
         nn_exec x = exec_with(NULL, threads, 16);
@@ -241,7 +241,7 @@ Test(ops_rows, queries_and_keys_together_are_the_bytes_of_each_alone)
     float w[F_D], cos_t[F_T * F_D / 2], sin_t[F_T * F_D / 2];
     static int32_t pos[F_ROWS];
 
-    nn_rope_table(cos_t, sin_t, 100.0f, F_T, F_D);
+    nn_rope_table(cos_t, sin_t, 100.0f, NULL, F_T, F_D);
     fill_random(raw, F_ROWS * F_HEADS * F_D, 1.0f, 1);
     fill_random(w, F_D, 1.0f, 2);
     for (size_t r = 0; r < F_ROWS; r++) pos[r] = (int32_t)(r % F_T);
