@@ -57,17 +57,20 @@ static nn_status check_parts(const guard_parts *p, nn_err *err)
     for (size_t i = 0; i < GUARD_RATES; i++)
         if (!(p->threshold[i] >= 0.0f && p->threshold[i] <= 1.001f))
             return nn_fail(err, NN_USAGE, "guard %s: threshold %g, want 0 to 1", p->name, (double)p->threshold[i]);
-    return p->m ? check_decoder(p, err) : NN_OK;
+    const nn_status st = guard_format_check(&p->format, nn_tok_vocab(p->tok), p->window, err);
+    return st == NN_OK && p->m ? check_decoder(p, err) : st;
 }
 
 nn_status guard_classifier_build(guard_classifier **out, const guard_parts *p, nn_err *err)
 {
+    guard_parts own = *p;
     nn_status st;
 
     *out = NULL;
-    if ((st = check_parts(p, err)) != NN_OK) return st;
+    if (guard_format_empty(&own.format)) guard_format_own(&own.format);
+    if ((st = check_parts(&own, err)) != NN_OK) return st;
     if ((st = nn_alloc((void **)out, 1, sizeof **out, err)) != NN_OK) return st;
-    (*out)->parts = *p;
+    (*out)->parts = own;
     return NN_OK;
 }
 

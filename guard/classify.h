@@ -2,13 +2,13 @@
  *
  * Reads: parapet.h, wide.h, nn/model.h, nn/tok.h, job.h.   Read next: classify.c (windows, verdict), gguard.c
  * (the file), train_guard.h.
- * The verdict's logit is wide + decoder; each part is a switch. Input format: BOS TASK_PROMPT text LABEL, or
- * BOS TASK_RESPONSE prompt-tail RESPONSE response LABEL; window 256 tokens, stride half (CONTRACTS 3); the
- * verdict is the worst window.
+ * The verdict's logit is wide + decoder; each part is a switch. The decoder may be another's model with its own tokenizer
+ * and prompt format (format.h, label.h). Window 256 tokens, stride half (CONTRACTS 3); the verdict is the worst window.
  */
 #ifndef GUARD_CLASSIFY_H
 #define GUARD_CLASSIFY_H
 #include "guard/corpus.h"
+#include "guard/format.h"
 #include "guard/job.h"
 #include "guard/parapet.h"
 #include "guard/wide.h"
@@ -27,6 +27,7 @@ typedef struct {
     nn_model *m;      /* NULL: wide alone */
     guard_wide *wide; /* NULL: decoder alone */
     guard_taxonomy taxonomy;
+    guard_format format;   /* empty: ours, which needs our tokenizer */
     size_t window, stride; /* tokens */
     float threshold[GUARD_RATES];
     double calibrate_a, calibrate_b; /* p = sigmoid(a z + b) */
@@ -69,12 +70,18 @@ NN_CHECKED nn_status guard_embed(const guard_classifier *g, const guard_corpus *
                                  nn_err *err);
 
 /* The ids of one row's windows, as the model sees them; shared with training. What the wide part and the memory
- * see of a window is a function of its ids alone (windows.h). */
+ * see of a window is a function of its ids and its form alone (windows.h). */
 typedef struct guard_windows guard_windows;
 NN_CHECKED nn_status guard_windows_build(guard_windows **out, nn_err *err);
 void guard_windows_free(guard_windows *w);
 NN_CHECKED nn_status guard_windows_of(guard_windows *w, const guard_parts *p, const guard_row *row, nn_err *err);
 size_t guard_windows_count(const guard_windows *w);
+/* What the windows of one row have in common: the task, and how many ids the prompt's tail has before a response. */
+typedef struct {
+    bool response;
+    uint32_t context;
+} guard_window_form;
+guard_window_form guard_windows_form(const guard_windows *w);
 /* Window i: ids (valid until the next call on w), length, byte range of the judged text. */
 void guard_windows_at(guard_windows *w, size_t i, const int32_t **ids, size_t *n, size_t *first_byte,
                       size_t *last_byte);

@@ -169,7 +169,8 @@ nn_status guard_embed(const guard_classifier *g, const guard_corpus *c, float *e
             embed_flush(&s, e + flushed * C, C, job->exec->k);
             flushed = i;
         }
-        if ((st = guard_window_batch_add(s.batch, ids, n, err)) == NN_OK) st = tell(job, i + 1, c->n, err);
+        st = guard_window_batch_add(s.batch, guard_windows_form(s.windows), ids, n, err);
+        if (st == NN_OK) st = tell(job, i + 1, c->n, err);
     }
     if (st == NN_OK) embed_flush(&s, e + flushed * C, C, job->exec->k);
     scorer_close(&s);

@@ -91,11 +91,13 @@ static void set_category(guard_train_batch *b, const guard_row *row)
     b->category_weight[b->n] = known ? 1.0f : 0.0f;
 }
 
-/* Text tokens are predicted, specials are not: they are the format's, not the language's. */
-static void set_next(guard_train_batch *b, size_t at, size_t n, float weight)
+/* Text tokens are predicted, the format's are not: they are no language. */
+static void set_next(guard_train_batch *b, guard_window_spans s, size_t at, size_t n, float weight)
 {
+    const size_t context = at + s.lead, judged = context + s.context + s.mid;
+
     for (size_t r = at; r < at + n; r++) {
-        const bool text = r + 1 < at + n && b->ids[r + 1] >= NN_TOK_BYTES;
+        const bool text = (r + 1 >= context && r + 1 < context + s.context) || (r + 1 >= judged && r + 1 < judged + s.text);
 
         b->next[r] = text ? b->ids[r + 1] : -1;
         b->next_weight[r] = weight;
@@ -109,6 +111,7 @@ nn_status guard_train_batch_add(guard_train_batch *b, size_t unit, nn_err *err)
     const guard_row *row = &u->rows->row[u->row[unit]];
     const size_t n = u->start[unit + 1] - u->start[unit], at = b->start[b->n];
     const int32_t *ids = u->ids + u->start[unit];
+    const guard_window_form form = u->form[unit];
     const float weight = (float)u->weight[unit], smooth = b->o->label_smoothing;
     guard_window_text t;
     nn_status st;
@@ -116,17 +119,16 @@ nn_status guard_train_batch_add(guard_train_batch *b, size_t unit, nn_err *err)
     NN_ASSERT(b->n < b->max_seg && at + n <= b->max_rows);
     memcpy(b->ids + at, ids, n * sizeof *ids);
     if (b->c->memory_rows > 0) {
-        guard_window_decode(&t, b->text, b->text_cap, b->p->tok, ids, n);
-        if ((st = guard_window_slots(&b->slots, &t, b->p->tok, ids, n, b->tok_start, b->c->memory_rows, err)) !=
-            NN_OK)
-            return st;
+        guard_window_decode(&t, b->text, b->text_cap, b->p, form, ids, n);
+        st = guard_window_slots(&b->slots, &t, b->p, form, ids, n, b->tok_start, b->c->memory_rows, err);
+        if (st != NN_OK) return st;
     }
     b->label[b->n] = row->label == GUARD_UNSAFE ? 1.0f - 0.5f * smooth : 0.5f * smooth;
     b->label_weight[b->n] = weight;
     b->offset[b->n] = u->offset ? u->offset[unit] : 0.0f;
     set_category(b, row);
     b->category_weight[b->n] *= weight;
-    set_next(b, at, n, weight);
+    set_next(b, guard_window_spans_of(&b->p->format, form, n), at, n, weight);
     b->start[++b->n] = at + n;
     return NN_OK;
 }

@@ -232,6 +232,7 @@ static nn_status start_parts(guard_parts *p, const guard_corpus *train, const nn
     p->taxonomy = *taxonomy;
     p->window = o->window;
     p->stride = o->stride;
+    guard_format_own(&p->format);
     guard_parts_uncalibrated(p);
     guard_corpus_hash(train, p->corpus);
     return nn_tok_from_merges(&p->tok, pairs, n, err);

@@ -16,13 +16,14 @@ typedef struct {
     int32_t *ids;        /* windows end to end */
     size_t *start;       /* [n+1] of unit i in ids */
     size_t *row;         /* [n] in the corpus */
+    guard_window_form *form; /* [n] */
     double *weight;      /* [n] of the loss; more windows of a row share one weight */
     float *offset;       /* [n] the wide part's logit, or NULL */
     size_t *group;       /* [n_group+1] units of one row: the first window, then the others */
     guard_corpus *texts; /* [n] the rows, each with its window's text: what the wide part is solved on */
     const guard_corpus *rows;
     size_t n_long; /* rows longer than a window */
-    size_t n, n_group, ids_cap, start_cap, row_cap, weight_cap, group_cap;
+    size_t n, n_group, ids_cap, start_cap, row_cap, form_cap, weight_cap, group_cap;
 } guard_units;
 
 /* The values of a column of numbers, NULL for no name; NN_CONTENT when there is no such column. */

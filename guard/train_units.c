@@ -18,7 +18,7 @@ static nn_status add_text(builder *k, const guard_row *row, const int32_t *ids, 
     guard_window_text t;
     guard_row copy = *row;
 
-    guard_window_decode(&t, k->text, k->text_cap, k->p->tok, ids, n);
+    guard_window_decode(&t, k->text, k->text_cap, k->p, guard_windows_form(k->windows), ids, n);
     copy.text = (guard_text){t.text, t.len};
     copy.response = (guard_text){t.response, t.response_len};
     copy.context = copy.ops = copy.extra = (guard_text){NULL, 0};
@@ -38,9 +38,11 @@ static nn_status add_unit(builder *k, size_t row, size_t i, double weight, nn_er
     if ((st = nn_grow((void **)&u->ids, &u->ids_cap, at + n, sizeof *u->ids, err)) != NN_OK) return st;
     if ((st = nn_grow((void **)&u->start, &u->start_cap, u->n + 2, sizeof *u->start, err)) != NN_OK) return st;
     if ((st = nn_grow((void **)&u->row, &u->row_cap, u->n + 1, sizeof *u->row, err)) != NN_OK) return st;
+    if ((st = nn_grow((void **)&u->form, &u->form_cap, u->n + 1, sizeof *u->form, err)) != NN_OK) return st;
     if ((st = nn_grow((void **)&u->weight, &u->weight_cap, u->n + 1, sizeof *u->weight, err)) != NN_OK) return st;
     memcpy(u->ids + at, ids, n * sizeof *ids);
     u->row[u->n] = row;
+    u->form[u->n] = guard_windows_form(k->windows);
     u->weight[u->n] = weight;
     u->start[++u->n] = at + n;
     return add_text(k, &u->rows->row[row], ids, n, err);
@@ -127,6 +129,7 @@ void guard_units_free(guard_units *u)
     nn_free(u->ids);
     nn_free(u->start);
     nn_free(u->row);
+    nn_free(u->form);
     nn_free(u->weight);
     nn_free(u->offset);
     nn_free(u->group);

@@ -173,7 +173,8 @@ bool guard_window_batch_fits(const guard_window_batch *b, size_t n)
     return b->n < b->max_windows && b->start[b->n] + n <= b->max_rows;
 }
 
-nn_status guard_window_batch_add(guard_window_batch *b, const int32_t *ids, size_t n, nn_err *err)
+nn_status guard_window_batch_add(guard_window_batch *b, guard_window_form form, const int32_t *ids, size_t n,
+                                 nn_err *err)
 {
     const size_t rows = b->p->m ? nn_model_config(b->p->m)->memory_rows : 0, at = b->start[b->n];
     guard_window_text *t = &b->text[b->n];
@@ -181,8 +182,8 @@ nn_status guard_window_batch_add(guard_window_batch *b, const int32_t *ids, size
 
     NN_ASSERT(guard_window_batch_fits(b, n));
     memcpy(b->ids + at, ids, n * sizeof *ids);
-    guard_window_decode(t, b->bytes + b->n_bytes, b->bytes_cap - b->n_bytes, b->p->tok, ids, n);
-    if (rows > 0) st = guard_window_slots(&b->slots, t, b->p->tok, ids, n, b->tok_start, rows, err);
+    guard_window_decode(t, b->bytes + b->n_bytes, b->bytes_cap - b->n_bytes, b->p, form, ids, n);
+    if (rows > 0) st = guard_window_slots(&b->slots, t, b->p, form, ids, n, b->tok_start, rows, err);
     b->n_bytes += t->len + t->response_len;
     b->start[++b->n] = at + n;
     return st;
@@ -353,7 +354,7 @@ nn_status guard_window_batch_push(guard_window_batch *b, guard_verdict *v, guard
         if (!guard_window_batch_fits(b, n)) st = guard_window_batch_flush(b, err);
         if (st != NN_OK) break;
         b->who[b->n] = o;
-        st = guard_window_batch_add(b, ids, n, err);
+        st = guard_window_batch_add(b, guard_windows_form(w), ids, n, err);
     }
     return st;
 }

@@ -36,7 +36,8 @@ NN_CHECKED nn_status guard_window_batch_flush(guard_window_batch *b, nn_err *err
 
 /* --- the steps themselves ------------------------------------------------------------------------------ */
 bool guard_window_batch_fits(const guard_window_batch *b, size_t n);
-NN_CHECKED nn_status guard_window_batch_add(guard_window_batch *b, const int32_t *ids, size_t n, nn_err *err);
+NN_CHECKED nn_status guard_window_batch_add(guard_window_batch *b, guard_window_form form, const int32_t *ids, size_t n,
+                                            nn_err *err);
 void guard_window_batch_clear(guard_window_batch *b);
 /* Decoder alone: fn sees every window's hidden states [rows, width] once, windows in any order, in any thread. */
 typedef void (*guard_window_fn)(void *ctx, size_t window, const float *hidden, size_t rows);

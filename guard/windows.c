@@ -4,7 +4,6 @@
 #include "nn/unicode.h"
 #include <string.h>
 
-#define LEAD 2u           /* BOS and the task before the text */
 #define UTF8_TAIL_MAX 3u  /* continuation bytes of one character */
 #define REPLACED_BYTES 3u /* of U+FFFD */
 
@@ -14,6 +13,9 @@ struct guard_windows {
     size_t repaired_cap;
     int32_t *ids; /* [window] the window last asked for; its first n_lead ids are those of every window */
     size_t ids_cap, n_lead;
+    const int32_t *tail; /* [n_tail] of every window; borrowed from the parts */
+    size_t n_tail;
+    guard_window_form form;
     uint32_t *table;        /* [n_slot] open addressing over windows: number + 1 */
     unsigned char *repeats; /* [count] */
     size_t table_cap, n_slot, repeats_cap;
@@ -87,27 +89,33 @@ static void map_starts(uint32_t *start, size_t n, const char *piece, size_t len,
     }
 }
 
-static nn_status add_piece(guard_windows *w, const nn_tok *tok, const char *piece, size_t len, size_t base,
-                           nn_err *err)
+/* One piece: `blank` puts one before it, which is no byte of the text. */
+static nn_status add_piece(guard_windows *w, const nn_tok *tok, guard_place place, const char *piece, size_t len,
+                           size_t base, nn_err *err)
 {
-    const size_t first = w->judged.len;
+    const size_t first = w->judged.len, blank = place == GUARD_PLACE_BLANK;
     size_t replaced = 0;
     const size_t whole = nn_utf8_repair(NULL, piece, len, &replaced);
     const char *text = piece;
     nn_status st;
 
-    if (replaced) {
-        if ((st = nn_grow((void **)&w->repaired, &w->repaired_cap, whole, 1, err)) != NN_OK) return st;
-        (void)nn_utf8_repair(w->repaired, piece, len, NULL);
+    if (replaced || blank) {
+        if ((st = nn_grow((void **)&w->repaired, &w->repaired_cap, whole + 1, 1, err)) != NN_OK) return st;
+        w->repaired[0] = ' ';
+        (void)nn_utf8_repair(w->repaired + blank, piece, len, NULL);
         text = w->repaired;
     }
     w->replaced += replaced;
-    if ((st = nn_tok_encode(tok, &w->judged, text, whole, err)) != NN_OK) return st;
-    map_starts(w->judged.start + first, w->judged.len - first, piece, len, base, replaced > 0);
+    st = nn_tok_encode(tok, &w->judged, text, whole + blank, err);
+    if (st != NN_OK) return st;
+    uint32_t *start = w->judged.start + first;
+    for (size_t i = 0; blank && i < w->judged.len - first; i++) start[i] -= start[i] > 0;
+    map_starts(start, w->judged.len - first, piece, len, base, replaced > 0);
     return NN_OK;
 }
 
-static nn_status encode(guard_windows *w, const nn_tok *tok, const char *text, size_t len, nn_err *err)
+static nn_status encode(guard_windows *w, const nn_tok *tok, guard_place place, const char *text, size_t len,
+                        nn_err *err)
 {
     nn_status st = NN_OK;
 
@@ -116,7 +124,7 @@ static nn_status encode(guard_windows *w, const nn_tok *tok, const char *text, s
     w->len = len;
     for (size_t at = 0, n = 0; at < len && st == NN_OK; at += n) {
         n = piece_len(text + at, len - at);
-        st = add_piece(w, tok, text + at, n, at, err);
+        st = add_piece(w, tok, at == 0 ? place : GUARD_PLACE_MORE, text + at, n, at, err);
     }
     return st;
 }
@@ -179,18 +187,27 @@ static nn_status find_repeats(guard_windows *w, nn_err *err)
     return NN_OK;
 }
 
-/* The ids before the judged text, from the prompt's tokens in w->judged when there is a response. */
-static void set_lead(guard_windows *w, size_t window, bool response)
+static void add_lead(guard_windows *w, const int32_t *ids, size_t n)
 {
-    const size_t most = window / 4, tail = w->judged.len < most ? w->judged.len : most;
+    if (n > 0) memcpy(w->ids + w->n_lead, ids, n * sizeof *ids);
+    w->n_lead += n;
+}
 
-    w->ids[0] = NN_TOK_BOS;
-    w->ids[1] = response ? NN_TOK_TASK_RESPONSE : NN_TOK_TASK_PROMPT;
-    w->n_lead = LEAD;
+/* The ids around the judged text; before it the prompt's last tokens, from w->judged, when there is a response. */
+static void set_frame(guard_windows *w, const guard_format *f, size_t window, bool response)
+{
+    const size_t most = window / 4, context = w->judged.len < most ? w->judged.len : most;
+    size_t n = 0;
+    const int32_t *ids = guard_format_ids(f, response ? GUARD_RESPONSE_LEAD : GUARD_PROMPT_LEAD, &n);
+
+    w->n_lead = 0;
+    w->form = (guard_window_form){response, response ? (uint32_t)context : 0};
+    add_lead(w, ids, n);
+    w->tail = guard_format_ids(f, response ? GUARD_RESPONSE_TAIL : GUARD_PROMPT_TAIL, &w->n_tail);
     if (!response) return;
-    if (tail > 0) memcpy(w->ids + LEAD, w->judged.ids + w->judged.len - tail, tail * sizeof *w->ids);
-    w->ids[LEAD + tail] = NN_TOK_RESPONSE;
-    w->n_lead = LEAD + tail + 1;
+    add_lead(w, w->judged.ids + w->judged.len - context, context);
+    ids = guard_format_ids(f, GUARD_RESPONSE_MID, &n);
+    add_lead(w, ids, n);
 }
 
 nn_status guard_windows_of_text(guard_windows *w, const guard_parts *p, const char *text, size_t len,
@@ -198,13 +215,18 @@ nn_status guard_windows_of_text(guard_windows *w, const guard_parts *p, const ch
 {
     nn_status st;
 
-    NN_ASSERT(p->window >= GUARD_WINDOW_MIN && p->stride > 0);
+    const guard_format *f = &p->format;
+
+    NN_ASSERT(p->window >= GUARD_WINDOW_MIN && p->stride > 0 && !guard_format_empty(f));
+    if (response && !f->response)
+        return nn_fail(err, NN_CONTENT, "guard %s: a response, want prompts alone: its template has no place for one",
+                       p->name);
     w->replaced = 0;
     if ((st = nn_grow((void **)&w->ids, &w->ids_cap, p->window, sizeof *w->ids, err)) != NN_OK) return st;
-    if ((st = encode(w, p->tok, text, len, err)) != NN_OK) return st;
-    set_lead(w, p->window, response != NULL);
-    if (response && (st = encode(w, p->tok, response, response_len, err)) != NN_OK) return st;
-    w->room = p->window - w->n_lead - 1;
+    if ((st = encode(w, p->tok, response ? f->context : f->prompt, text, len, err)) != NN_OK) return st;
+    set_frame(w, f, p->window, response != NULL);
+    if (response && (st = encode(w, p->tok, f->answer, response, response_len, err)) != NN_OK) return st;
+    w->room = p->window - w->n_lead - w->n_tail;
     w->step = p->stride < (w->room + 1) / 2 ? p->stride : (w->room + 1) / 2;
     w->count = count_windows(w, w->judged.len);
     return find_repeats(w, err);
@@ -219,6 +241,11 @@ nn_status guard_windows_of(guard_windows *w, const guard_parts *p, const guard_r
 size_t guard_windows_count(const guard_windows *w)
 {
     return w->count;
+}
+
+guard_window_form guard_windows_form(const guard_windows *w)
+{
+    return w->form;
 }
 
 size_t guard_windows_tokens(const guard_windows *w)
@@ -244,16 +271,25 @@ void guard_windows_at(guard_windows *w, size_t i, const int32_t **ids, size_t *n
     const size_t first = window_first(w, i), n_text = window_tokens(w, i), end = first + n_text;
 
     if (n_text > 0) memcpy(w->ids + w->n_lead, w->judged.ids + first, n_text * sizeof *w->ids);
-    w->ids[w->n_lead + n_text] = NN_TOK_LABEL;
+    if (w->n_tail > 0) memcpy(w->ids + w->n_lead + n_text, w->tail, w->n_tail * sizeof *w->ids);
     *ids = w->ids;
-    *n = w->n_lead + n_text + 1;
+    *n = w->n_lead + n_text + w->n_tail;
     *first_byte = first < w->judged.len ? w->judged.start[first] : 0;
     *last_byte = end < w->judged.len ? w->judged.start[end] : w->len;
 }
 
 /* --- room for the longest text ----------------------------------------------------------------------- */
 
-/* Every byte may be ill-formed and become three, each a token. A response's windows have the least room. */
+/* The smallest room that a window leaves for the judged text. */
+static size_t least_text(const guard_parts *p)
+{
+    const size_t prompt = p->window - guard_format_fixed(&p->format, false);
+    const size_t response = p->window - guard_format_fixed(&p->format, true) - p->window / 4;
+
+    return p->format.response && response < prompt ? response : prompt;
+}
+
+/* Every byte may be ill-formed and become three, each a token. */
 nn_status guard_windows_reserve(guard_windows *w, const guard_parts *p, size_t max_bytes, nn_err *err)
 {
     const size_t piece = max_bytes < GUARD_PIECE ? max_bytes : GUARD_PIECE;
@@ -261,13 +297,13 @@ nn_status guard_windows_reserve(guard_windows *w, const guard_parts *p, size_t m
 
     if (max_bytes > UINT32_MAX / 8)
         return nn_fail(err, NN_LIMIT, "windows: texts of %zu bytes, want at most 512 MiB", max_bytes);
-    if ((st = nn_grow((void **)&w->repaired, &w->repaired_cap, NN_UTF8_REPAIR_ROOM(piece) + 1, 1, err)) != NN_OK)
+    if ((st = nn_grow((void **)&w->repaired, &w->repaired_cap, NN_UTF8_REPAIR_ROOM(piece) + 2, 1, err)) != NN_OK)
         return st;
     const size_t tokens = NN_UTF8_REPAIR_ROOM(max_bytes) + 1; /* a whole piece may be one pre-token */
     w->judged.len = 0;
-    if ((st = nn_tok_buf_reserve(&w->judged, tokens, NN_UTF8_REPAIR_ROOM(piece) + 1, err)) != NN_OK) return st;
+    if ((st = nn_tok_buf_reserve(&w->judged, tokens, NN_UTF8_REPAIR_ROOM(piece) + 2, err)) != NN_OK) return st;
 
-    const size_t least_room = p->window - LEAD - p->window / 4 - 2, half = (least_room + 1) / 2;
+    const size_t least_room = least_text(p), half = (least_room + 1) / 2;
     const size_t count = 2 + tokens / (p->stride < half ? p->stride : half);
     if ((st = nn_grow((void **)&w->ids, &w->ids_cap, p->window, sizeof *w->ids, err)) != NN_OK) return st;
     if ((st = nn_grow((void **)&w->repeats, &w->repeats_cap, count, 1, err)) != NN_OK) return st;
@@ -280,7 +316,7 @@ size_t guard_token_bytes(const nn_tok *tok)
 {
     size_t most = 0;
 
-    for (size_t id = NN_TOK_BYTES; id < nn_tok_vocab(tok); id++) {
+    for (size_t id = 0; id < nn_tok_vocab(tok); id++) {
         size_t len = 0;
 
         (void)nn_tok_bytes(tok, (int32_t)id, &len);
@@ -289,27 +325,31 @@ size_t guard_token_bytes(const nn_tok *tok)
     return most;
 }
 
-/* Where the run of text tokens that begins at `from` ends. */
-static size_t text_end(const int32_t *ids, size_t n, size_t from)
+guard_window_spans guard_window_spans_of(const guard_format *f, guard_window_form form, size_t n)
 {
-    while (from < n && ids[from] >= NN_TOK_BYTES) from++;
-    return from;
+    guard_window_spans s = {.lead = guard_format_count(f, form.response ? GUARD_RESPONSE_LEAD : GUARD_PROMPT_LEAD),
+                            .context = form.context,
+                            .mid = form.response ? guard_format_count(f, GUARD_RESPONSE_MID) : 0,
+                            .tail = guard_format_count(f, form.response ? GUARD_RESPONSE_TAIL : GUARD_PROMPT_TAIL)};
+    const size_t others = s.lead + s.context + s.mid + s.tail;
+
+    NN_ASSERT(others <= n);
+    s.text = n - others;
+    return s;
 }
 
-void guard_window_decode(guard_window_text *t, char *out, size_t cap, const nn_tok *tok, const int32_t *ids,
-                         size_t n)
+void guard_window_decode(guard_window_text *t, char *out, size_t cap, const guard_parts *p, guard_window_form form,
+                         const int32_t *ids, size_t n)
 {
-    const size_t end = text_end(ids, n, LEAD);
+    const guard_window_spans s = guard_window_spans_of(&p->format, form, n);
+    const size_t context = form.response ? nn_tok_decode(p->tok, out, cap, ids + s.lead, s.context) : 0;
 
     memset(t, 0, sizeof *t);
-    t->text = out;
-    t->len = nn_tok_decode(tok, out, cap, ids + LEAD, end - LEAD);
-    NN_ASSERT(t->len <= cap);
-    if (ids[end] != NN_TOK_RESPONSE) return;
-    t->response = out + t->len;
-    t->response_len = nn_tok_decode(tok, out + t->len, cap - t->len, ids + end + 1,
-                                    text_end(ids, n, end + 1) - end - 1);
-    NN_ASSERT(t->len + t->response_len <= cap);
+    NN_ASSERT(context <= cap);
+    char *judged = out + context;
+    const size_t len = nn_tok_decode(p->tok, judged, cap - context, ids + s.lead + s.context + s.mid, s.text);
+    NN_ASSERT(len <= cap - context);
+    *t = form.response ? (guard_window_text){out, judged, context, len} : (guard_window_text){out, NULL, len, 0};
 }
 
 static nn_status add_run(guard_slots *s, const char *text, size_t len, const nn_tok *tok, const int32_t *ids,
@@ -327,14 +367,18 @@ static nn_status add_run(guard_slots *s, const char *text, size_t len, const nn_
     return guard_slots_add(s, text, len, ids, start, n, lead, tail, rows, err);
 }
 
-nn_status guard_window_slots(guard_slots *s, const guard_window_text *t, const nn_tok *tok, const int32_t *ids,
-                             size_t n, uint32_t *start, size_t rows, nn_err *err)
+nn_status guard_window_slots(guard_slots *slots, const guard_window_text *t, const guard_parts *p,
+                             guard_window_form form, const int32_t *ids, size_t n, uint32_t *start, size_t rows,
+                             nn_err *err)
 {
-    const size_t end = text_end(ids, n, LEAD);
+    const guard_window_spans s = guard_window_spans_of(&p->format, form, n);
+    const int32_t *first = ids + s.lead;
     nn_status st;
 
-    if (!t->response) return add_run(s, t->text, t->len, tok, ids + LEAD, end - LEAD, start, LEAD, 1, rows, err);
-    if ((st = add_run(s, t->text, t->len, tok, ids + LEAD, end - LEAD, start, LEAD, 0, rows, err)) != NN_OK)
+    if (!t->response)
+        return add_run(slots, t->text, t->len, p->tok, first, s.text, start, s.lead, s.tail, rows, err);
+    if ((st = add_run(slots, t->text, t->len, p->tok, first, s.context, start, s.lead, 0, rows, err)) != NN_OK)
         return st;
-    return add_run(s, t->response, t->response_len, tok, ids + end + 1, n - 1 - (end + 1), start, 1, 1, rows, err);
+    return add_run(slots, t->response, t->response_len, p->tok, first + s.context + s.mid, s.text, start, s.mid, s.tail,
+                   rows, err);
 }

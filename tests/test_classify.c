@@ -100,7 +100,7 @@ Test(windows, response_keeps_the_prompts_last_quarter)
         guard_windows_at(w, i, &ids, &n, &first, &last);
         cr_assert(ids[1] == NN_TOK_TASK_RESPONSE && ids[2 + 8] == NN_TOK_RESPONSE && ids[n - 1] == NN_TOK_LABEL &&
                   n <= 32);
-        guard_window_decode(&t, back, sizeof back, p->tok, ids, n);
+        guard_window_decode(&t, back, sizeof back, p, guard_windows_form(w), ids, n);
         cr_assert(t.response != NULL && t.response_len == last - first);
         cr_expect_eq(memcmp(t.response, response + first, t.response_len), 0);
         cr_expect_eq(memcmp(t.text, prompt + strlen(prompt) - t.len, t.len), 0, "the prompt's end");
