@@ -184,6 +184,16 @@ bool nn_gguf_array_i32(const nn_gguf *g, const char *key, int32_t *out, size_t n
     return true;
 }
 
+bool nn_gguf_array_bytes(const nn_gguf *g, const char *key, const unsigned char **out, size_t *n)
+{
+    const nn_gg_entry *e = find_entry(g, key);
+
+    if (!e || e->type != NN_GG_ARRAY || (e->elem != NN_GG_U8 && e->elem != NN_GG_I8)) return false;
+    *out = e->value;
+    *n = e->n;
+    return true;
+}
+
 bool nn_gguf_array_strs(const nn_gguf *g, const char *key, nn_gguf_str_fn fn, void *ctx)
 {
     const nn_gg_entry *e = find_entry(g, key);

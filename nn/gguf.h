@@ -43,6 +43,7 @@ bool nn_gguf_array_f64(const nn_gguf *g, const char *key, size_t i, double *out)
 /* Whole arrays, without looking the key up for every element: exactly n I32 numbers; all strings in order until fn says
  * no. False as above, or when fn did. */
 bool nn_gguf_array_i32(const nn_gguf *g, const char *key, int32_t *out, size_t n);
+bool nn_gguf_array_bytes(const nn_gguf *g, const char *key, const unsigned char **out, size_t *n); /* of U8 or I8 */
 typedef bool (*nn_gguf_str_fn)(void *ctx, size_t i, const char *s, size_t len);
 bool nn_gguf_array_strs(const nn_gguf *g, const char *key, nn_gguf_str_fn fn, void *ctx);
 size_t nn_gguf_keys(const nn_gguf *g);
