@@ -1,6 +1,6 @@
 /* plat.h - what ISO C lacks: files that map, files that appear whole, clocks, signals.
  *
- * Why: the only file allowed to include POSIX headers is plat_posix.c.
+ * Why: the only files allowed to include POSIX headers are plat_posix.c and plat_memory.c.
  */
 #ifndef NN_PLAT_H
 #define NN_PLAT_H
@@ -44,6 +44,10 @@ NN_CHECKED nn_status nn_path_real(const char *path, char *out, size_t cap, nn_er
 bool nn_is_tty(int fd);
 size_t nn_cpu_count(void);             /* cores this process may use, at least 1 */
 uint64_t nn_peak_rss_bytes(void);      /* 0 when unknown */
+/* What this process may still take, UINT64_MAX when nothing says: of the machine's memory and its group's (mapped files
+ * count, once they are read), and of its own limits (setrlimit; a file that is mapped counts already). */
+uint64_t nn_memory_free_bytes(void);
+uint64_t nn_memory_room_bytes(void);
 bool nn_exe_dir(char *out, size_t cap); /* folder of the running executable */
 
 /* SIGINT/SIGTERM: the first sets the flag (finish the step, save); the second ends the process. SIGPIPE ignored. */

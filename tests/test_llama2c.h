@@ -1,15 +1,12 @@
-/* test_llama2c.h - reads checkpoints and vocabularies of the llama2.c project; for tests only.
+/* test_llama2c.h - reads vocabularies of the llama2.c project; for tests only.
  *
- * Reads: nn/model.h, nn/cursor.h.   Users: test_oracle.c.
- * model.bin: seven int32 (dim, hidden, layers, heads, kv heads, vocab, length), then float32 tensors, each for all
- * layers together: embedding, attention norm, wq, wk, wv, wo, ffn norm, w1 (gate), w2 (down), w3 (up), final norm, two
- * tables of rotary angles. A negative vocab says that an output matrix of its own follows. Rotary pairs are (2i, 2i + 1), norm eps 1e-5.
+ * Users: test_oracle.c.
  */
 #ifndef TEST_LLAMA2C_H
 #define TEST_LLAMA2C_H
-#include "nn/model.h"
-
-NN_CHECKED nn_status llama2c_model(nn_model **out, const char *path, nn_err *err);
+#include "nn/err.h"
+#include <stddef.h>
+#include <stdint.h>
 
 typedef struct {
     unsigned char *bytes; /* owned */

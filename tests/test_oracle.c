@@ -1,5 +1,6 @@
 /* The model against others' numbers: PyTorch's loss, gradients and AdamW steps; llama2.c's text. */
 #include "nn/decode.h"
+#include "nn/pretrained.h"
 #include "nn/trainer.h"
 #include "tests/support.h"
 #include "tests/test_llama2c.h"
@@ -28,6 +29,20 @@ typedef struct {
     nn_targets y;
 } oracle;
 
+/* A model that can be trained. */
+static nn_model *open_model(const char *name)
+{
+    const nn_load_options floats = {.floats = true};
+    nn_pretrained *p = NULL;
+    nn_model *m = NULL;
+    nn_err err = {NN_OK, ""};
+
+    expect_ok(nn_pretrained_open(&p, shared_path(name), &err), &err);
+    expect_ok(nn_pretrained_load(&m, p, &floats, &err), &err);
+    nn_pretrained_close(p);
+    return m;
+}
+
 static void open_oracle(oracle *o)
 {
     nn_err err = {NN_OK, ""};
@@ -38,7 +53,7 @@ static void open_oracle(oracle *o)
     memset(o, 0, sizeof *o);
     o->root = json_load_file(shared_path(ORACLE), 0, &where);
     cr_assert(o->root != NULL, "%s", where.text);
-    expect_ok(llama2c_model(&o->m, shared_path(CHECKPOINT), &err), &err);
+    o->m = open_model(CHECKPOINT);
     const json_t *ids = json_object_get(o->root, "ids");
     o->n = json_array_size(ids) - 1;
     cr_assert(o->n < 256);
@@ -172,7 +187,6 @@ Test(oracle, stories_are_told_byte_for_byte)
 {
     enum { STEPS = 200, BOS = 1 };
     static llama2c_vocab v;
-    nn_model *m = NULL;
     nn_decoder *d = NULL;
     nn_exec x;
     nn_sampler greedy = nn_sampler_default();
@@ -185,7 +199,7 @@ Test(oracle, stories_are_told_byte_for_byte)
 
     skip_unless_fixture(STORIES);
     skip_unless_fixture(TEXT);
-    expect_ok(llama2c_model(&m, shared_path(STORIES), &err), &err);
+    nn_model *m = open_model(STORIES);
     expect_ok(llama2c_vocab_read(&v, shared_path(VOCAB), nn_model_config(m)->vocab, &err), &err);
     expect_ok(nn_exec_open(&x, NULL, 1, nn_model_config(m)->max_t, &err), &err);
     expect_ok(nn_decoder_build(&d, m, 1, &err), &err);
