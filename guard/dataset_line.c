@@ -146,6 +146,17 @@ nn_status guard_row_check(const guard_row *row, const char *where, size_t max_by
 
 /* --- columns ------------------------------------------------------------------------------- */
 
+/* A name that no column may have is the file's fault here, not the caller's. */
+static nn_status add_column(line_reader *r, const char *name, const char *stage, guard_col_kind kind,
+                            guard_column **out, nn_err *err)
+{
+    nn_err why = {NN_OK, ""};
+    const nn_status st = guard_corpus_column(r->c, name, stage, kind, out, &why);
+
+    if (st == NN_OK) return st;
+    return nn_fail(err, st == NN_USAGE ? NN_CONTENT : st, "%s: %s", r->where, why.text);
+}
+
 /* {"columns":[[name, stage, kind], ...]}: the first line of a corpus that has columns. */
 static nn_status read_columns(line_reader *r, const json_t *list, nn_err *err)
 {
@@ -163,7 +174,7 @@ static nn_status read_columns(line_reader *r, const json_t *list, nn_err *err)
         if (strcmp(kind, "bool") == 0) k = GUARD_COL_BOOL;
         else if (strcmp(kind, "str") == 0) k = GUARD_COL_STR;
         else if (strcmp(kind, "num") != 0) return bad(r, "columns", none, "a kind num, bool or str", err);
-        const nn_status st = guard_corpus_column(r->c, name, stage, k, &made, err);
+        const nn_status st = add_column(r, name, stage, k, &made, err);
         if (st != NN_OK) return st;
     }
     return NN_OK;
@@ -185,7 +196,7 @@ static nn_status read_cols(line_reader *r, nn_err *err)
         guard_column *col = there ? &r->c->col[there - r->c->col] : NULL;
         nn_status st = NN_OK;
 
-        if (!col) st = guard_corpus_column(r->c, name, "", kind, &col, err);
+        if (!col) st = add_column(r, name, "", kind, &col, err);
         if (st != NN_OK) return st;
         if (col->kind != kind || (kind == GUARD_COL_NUM && !json_is_number(v))) {
             return bad(r, name, (guard_text){"", 0}, "a value of the column's kind", err);

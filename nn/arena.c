@@ -4,12 +4,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The only mutable global of nn/: a test's countdown to the allocation that fails; negative: none. */
+/* The only mutable globals of nn/, for tests: the countdown to the allocation that fails, negative: none; and where
+ * bytes asked for are summed, NULL: nowhere. */
 static long fail_after = -1;
+static uint64_t *watched = NULL;
 
 void nn_alloc_fail_at(long n)
 {
     fail_after = n;
+}
+
+void nn_alloc_watch(uint64_t *asked)
+{
+    watched = asked;
 }
 
 static bool must_fail(void)
@@ -26,6 +33,12 @@ static bool bytes_of(size_t *bytes, size_t count, size_t elem_bytes)
     return true;
 }
 
+/* Saturates: an absurd request must not look like a small one. */
+static void note(size_t bytes)
+{
+    if (watched) *watched = bytes > UINT64_MAX - *watched ? UINT64_MAX : *watched + bytes;
+}
+
 static nn_status no_memory(nn_err *err, size_t count, size_t elem_bytes)
 {
     return nn_fail(err, NN_LIMIT, "memory: no room for %zu elements of %zu bytes", count, elem_bytes);
@@ -37,6 +50,7 @@ nn_status nn_alloc(void **out, size_t count, size_t elem_bytes, nn_err *err)
 
     *out = NULL;
     if (must_fail() || !bytes_of(&bytes, count, elem_bytes)) return no_memory(err, count, elem_bytes);
+    note(bytes);
     *out = calloc(bytes ? bytes : 1, 1); /* an empty block is still a block: NULL means failure */
     return *out ? NN_OK : no_memory(err, count, elem_bytes);
 }
@@ -50,6 +64,7 @@ nn_status nn_grow(void **block, size_t *cap, size_t need, size_t elem_bytes, nn_
     size_t room = *cap < 8 ? 8 : (*cap > SIZE_MAX / 2 ? SIZE_MAX : 2 * *cap);
     if (room < need) room = need;
     if (must_fail() || !bytes_of(&bytes, room, elem_bytes)) return no_memory(err, need, elem_bytes);
+    note(bytes);
     void *grown = realloc(*block, bytes ? bytes : 1);
     if (!grown) return no_memory(err, need, elem_bytes);
     *block = grown;

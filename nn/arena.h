@@ -11,6 +11,7 @@
 #define NN_ARENA_H
 #include "nn/err.h"
 #include <stddef.h>
+#include <stdint.h>
 
 #define NN_ALIGN 64u /* bytes: a cache line, and the widest vector */
 
@@ -39,4 +40,7 @@ NN_CHECKED nn_status nn_grow(void **block, size_t *cap, size_t need, size_t elem
 void nn_free(void *block); /* NULL is fine */
 /* Test hook: the n-th next allocation fails (0 = the next one); negative: none. */
 void nn_alloc_fail_at(long n);
+/* Test hook: the bytes of every request from now on are added to *asked, those of growing blocks at each step; NULL
+ * ends it. So a test sees what a file made us ask for, granted or not. */
+void nn_alloc_watch(uint64_t *asked);
 #endif

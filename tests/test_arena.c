@@ -131,3 +131,25 @@ Test(arena, empty_blocks_are_blocks_and_overflow_is_refused)
     nn_free(block);
     expect_fails(nn_alloc(&block, SIZE_MAX / 4, 8, &err), NN_LIMIT, &err, "no room");
 }
+
+Test(arena, what_is_asked_for_is_summed_granted_or_not)
+{
+    uint64_t asked = 0;
+    void *block = NULL, *grown = NULL;
+    size_t cap = 0;
+
+    nn_alloc_watch(&asked);
+    cr_assert(nn_alloc(&block, 3, 100, NULL) == NN_OK);
+    cr_assert(nn_grow(&grown, &cap, 10, 4, NULL) == NN_OK);
+    cr_expect_eq(asked, 340u);
+    nn_free(block);
+    cr_expect(nn_alloc(&block, SIZE_MAX / 2, 1, NULL) == NN_LIMIT);
+    cr_expect(nn_alloc(&block, SIZE_MAX / 2, 1, NULL) == NN_LIMIT);
+    cr_expect(nn_alloc(&block, SIZE_MAX / 2, 1, NULL) == NN_LIMIT);
+    cr_expect_eq(asked, UINT64_MAX);
+    nn_alloc_watch(NULL);
+    cr_assert(nn_alloc(&block, 1, 1, NULL) == NN_OK);
+    cr_expect_eq(asked, UINT64_MAX);
+    nn_free(block);
+    nn_free(grown);
+}
