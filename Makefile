@@ -52,13 +52,14 @@ LIB_OBJ := $(call obj,$(wildcard nn/*.c) $(filter-out $(CLI_SRC),$(wildcard guar
 LUA_OBJ := $(call obj,$(wildcard guard/lua/*.c))
 CLI_OBJ := $(call obj,$(CLI_SRC))
 CHECK_OBJ := $(call obj,$(filter-out tests/check_data.c,$(wildcard tests/check_*.c)))
-TEST_OBJ := $(call obj,$(wildcard tests/test_*.c tests/support.c)) $(CHECK_OBJ)
+FUZZ_OBJ := $(call obj,$(filter-out tests/fuzz_main.c,$(wildcard tests/fuzz.c tests/fuzz_*.c)))
+TEST_OBJ := $(call obj,$(wildcard tests/test_*.c tests/support.c)) $(CHECK_OBJ) $(FUZZ_OBJ)
 BENCHES := $(patsubst bench/%.c,$(B)/%,$(wildcard bench/bench_*.c))
 LIB     := $(B)/libparapet.a
 SCRIPT  := $(B)/libscript.a
 CLI     := $(if $(wildcard guard/main.c),$(B)/parapet)
 PUBLIC  := guard/parapet.h guard/taxonomy.h nn/err.h
-ALL_OBJ := $(LIB_OBJ) $(LUA_OBJ) $(CLI_OBJ) $(TEST_OBJ) $(B)/tests/check_data.o
+ALL_OBJ := $(LIB_OBJ) $(LUA_OBJ) $(CLI_OBJ) $(TEST_OBJ) $(B)/tests/check_data.o $(B)/tests/fuzz_main.o
 
 # The part that goes on a machine without Lua, jansson, zlib, files or threads: classify from memory.
 EMBEDDED := $(wildcard nn/kern_*.c nn/op_*.c nn/unicode*.c) \
@@ -67,7 +68,7 @@ EMBEDDED := $(wildcard nn/kern_*.c nn/op_*.c nn/unicode*.c) \
             $(patsubst %,guard/%.c,classify format windows window_batch check gguard gguard_keys wide ngram text) \
             tests/embedded_driver.c
 
-.PHONY: all objects demo deps deps-check test check-data identity ship manifest lint bench bench-peers embedded install uninstall clean help
+.PHONY: all objects demo deps deps-check test fuzz fuzz-seeds check-data identity ship manifest lint bench bench-peers embedded install uninstall clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -94,6 +95,9 @@ $(B)/test_all: $(TEST_OBJ) $(SCRIPT) $(LIB)
 
 $(B)/check_data: $(B)/tests/check_data.o $(CHECK_OBJ) $(LIB)
 	$(CC) $(SANFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
+
+$(B)/fuzz: $(B)/tests/fuzz_main.o $(FUZZ_OBJ) $(LIB)
+	$(CC) $(SANFLAGS) -fsanitize=fuzzer $(LDFLAGS) $^ $(LIBS) -o $@
 
 # What the benchmark programs share stands in an archive, so that each takes what it uses; oneDNN is linked where its header is.
 BENCH_LIB := $(B)/libbench.a
@@ -141,6 +145,18 @@ demo: deps ## build, then run scripts/quickstart.lua into runs/quickstart (resum
 test: deps ## build and run every test; T='suite*' chooses
 	@$(MAKE) --no-print-directory -j$(JOBS) all $(B)/test_all
 	@sh tests/run.sh $(B) '$(T)'
+
+# clang's libFuzzer over tests/fuzz_*.c (tests/fuzz.h). An input that breaks something is kept in tests/corpus/NAME once it is
+# minimised (-minimize_crash=1) and the code mended.
+SECONDS  ?= 60
+FUZZ_B   := $(if $(filter file,$(origin B)),build/fuzz,$(B))
+FUZZ_CC  := -fsanitize=fuzzer-no-link,float-cast-overflow -fno-sanitize-recover=all
+fuzz: ## fuzz every format that is read, SECONDS=60 each (T='gguf csv' chooses; needs clang)
+	@$(MAKE) --no-print-directory -j$(JOBS) CC=clang SAN=1 B=$(FUZZ_B) CFLAGS='$(FUZZ_CC)' $(FUZZ_B)/fuzz
+	@sh tests/fuzz.sh $(FUZZ_B) $(SECONDS) $(or $(T),$(sort $(notdir $(wildcard tests/corpus/*))))
+
+fuzz-seeds: ## write the seeds in tests/corpus again
+	python3 tests/gen/fuzz_seeds.py tests/corpus
 
 check-data: deps ## schema, near-duplicates, baselines, copied sentences of data/; COMPLETE=1: the corpus' plan is filled too
 	@$(MAKE) --no-print-directory $(B)/check_data

@@ -1,0 +1,48 @@
+/* fuzz.h - what a hostile file is held against: one function a format, and what must be true of each input.
+ *
+ * Read next: fuzz.c (the rules), fuzz_<format>.c (one a format), fuzz_main.c (libFuzzer's entry), test_fuzz_replay.c.
+ * A target does what a user's open does and then uses what it got: looks everything up, encodes, decodes, computes.
+ * It returns the status of the open; what it finds wrong by itself ends the process (fuzz_must).
+ * Why one table for the fuzzer and for the tests: an input that the fuzzer found is a test the moment its file lies in
+ * tests/corpus/<format>, with any compiler and without libFuzzer.
+ * Threads: none; the scratch files are the process' own.
+ */
+#ifndef TESTS_FUZZ_H
+#define TESTS_FUZZ_H
+#include "nn/safetensors.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct {
+    const char *name; /* also its folder below tests/corpus */
+    nn_status (*use)(const uint8_t *bytes, size_t len, nn_err *err);
+    /* Bytes it may ask for: `base` and `per_byte` for each byte of the input. Twice what the seeds need, so that what a
+     * file merely claims shows. */
+    uint64_t base, per_byte;
+} fuzz_target;
+
+extern const fuzz_target fuzz_targets[]; /* ends with a NULL name */
+const fuzz_target *fuzz_find(const char *name); /* NULL: none */
+
+/* One input: the target, and what holds for every one. A refusal has a status of its own kind and a sentence; nothing is
+ * allocated because it is claimed. Returns the target's status. */
+nn_status fuzz_once(const fuzz_target *t, const uint8_t *bytes, size_t len, nn_err *err);
+
+/* Ends the process with the sentence when `what` is false. */
+void fuzz_must(bool what, const char *sentence);
+/* The bytes as a file or, below a folder of this process alone, under a name; the path stays valid until the next call
+ * with that name. */
+const char *fuzz_file(const char *name, const uint8_t *bytes, size_t len);
+const char *fuzz_folder(void);
+void fuzz_forget(const char *name); /* no such file any more */
+/* The numbers of a tensor: what is called finite is, and nothing else. */
+void fuzz_tensor(const nn_st_tensor *t);
+/* A number between 0 and n - 1 that depends on the input and on `salt` only. */
+size_t fuzz_pick(const uint8_t *bytes, size_t len, uint32_t salt, size_t n);
+
+/* --- the targets, in alphabetical order ------------------------------------------------------- */
+nn_status fuzz_csv(const uint8_t *bytes, size_t len, nn_err *err);
+nn_status fuzz_gguf(const uint8_t *bytes, size_t len, nn_err *err);
+nn_status fuzz_jsonl(const uint8_t *bytes, size_t len, nn_err *err);
+nn_status fuzz_safetensors(const uint8_t *bytes, size_t len, nn_err *err);
+#endif
