@@ -71,10 +71,10 @@ static void decoder_layout(nn_decoder *d, nn_arena *a, const nn_config *c)
     d->drawing = nn_arena_take(a, n, sizeof *d->drawing);
 }
 
-/* Whether the model has a form that products read as it is: packed by its owner, or int8. */
+/* Whether the model has a form that products read as it is: packed by its owner, int8, or in its file's types. */
 static bool has_form(const nn_model *m)
 {
-    return m->mx.output.panels || m->mx.output.i8;
+    return m->mx.output.panels || m->mx.output.i8 || m->stored;
 }
 
 nn_status nn_decoder_build(nn_decoder **out, const nn_model *m, size_t slots, nn_err *err)

@@ -1,6 +1,6 @@
 /* kern.h - the table of kernels: every loop that contains a fused multiply-add, an exp or a reduction.
  *
- * Reads: err.h.   Read next: kern_body.h (the kernels, once), kern_pick.c (which table this CPU gets), ops.h.
+ * Reads: err.h, dtype.h.   Read next: kern_body.h (the kernels, once), kern_pick.c (which table this CPU gets), ops.h.
  * The contract, in every table (docs/design.md, "The fast kernel gives the bytes of the textbook loop"):
  *   products    each output element is ONE float accumulator, started from 0 (or from C when accumulating);
  *               products are added in ascending k, each by one fused multiply-add. Tiles split M and N, never K.
@@ -12,7 +12,7 @@
  */
 #ifndef NN_KERN_H
 #define NN_KERN_H
-#include "nn/err.h"
+#include "nn/dtype.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -54,6 +54,15 @@ typedef struct nn_kern {
      * lies outside a row's run is not read. B is packed, as above. */
     void (*gemm_band)(float *c, size_t ldc, const float *a, size_t a_rs, size_t a_cs, const float *panels,
                       size_t panel_k, size_t M, size_t N, size_t K, nn_band band, bool accumulate, float *scratch);
+
+    /* Weights in a file's own type (dtype.h): row after row of nn_dtype_bytes(type, K) bytes, K whole blocks.
+     * gemm_stored: C[M,N] = A[M,K] w^T, the bits of gemm_packed over pack_stored's panels, which are those of pack over
+     * the rows' floats. A's rows lie lda floats apart. Row n begins at w + n * nn_dtype_bytes(type, K), so any n may be
+     * the start of a call. scratch as for gemm. */
+    void (*gemm_stored)(float *c, size_t ldc, const float *a, size_t lda, nn_dtype type, const unsigned char *w, size_t M,
+                        size_t N, size_t K, float *scratch);
+    void (*pack_stored)(float *panels, nn_dtype type, const unsigned char *w, size_t N, size_t K, float *scratch);
+    void (*from_stored)(float *y, nn_dtype type, const unsigned char *x, size_t n); /* nn_dtype_to_f32 */
 
     /* int8 (docs/design.md, "int8"). A row of activations: *scale = max|x| / 127 (1 when that is 0), q = rint(x / scale)
      * clamped to +-127; q[n .. n rounded up to 4) = 0. A row with an infinity or a NaN: *scale = the NaN 0x7fc00000, all

@@ -18,6 +18,7 @@
 #include "nn/kern_impl.h"
 #include "nn/kern_rows.h"
 #include "nn/kern_softmax.h"
+#include "nn/kern_stored.h"
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -118,6 +119,9 @@ static const nn_kern table = {
     .pack = kern_pack,
     .gemm_packed = kern_gemm_packed,
     .gemm_band = kern_gemm_band,
+    .gemm_stored = kern_gemm_stored,
+    .pack_stored = kern_pack_stored,
+    .from_stored = kern_from_stored,
     .quantize_row = kern_quantize_row,
     .gemm_i8 = kern_gemm_i8,
     .sums_i8 = kern_sums_i8,

@@ -1,7 +1,7 @@
 /* model.c - configuration, the walk over the table of tensors, build, initialisation, hash.
  *
- * Reads: model_impl.h.   Read next: model_body.c (forward), model_pack.c, model_i8.c (other forms of the weights),
- * model_state.c (inference), trainer.c.
+ * Reads: model_impl.h.   Read next: model_body.c (forward), model_pack.c, model_i8.c, model_stored.c (other forms of
+ * the weights), model_state.c (inference), trainer.c.
  */
 #include "nn/model_impl.h"
 #include "nn/rng.h"
@@ -149,16 +149,19 @@ size_t nn_config_active_params(const nn_config *c)
 
 /* --- build ------------------------------------------------------------------------------ */
 
+/* How the matrices are there: as floats of the model, in int8 (of which it has scales and sums), or stored elsewhere. */
+typedef enum { FORM_FLOATS, FORM_I8, FORM_STORED } weight_form;
+
 typedef struct {
     nn_arena *a;
     float **at;
     size_t i;
-    bool as_i8;       /* matrices lie elsewhere, in int8; only their scales and sums are taken */
+    weight_form form;
     nn_i8_tensor *i8; /* [n_tensor], NULL while measuring */
 } taking;
 
-/* What an int8 model holds in int8: all matrices but the guard's two heads, which are small and decide. */
-static bool goes_i8(const param *p)
+/* What lies elsewhere where the form is not floats: all matrices but the guard's two heads, which are small and decide. */
+static bool goes_elsewhere(const param *p)
 {
     return p->decay && !(p->group == NN_GROUP_HEADS && p->init == NN_INIT_SMALL);
 }
@@ -166,8 +169,8 @@ static bool goes_i8(const param *p)
 static void take_one(void *ctx, const param *p, float **slot)
 {
     taking *t = ctx;
-    const bool i8 = t->as_i8 && goes_i8(p);
-    float *data = i8 ? NULL : nn_arena_take(t->a, p->rows, p->cols * sizeof *data);
+    const bool i8 = t->form == FORM_I8 && goes_elsewhere(p), stored = t->form == FORM_STORED && goes_elsewhere(p);
+    float *data = i8 || stored ? NULL : nn_arena_take(t->a, p->rows, p->cols * sizeof *data);
     float *scale = i8 ? nn_arena_take(t->a, nn_i8_rows(p->rows), sizeof *scale) : NULL;
     int32_t *sum = i8 ? nn_arena_take(t->a, nn_i8_rows(p->rows), sizeof *sum) : NULL;
 
@@ -178,19 +181,19 @@ static void take_one(void *ctx, const param *p, float **slot)
     t->i++;
 }
 
-static void weights_take(nn_weights *w, nn_arena *a, const nn_config *c, bool as_i8, nn_i8_tensor *i8)
+static void weights_take(nn_weights *w, nn_arena *a, const nn_config *c, weight_form form, nn_i8_tensor *i8)
 {
     memset(w, 0, sizeof *w);
     w->layer = nn_arena_take(a, c->layers, sizeof *w->layer);
     w->at = nn_arena_take(a, nn_config_tensors(c), sizeof *w->at);
 
-    taking t = {a, w->at, 0, as_i8, i8};
+    taking t = {a, w->at, 0, form, i8};
     params_walk(c, w, take_one, &t);
 }
 
 void nn_weights_take(nn_weights *w, nn_arena *a, const nn_config *c)
 {
-    weights_take(w, a, c, false, NULL);
+    weights_take(w, a, c, FORM_FLOATS, NULL);
 }
 
 static void describe_one(void *ctx, const param *p, float **slot)
@@ -210,13 +213,13 @@ static void describe_one(void *ctx, const param *p, float **slot)
     t->cols = p->cols;
     t->decay = p->decay;
     t->group = p->group;
-    t->i8 = m->i8 && goes_i8(p) ? m->i8 + m->n_tensor : NULL;
+    t->i8 = m->i8 && goes_elsewhere(p) ? m->i8 + m->n_tensor : NULL;
     m->slot[m->n_tensor] = slot;
     m->init[m->n_tensor] = p->init;
     m->n_tensor++;
 }
 
-static void model_layout(nn_model *m, nn_arena *a, bool as_i8)
+static void model_layout(nn_model *m, nn_arena *a, weight_form form)
 {
     const nn_config *c = &m->config;
     const size_t n = nn_config_tensors(c);
@@ -226,8 +229,9 @@ static void model_layout(nn_model *m, nn_arena *a, bool as_i8)
     m->cos_t = nn_arena_take(a, c->max_t, c->head_dim / 2 * sizeof *m->cos_t);
     m->sin_t = nn_arena_take(a, c->max_t, c->head_dim / 2 * sizeof *m->sin_t);
     m->slot = nn_arena_take(a, n, sizeof *m->slot);
-    m->i8 = as_i8 ? nn_arena_take(a, n, sizeof *m->i8) : NULL;
-    weights_take(&m->w, a, c, as_i8, m->i8);
+    m->i8 = form == FORM_I8 ? nn_arena_take(a, n, sizeof *m->i8) : NULL;
+    m->stored = form == FORM_STORED;
+    weights_take(&m->w, a, c, form, m->i8);
     nn_matrices_take(&m->mx, a, c);
 }
 
@@ -236,7 +240,7 @@ static void fill(float *y, float value, size_t n)
     for (size_t i = 0; i < n; i++) y[i] = value;
 }
 
-static nn_status build(nn_model **out, const nn_config *c, bool as_i8, nn_err *err)
+static nn_status build(nn_model **out, const nn_config *c, weight_form form, nn_err *err)
 {
     nn_model *m = NULL;
     void *block = NULL;
@@ -248,9 +252,9 @@ static nn_status build(nn_model **out, const nn_config *c, bool as_i8, nn_err *e
     if ((st = nn_alloc(&block, 1, sizeof *m, err)) != NN_OK) goto done;
     m = block;
     m->config = *c;
-    model_layout(m, &dry, as_i8);
+    model_layout(m, &dry, form);
     if ((st = nn_arena_open(&m->arena, dry.used, err)) != NN_OK) goto done;
-    model_layout(m, &m->arena, as_i8);
+    model_layout(m, &m->arena, form);
     NN_ASSERT(m->arena.used == dry.used);
 
     params_walk(c, &m->w, describe_one, m);
@@ -267,12 +271,17 @@ done:
 
 nn_status nn_model_build(nn_model **out, const nn_config *c, nn_err *err)
 {
-    return build(out, c, false, err);
+    return build(out, c, FORM_FLOATS, err);
 }
 
 nn_status nn_model_build_i8(nn_model **out, const nn_config *c, nn_err *err)
 {
-    return build(out, c, true, err);
+    return build(out, c, FORM_I8, err);
+}
+
+nn_status nn_model_build_stored(nn_model **out, const nn_config *c, nn_err *err)
+{
+    return build(out, c, FORM_STORED, err);
 }
 
 void nn_model_free(nn_model *m)
@@ -290,7 +299,7 @@ void nn_model_init(nn_model *m, uint64_t seed)
 {
     const double residual = 0.02 / sqrt(2.0 * (double)m->config.layers);
 
-    NN_ASSERT(!nn_model_is_i8(m));
+    NN_ASSERT(!nn_model_is_i8(m) && !nn_model_is_stored(m));
     for (size_t i = 0; i < m->n_tensor; i++) {
         const nn_tensor *t = m->tensor + i;
         const size_t n = t->rows * t->cols;
@@ -373,11 +382,15 @@ void nn_model_hash(const nn_model *m, char hex[65])
         put_le(bytes, t->rows, 8);
         put_le(bytes + 8, t->cols, 8);
         nn_sha256_add(&s, bytes, 16);
-        if (!t->i8) {
-            hash_floats(&s, t->data, t->rows * t->cols);
-        } else {
+        if (t->i8) {
             nn_sha256_add(&s, t->i8->panels, nn_i8_rows(t->rows) * nn_i8_cols(t->cols));
             hash_floats(&s, t->i8->scale, t->rows);
+        } else if (t->data) {
+            hash_floats(&s, t->data, t->rows * t->cols);
+        } else {
+            NN_ASSERT(t->bytes);
+            if (t->type != NN_F32) nn_sha256_add(&s, nn_dtype_name(t->type), strlen(nn_dtype_name(t->type)) + 1);
+            nn_sha256_add(&s, t->bytes, t->rows * nn_dtype_bytes(t->type, t->cols));
         }
     }
     nn_sha256_end_hex(&s, hex);

@@ -10,6 +10,7 @@
 #ifndef NN_MODEL_H
 #define NN_MODEL_H
 #include "nn/arena.h"
+#include "nn/dtype.h"
 #include "nn/ops.h"
 
 typedef enum { NN_ROPE_HALF, NN_ROPE_PAIRS } nn_rope_order;
@@ -52,11 +53,13 @@ typedef struct {
 typedef struct {
     char name[64]; /* our name, Hugging Face style: model.layers.0.self_attn.q_proj.weight */
     char gguf[64]; /* blk.0.attn_q.weight */
-    float *data;   /* [rows, cols] or [cols] when rows == 1; NULL when i8 is there */
+    float *data;   /* [rows, cols] or [cols] when rows == 1; NULL when i8 or bytes is there, or shall be */
     size_t rows, cols;
     bool decay;   /* weight decay applies (2-D) */
     size_t group; /* learning-rate group: 0 body, 1 embedding, 2 memory, 3 heads */
-    const nn_i8_tensor *i8; /* NULL: floats */
+    const nn_i8_tensor *i8; /* NULL: floats, or stored */
+    const unsigned char *bytes; /* stored: rows of nn_dtype_bytes(type, cols); NULL: floats, int8, or not placed yet */
+    nn_dtype type;              /* of bytes */
 } nn_tensor;
 
 /* Weights zeroed (norms one); owned by the caller until nn_model_free. */
@@ -71,7 +74,8 @@ nn_tensor nn_model_tensor(const nn_model *m, size_t i);
 /* By our name or the gguf name; false when absent. */
 bool nn_model_find(const nn_model *m, const char *name, nn_tensor *out);
 NN_CHECKED nn_status nn_model_clone(nn_model **out, const nn_model *m, nn_err *err);
-/* SHA-256 over names, shapes and bytes of all tensors, in order. */
+/* SHA-256 over names, shapes and bytes of all tensors, in order; of a stored one the type's name too, unless it is F32: a
+ * stored model of F32 has the hash of its float copy. */
 void nn_model_hash(const nn_model *m, char hex[65]);
 
 /* From here on the weights are constant: makes the copy that products read fastest (the same bits, as many bytes again).
@@ -89,6 +93,19 @@ NN_CHECKED nn_status nn_model_build_i8(nn_model **out, const nn_config *c, nn_er
 NN_CHECKED nn_status nn_model_place_i8(nn_model *m, size_t i, const int8_t *panels, const float *scale,
                                        const nn_kern *k, nn_err *err);
 bool nn_model_is_i8(const nn_model *m);
+
+/* --- stored (dtype.h): every matrix but the guard's two heads stays in its file's type, where it lies. For inference
+ * only; bit for bit the results of nn_model_floats. --- */
+/* A model whose matrices have no memory of their own and are still to be placed, one by one; its other weights as
+ * nn_model_build leaves them. */
+NN_CHECKED nn_status nn_model_build_stored(nn_model **out, const nn_config *c, nn_err *err);
+/* Tensor i, a matrix, lies at `bytes` (rows of nn_dtype_bytes(type, cols)), which the caller keeps alive, and so for
+ * clones. NN_FILE: a type that holds no weights, columns that are no whole blocks, a weight that is not finite (tensor
+ * and index named). The model may be used when the last one is placed. */
+NN_CHECKED nn_status nn_model_place_stored(nn_model *m, size_t i, nn_dtype type, const unsigned char *bytes, nn_err *err);
+bool nn_model_is_stored(const nn_model *m);
+/* A float model with the same weights, which can be trained; of a float model a clone. */
+NN_CHECKED nn_status nn_model_floats(nn_model **out, const nn_model *m, nn_err *err);
 
 /* A packed batch: R rows of S segments, each segment's positions from 0. */
 typedef struct {

@@ -57,6 +57,7 @@ struct nn_model {
     nn_init *init;     /* [n_tensor] */
     float ***slot;     /* [n_tensor] the field of w that holds it */
     nn_i8_tensor *i8;  /* [n_tensor] of an int8 model, else NULL */
+    bool stored;       /* matrices lie where nn_model_place_stored was told */
     nn_arena own_i8;   /* panels of an int8 model that was not read from a file */
     size_t n_tensor;
     float *cos_t, *sin_t; /* [max_t, D/2] */
@@ -71,6 +72,11 @@ void nn_weights_take(nn_weights *w, nn_arena *a, const nn_config *c);
 void nn_matrices_take(nn_matrices *mx, nn_arena *a, const nn_config *c);
 /* Describes m's weights as they lie. */
 void nn_matrices_plain(nn_matrices *mx, const nn_model *m);
+/* The product that reads tensor i, or NULL: lookups only. */
+nn_matrix *nn_model_matrix(nn_model *m, size_t i);
+/* to's floats from those of the same tensor in another model, floats or stored. */
+void nn_tensor_copy(const nn_tensor *to, const nn_tensor *from);
+NN_CHECKED nn_status nn_model_clone_i8(nn_model **out, const nn_model *m, nn_err *err);
 /* Room for a packed copy of m's matrices; its bytes come with nn_packed_fill, again whenever weights changed. */
 NN_CHECKED nn_status nn_packed_build(nn_packed *p, const nn_model *m, nn_err *err);
 void nn_packed_fill(nn_packed *p, const nn_model *m, const nn_exec *x);

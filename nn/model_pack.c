@@ -90,7 +90,9 @@ void nn_packed_fill(nn_packed *p, const nn_model *m, const nn_exec *x)
 {
     for (size_t i = 0; i < matrices(&m->config); i++) {
         const nn_matrix *to = at(&p->mx, &m->config, i);
-        nn_matrix_pack(x, p->panels[i], to->w, to->N, to->K);
+
+        if (to->bytes) nn_matrix_pack_stored(x, p->panels[i], to);
+        else nn_matrix_pack(x, p->panels[i], to->w, to->N, to->K);
     }
 }
 

@@ -1,9 +1,10 @@
-/* op_products.c - several linear layers of one input, over packed or int8 weights.
+/* op_products.c - several linear layers of one input, over packed, stored or int8 weights.
  *
  * Reads: matrix.h, kern.h.   Read next: model_body.c.
  * Two ways to split: by rows when there are many (each thread multiplies its rows with all matrices, and quantises
  * them itself), by panels of columns when there are few (each thread reads its own part of the weights, and only that:
- * with few rows the weights are what moves). Threads own outputs, so neither way changes a bit.
+ * with few rows the weights are what moves). Stored weights are always split by columns, so that each is made a float by
+ * one thread only. Threads own outputs, so neither way changes a bit.
  */
 #include "nn/matrix.h"
 #include "nn/op_impl.h"
@@ -49,6 +50,9 @@ static void block(const products *o, const nn_product *p, size_t r0, size_t r1, 
     if (w->i8)
         k->gemm_i8(y, w->N, o->room.q + r0 * K4, K4, o->room.scale + r0, w->i8 + n0 * K4, w->scale + n0, w->sum + n0,
                    r1 - r0, n1 - n0, K4);
+    else if (!w->panels)
+        k->gemm_stored(y, w->N, o->in + r0 * w->K, w->K, w->type, w->bytes + n0 * nn_dtype_bytes(w->type, w->K), r1 - r0,
+                       n1 - n0, w->K, nn_exec_scratch(o->x, thread));
     else
         k->gemm_packed(y, w->N, o->in + r0 * w->K, w->K, 1, w->panels + n0 * w->K, w->K, r1 - r0, n1 - n0, w->K, false,
                        nn_exec_scratch(o->x, thread));
@@ -98,9 +102,10 @@ static size_t grain_of(size_t work, bool i8)
     return worth / (work + 1) + 1;
 }
 
+/* Whether products go panel by panel. */
 static bool packed(const nn_matrix *w)
 {
-    return w->i8 || w->panels;
+    return w->i8 || w->panels || w->bytes;
 }
 
 void nn_products_fwd(const nn_exec *x, const nn_product *p, size_t n, const float *in, size_t R, nn_rows_i8 room)
@@ -108,19 +113,20 @@ void nn_products_fwd(const nn_exec *x, const nn_product *p, size_t n, const floa
     const size_t K = p[0].w->K;
     products o = {x, p, n, in, R, K, room, false};
     size_t columns = 0, items = 0;
-    bool i8 = false;
+    bool i8 = false, stored = false;
 
     for (size_t i = 0; i < n; i++) {
         NN_ASSERT(p[i].w->K == K && packed(p[i].w) == packed(p[0].w) && (!p[i].w->i8 || room.q));
         columns += p[i].w->N;
         items += items_of(p[i].w);
         i8 = i8 || p[i].w->i8;
+        stored = stored || !(p[i].w->i8 || p[i].w->panels);
     }
     if (!packed(p[0].w)) {
         for (size_t i = 0; i < n; i++) nn_linear_fwd(x, p[i].y, in, p[i].w->w, p[i].bias, R, p[i].w->N, K);
         return;
     }
-    if (R >= columns) {
+    if (R >= columns && !stored) {
         o.quantize = i8;
         nn_par_run(&x->par, (R + ROWS - 1) / ROWS, grain_of(ROWS * columns * K, i8), piece_of_rows, &o);
         return;
@@ -140,24 +146,38 @@ size_t nn_matrix_panel_floats(size_t N, size_t K)
 }
 
 typedef struct {
-    const nn_kern *k;
+    const nn_exec *x;
     float *panels;
-    const float *w;
-    size_t N, K;
+    nn_matrix from;
 } packing;
 
 static void pack_panels(void *ctx, size_t first, size_t last, size_t thread)
 {
     const packing *o = ctx;
-    const size_t n0 = first * NN_PANEL, n1 = smaller(last * NN_PANEL, o->N);
+    const nn_matrix *m = &o->from;
+    const size_t n0 = first * NN_PANEL, n1 = smaller(last * NN_PANEL, m->N), K = m->K;
+    float *panels = o->panels + n0 * K;
 
-    (void)thread;
-    o->k->pack(o->panels + n0 * o->K, o->w + n0 * o->K, 1, o->K, n1 - n0, o->K);
+    if (m->bytes)
+        o->x->k->pack_stored(panels, m->type, m->bytes + n0 * nn_dtype_bytes(m->type, K), n1 - n0, K,
+                             nn_exec_scratch(o->x, thread));
+    else o->x->k->pack(panels, m->w + n0 * K, 1, K, n1 - n0, K);
+}
+
+static void pack_matrix(const nn_exec *x, float *panels, nn_matrix from)
+{
+    packing o = {x, panels, from};
+
+    nn_par_run(&x->par, (from.N + NN_PANEL - 1) / NN_PANEL, nn_grain(NN_PANEL * from.K), pack_panels, &o);
 }
 
 void nn_matrix_pack(const nn_exec *x, float *panels, const float *w, size_t N, size_t K)
 {
-    packing o = {x->k, panels, w, N, K};
+    pack_matrix(x, panels, (nn_matrix){.N = N, .K = K, .w = w});
+}
 
-    nn_par_run(&x->par, (N + NN_PANEL - 1) / NN_PANEL, nn_grain(NN_PANEL * K), pack_panels, &o);
+void nn_matrix_pack_stored(const nn_exec *x, float *panels, const nn_matrix *m)
+{
+    NN_ASSERT(m->bytes);
+    pack_matrix(x, panels, *m);
 }

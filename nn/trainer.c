@@ -76,6 +76,10 @@ nn_status nn_trainer_build(nn_trainer **out, nn_model *m, nn_trainer_options o, 
         st = nn_fail(err, NN_USAGE, "trainer: the model's weights are int8, want float");
         goto done;
     }
+    if (nn_model_is_stored(m)) {
+        st = nn_fail(err, NN_USAGE, "trainer: the model's weights are in their file's types, want a float copy");
+        goto done;
+    }
     if ((st = nn_alloc(&block, 1, sizeof *t, err)) != NN_OK) goto done;
     t = block;
     if ((st = nn_arena_open(&t->arena, nn_trainer_bytes(&m->config, o), err)) != NN_OK) goto done;
