@@ -23,3 +23,21 @@ nn_status nn_tok_from_gguf(nn_tok **out, const nn_gguf *g, const char *name, nn_
     nn_vocab_init(&v);
     return finish(out, &v, nn_vocab_from_gguf(&v, g, name, err), name, err);
 }
+
+nn_status nn_tok_from_sentencepiece(nn_tok **out, const void *bytes, size_t len, const char *name, nn_err *err)
+{
+    nn_vocab v;
+
+    *out = NULL;
+    nn_vocab_init(&v);
+    return finish(out, &v, nn_vocab_from_sentencepiece(&v, bytes, len, name, err), name, err);
+}
+
+nn_status nn_tok_from_llama2c(nn_tok **out, const void *bytes, size_t len, size_t vocab, const char *name, nn_err *err)
+{
+    nn_vocab v;
+
+    *out = NULL;
+    nn_vocab_init(&v);
+    return finish(out, &v, nn_vocab_from_llama2c(&v, bytes, len, vocab, name, err), name, err);
+}
