@@ -12,7 +12,7 @@
 
 typedef struct {
     const char *name;  /* "--json" */
-    const char *value; /* NULL: a switch; else what stands in help: "N", "FILE" */
+    const char *value; /* NULL: a switch; else what stands in help: "N", "FILE"; "[NAME]" may be left out */
     const char *def;   /* default shown in help, or NULL */
     const char *doc;
 } cmd_flag;
@@ -45,8 +45,8 @@ NN_CHECKED nn_status cmd_number(const cmd_line *c, const char *flag, uint64_t mi
                                 uint64_t *out, nn_err *err);
 NN_CHECKED nn_status cmd_real(const cmd_line *c, const char *flag, double min, double max, double def, double *out,
                               nn_err *err);
-/* How a verb ends: standard output flushed (a full disk is NN_LIMIT), "parapet verb: text" on stderr when st or that
- * failed. Returns the exit status: `done` when all went well. */
+/* How a verb ends: standard output flushed (a full disk is NN_LIMIT, and so, without a word, is a reader that has gone),
+ * "parapet verb: text" on stderr when st or that failed. Returns the exit status: `done` when all went well. */
 int cmd_end(const char *verb, nn_status st, int done, nn_err *err);
 void cmd_help(const cmd_verb *verb); /* on stdout */
 /* The model to use: --model, $PARAPET_MODEL, ../share/parapet/guard.gguf beside the executable, data/guard.gguf. */
@@ -55,6 +55,6 @@ NN_CHECKED nn_status cmd_model_path(const char *given, char *out, size_t cap, nn
 #define PARAPET_VERSION "0.1.0"
 
 extern const cmd_verb cmd_run, cmd_plan, cmd_check, cmd_eval, cmd_generate, cmd_audit, cmd_lineage, cmd_inspect,
-    cmd_quantize, cmd_help_verb;
+    cmd_quantize, cmd_help_verb, cmd_tokenize, cmd_perplexity;
 extern const cmd_verb *const cmd_verbs[]; /* ended by NULL */
 #endif

@@ -25,7 +25,7 @@ static nn_status unknown_flag(const cmd_verb *v, const char *word, nn_err *err)
     return nn_fail(err, NN_USAGE, "unknown flag '%s', want one of those in 'parapet %s --help'", word, v->verb);
 }
 
-/* One flag at argv[*i]: --flag VALUE, --flag=VALUE or a switch. */
+/* One flag at argv[*i]: --flag VALUE, --flag=VALUE or a switch. A value that may be left out does not begin with "-". */
 static nn_status take_flag(cmd_line *c, int argc, char **argv, int *i, nn_err *err)
 {
     const char *word = argv[*i], *eq = strchr(word, '=');
@@ -39,6 +39,8 @@ static nn_status take_flag(cmd_line *c, int argc, char **argv, int *i, nn_err *e
         if (eq != NULL) return nn_fail(err, NN_USAGE, "%s: a switch, it takes no value", flag->name);
     } else if (eq != NULL) {
         value = eq + 1;
+    } else if (flag->value[0] == '[') {
+        if (*i + 1 < argc && argv[*i + 1][0] != '-') value = argv[++*i];
     } else {
         if (*i + 1 >= argc) return nn_fail(err, NN_USAGE, "%s: no value, want %s", flag->name, flag->value);
         value = argv[++*i];
@@ -110,7 +112,9 @@ nn_status cmd_real(const cmd_line *c, const char *flag, double min, double max, 
 
 int cmd_end(const char *verb, nn_status st, int done, nn_err *err)
 {
-    if ((fflush(stdout) != 0 || ferror(stdout) != 0) && st == NN_OK)
+    const bool unwritten = fflush(stdout) != 0 || ferror(stdout) != 0;
+    if (unwritten && errno == EPIPE && st == NN_OK) return NN_LIMIT;
+    if (unwritten && st == NN_OK)
         st = nn_fail(err, NN_LIMIT, "standard output: cannot be written: %s", strerror(errno));
     if (st == NN_OK) return done;
     const int signal = nn_stop_signal();

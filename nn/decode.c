@@ -71,6 +71,15 @@ static void decoder_layout(nn_decoder *d, nn_arena *a, const nn_config *c)
     d->drawing = nn_arena_take(a, n, sizeof *d->drawing);
 }
 
+size_t nn_decoder_bytes(const nn_config *c, size_t slots)
+{
+    nn_decoder d = {.n_slot = slots};
+    nn_arena dry = {0};
+
+    decoder_layout(&d, &dry, c);
+    return dry.used;
+}
+
 /* Whether the model has a form that products read as it is: packed by its owner, int8, or in its file's types. */
 static bool has_form(const nn_model *m)
 {

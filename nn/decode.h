@@ -47,8 +47,10 @@ typedef struct {
 typedef struct nn_decoder nn_decoder;
 NN_CHECKED nn_status nn_decoder_build(nn_decoder **out, const nn_model *m, size_t slots, nn_err *err);
 void nn_decoder_free(nn_decoder *d);
-/* Runs all rows to their end; rows wait for a free slot. on_token may be NULL (row, position, id). Models with an
- * n-gram memory are not decoded. */
+/* What build would take for a model with this configuration, the packed weights apart; for the plan. */
+size_t nn_decoder_bytes(const nn_config *c, size_t slots);
+/* Runs all rows to their end; rows wait for a free slot. on_token may be NULL (row, position, id); it may end its row by
+ * setting max_new to position + 1. Models with an n-gram memory are not decoded. */
 void nn_decode_batch(const nn_model *m, nn_decoder *d, const nn_exec *x, nn_decode_row *rows, size_t n,
                      const nn_sampler *s, void (*on_token)(void *ctx, size_t row, size_t pos, int32_t id), void *ctx);
 #endif
