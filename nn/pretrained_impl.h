@@ -7,6 +7,7 @@
  */
 #ifndef NN_PRETRAINED_IMPL_H
 #define NN_PRETRAINED_IMPL_H
+#include "nn/cursor.h"
 #include "nn/pretrained.h"
 
 #define NN_PRETRAINED_STOPS 16u
@@ -60,6 +61,12 @@ NN_CHECKED nn_status nn_pretrained_fits(const char *path, nn_err *err);
 NN_CHECKED nn_status nn_pretrained_read_hf(nn_pretrained *p, nn_err *err);
 NN_CHECKED nn_status nn_pretrained_read_gguf(nn_pretrained *p, nn_err *err);    /* p->gguf is open */
 NN_CHECKED nn_status nn_pretrained_read_llama2c(nn_pretrained *p, nn_err *err); /* p->file is open */
+
+/* config.json, from memory: fills architecture, config and stops. */
+NN_CHECKED nn_status nn_pretrained_read_config(nn_pretrained *p, const void *bytes, size_t len, const char *name,
+                                               nn_err *err);
+/* A number, an array of them, or null: how many, at most cap; what is no id becomes UINT64_MAX. */
+size_t nn_pretrained_read_ids(nn_cursor *c, uint64_t *ids, size_t cap);
 
 /* A GGUF or llama2.c file in memory, which the caller keeps; name is for messages. */
 NN_CHECKED nn_status nn_pretrained_open_memory(nn_pretrained **out, const void *bytes, size_t len, const char *name,

@@ -48,7 +48,8 @@ Test(pretrained, every_format_has_the_loss_of_pytorch)
     static const struct {
         const char *name;
         double tol; /* of the loss of the float weights: what the storage type costs */
-    } file[] = {{XS "model.bin", 1e-6}, {XS "llama2xs_f32.gguf", 1e-6}, {XS "llama2xs_F16.gguf", 2e-4},
+    } file[] = {{XS "model.bin", 1e-6}, {XS "llama2xs_f32.gguf", 1e-6}, {"fixtures/hf/llama2xs-f32", 1e-6}, {"fixtures/hf/llama2xs-bf16", 5e-3},
+                {XS "llama2xs_F16.gguf", 2e-4},
                 {XS "llama2xs_BF16.gguf", 5e-3}, {XS "llama2xs_Q8_0.gguf", 2e-2}};
 
     skip_unless_fixture(XS "train_oracle.json");
