@@ -128,11 +128,6 @@ static bool has_shape(const nn_st_tensor *t, const nn_wanted *w)
     return t->n_dim == 1 && w->rows == 1 && t->dim[0] == w->cols;
 }
 
-static bool holds_weights(nn_dtype type)
-{
-    return type != NN_I64 && type != NN_I8 && type != NN_DTYPE_OTHER;
-}
-
 static nn_status compare_one(void *ctx, const nn_wanted *w)
 {
     comparison *o = ctx;
@@ -153,9 +148,9 @@ static nn_status compare_one(void *ctx, const nn_wanted *w)
         print_shape(got, sizeof got, t);
         return nn_fail(o->err, NN_FILE, "%s: tensor %s: shape %s, want %s", p->path, name, got, want);
     }
-    if (!holds_weights(t->type))
-        return nn_fail(o->err, NN_FILE, "%s: tensor %s: a type that we do not read weights from, want F32, F16, BF16 or a "
-                       "block type of GGUF", p->path, name);
+    if (!nn_dtype_is_weights(t->type))
+        return nn_fail(o->err, NN_FILE, "%s: tensor %s: type %s, want F32, F16, BF16 or Q8_0 to Q6_K", p->path, name,
+                       nn_dtype_name(t->type));
     return NN_OK;
 }
 

@@ -41,11 +41,11 @@ NN_CHECKED nn_status nn_pretrained_tok(nn_tok **out, const nn_pretrained *p, con
 
 typedef struct {
     bool floats;     /* copies every weight as float, so that the model can be trained; else in the file's types, mapped */
-    size_t max_t;    /* positions, 0: the file's */
+    size_t max_t;    /* positions, 0: the file's; more than these is computed as its rotary rule says */
     size_t n_class;  /* rows of a verdict head to add, 0 or 2; left as nn_model_build leaves it */
     size_t n_category; /* the same for categories */
     nn_pool pool;
-    bool no_lm_head; /* leave an untied output matrix out: a classifier does not need it */
+    bool no_lm_head; /* no next-token logits, and no output matrix of its own: a classifier does not need them */
     uint64_t extra;  /* bytes that the caller will need besides, for the check of memory */
     uint64_t memory; /* bytes there are, 0: what the machine has free */
 } nn_load_options;
@@ -53,6 +53,6 @@ typedef struct {
 /* Weights that are not finite are refused by tensor and index. NN_LIMIT, before anything is allocated or read, when the
  * model needs more memory than there is: both numbers are named. */
 NN_CHECKED nn_status nn_pretrained_load(nn_model **out, const nn_pretrained *p, const nn_load_options *o, nn_err *err);
-/* Bytes of the model such a load allocates; mapped bytes are not counted. */
+/* Bytes of the model such a load allocates, to within a few hundred a tensor; mapped bytes are not counted. */
 uint64_t nn_pretrained_bytes(const nn_pretrained *p, const nn_load_options *o);
 #endif

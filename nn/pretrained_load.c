@@ -35,11 +35,6 @@ static nn_config config_of(const nn_pretrained *p, const nn_load_options *o)
     return c;
 }
 
-static const nn_st_tensor *source(const nn_pretrained *p, const nn_tensor *t)
-{
-    return nn_pretrained_find(p, p->kind == NN_FROM_HF ? t->name : t->gguf);
-}
-
 /* --- memory ------------------------------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -96,14 +91,34 @@ static nn_status check_memory(const nn_pretrained *p, const nn_load_options *o, 
 
 /* --- weights ------------------------------------------------------------------------------------------------------ */
 
+static nn_status refuse_number(const nn_pretrained *p, const nn_st_tensor *from, size_t i, nn_err *err)
+{
+    return nn_fail(err, NN_FILE, "%s: tensor %s: number %zu is infinite or no number, want finite weights", p->path,
+                   from->name, i);
+}
+
 static nn_status copy_weights(const nn_pretrained *p, const nn_tensor *to, const nn_st_tensor *from, nn_err *err)
 {
     const size_t bad = nn_dtype_not_finite(from->type, from->data, from->count);
 
-    if (bad < from->count)
-        return nn_fail(err, NN_FILE, "%s: tensor %s: number %zu is infinite or no number, want finite weights", p->path,
-                       from->name, bad);
+    if (bad < from->count) return refuse_number(p, from, bad, err);
     return nn_dtype_to_f32(to->data, from->type, from->data, from->count, err);
+}
+
+/* Tensor i of the model: a copy, or where it lies. */
+static nn_status take_weights(const nn_pretrained *p, nn_model *m, size_t i, nn_err *err)
+{
+    const nn_tensor t = nn_model_tensor(m, i);
+    const nn_st_tensor *from = nn_pretrained_find(p, p->kind == NN_FROM_HF ? t.name : t.gguf);
+    nn_err cause = {NN_OK, ""};
+
+    if (!from) return NN_OK; /* a head of ours */
+    if (t.data) return copy_weights(p, &t, from, err);
+    const nn_status st = nn_model_place_stored(m, i, from->type, from->data, &cause);
+    if (st == NN_OK) return NN_OK;
+    const size_t bad = nn_dtype_not_finite(from->type, from->data, from->count);
+    if (bad < from->count) return refuse_number(p, from, bad, err); /* by the name that the file has */
+    return nn_fail(err, st, "%s: %s", p->path, cause.text);
 }
 
 nn_status nn_pretrained_load(nn_model **out, const nn_pretrained *p, const nn_load_options *o, nn_err *err)
@@ -115,14 +130,9 @@ nn_status nn_pretrained_load(nn_model **out, const nn_pretrained *p, const nn_lo
     *out = NULL;
     if ((st = nn_config_check(&c, err)) != NN_OK) goto done;
     if ((st = check_memory(p, o, err)) != NN_OK) goto done;
-    if ((st = nn_model_build(&m, &c, err)) != NN_OK) goto done;
-    for (size_t i = 0; i < nn_model_tensors(m); i++) {
-        const nn_tensor t = nn_model_tensor(m, i);
-        const nn_st_tensor *from = source(p, &t);
-
-        if (!from) continue; /* a head of ours */
-        if ((st = copy_weights(p, &t, from, err)) != NN_OK) goto done;
-    }
+    st = o->floats ? nn_model_build(&m, &c, err) : nn_model_build_stored(&m, &c, err);
+    for (size_t i = 0; st == NN_OK && i < nn_model_tensors(m); i++) st = take_weights(p, m, i, err);
+    if (st != NN_OK) goto done;
     *out = m;
     m = NULL;
 done:

@@ -54,7 +54,8 @@ Test(pretrained, every_format_has_the_loss_of_pytorch)
 
     skip_unless_fixture(XS "train_oracle.json");
     for (size_t i = 0; i < sizeof file / sizeof *file; i++) {
-        const double loss = oracle_loss(file[i].name, true);
+        const double loss = oracle_loss(file[i].name, true), stored = oracle_loss(file[i].name, false);
         cr_expect(fabs(loss - 0.928744967) < file[i].tol, "%s: loss %.9f", file[i].name, loss);
+        cr_expect(loss == stored, "%s: %.17g as floats, %.17g where it lies", file[i].name, loss, stored);
     }
 }
