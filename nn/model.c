@@ -91,6 +91,23 @@ static tally count(const nn_config *c)
     return t;
 }
 
+/* WHY these bounds: an angle stays below 2^50, where nn_cos and nn_sin have values. */
+static nn_status check_rope(const nn_config *c, nn_err *err)
+{
+    size_t divided = 0;
+
+    if (c->rope != NN_ROPE_HALF && c->rope != NN_ROPE_PAIRS)
+        return nn_fail(err, NN_USAGE, "model: rope order is %d, want half or pairs", (int)c->rope);
+    if (!(c->rope_theta >= 1.0f && c->rope_theta <= 1e9f))
+        return nn_fail(err, NN_USAGE, "model: rope_theta is %g, want 1 to 1e9", (double)c->rope_theta);
+    for (size_t i = 0; i < c->head_dim / 2; i++) divided += c->rope_divisor[i] != 0.0f;
+    for (size_t i = 0; divided > 0 && i < c->head_dim / 2; i++)
+        if (!(c->rope_divisor[i] >= 1e-6f && c->rope_divisor[i] <= 1e6f))
+            return nn_fail(err, NN_USAGE, "model: rope_divisor %zu is %g, want 1e-6 to 1e6, or 0 for all", i,
+                           (double)c->rope_divisor[i]);
+    return NN_OK;
+}
+
 nn_status nn_config_check(const nn_config *c, nn_err *err)
 {
     const struct {
@@ -102,6 +119,7 @@ nn_status nn_config_check(const nn_config *c, nn_err *err)
         {"kv_heads", c->kv_heads, 1, 1024},             {"head_dim", c->head_dim, 2, 256},
         {"ff", c->ff, 1, (size_t)1 << 20},              {"max_t", c->max_t, 1, (size_t)1 << 20},
         {"memory_rows", c->memory_rows, 0, 0x7fffffff}, {"n_category", c->n_category, 0, 1024},
+        {"sliding_window", c->sliding_window, 0, 0x7fffffff},
     };
 
     for (size_t i = 0; i < sizeof range / sizeof *range; i++)
@@ -116,17 +134,13 @@ nn_status nn_config_check(const nn_config *c, nn_err *err)
         return nn_fail(err, NN_USAGE, "model: n_class is %zu, want 0 or 2 (safe, unsafe)", c->n_class);
     if (c->tied && !c->lm_head)
         return nn_fail(err, NN_USAGE, "model: tied without lm_head, want both or not tied");
-    if (c->rope != NN_ROPE_HALF && c->rope != NN_ROPE_PAIRS)
-        return nn_fail(err, NN_USAGE, "model: rope order is %d, want half or pairs", (int)c->rope);
     if (c->pool != NN_POOL_LAST && c->pool != NN_POOL_MEAN_MAX)
         return nn_fail(err, NN_USAGE, "model: pool is %d, want last or mean-max", (int)c->pool);
-    if (!(c->rope_theta >= 1.0f && c->rope_theta <= 1e9f))
-        return nn_fail(err, NN_USAGE, "model: rope_theta is %g, want 1 to 1e9", (double)c->rope_theta);
     if (!(c->norm_eps > 0.0f && c->norm_eps < 1.0f))
         return nn_fail(err, NN_USAGE, "model: norm_eps is %g, want above 0 and below 1", (double)c->norm_eps);
     if (count(c).weights > SIZE_MAX / (8 * sizeof(float)))
         return nn_fail(err, NN_LIMIT, "model: more weights than this machine can address");
-    return NN_OK;
+    return check_rope(c, err);
 }
 
 size_t nn_config_params(const nn_config *c)

@@ -4,8 +4,8 @@
  * Why three objects: nn_model holds configuration and constant weights and is shared freely between threads; nn_state
  * (here and in decode.h) holds the activations of one user; nn_trainer holds gradients, moments and saved
  * activations. Each is one arena. The architecture is qwen3's (RMSNorm, q/k norm, grouped-query attention, half-split
- * RoPE, SwiGLU, no biases), with switches for Llama (no q/k norm, interleaved or half RoPE). The guard adds a verdict
- * head, a category head and an n-gram memory.
+ * RoPE, SwiGLU, no biases), with switches for Llama (no q/k norm, interleaved or half RoPE, stretched frequencies),
+ * Qwen2 (biases) and Mistral (sliding window). The guard adds a verdict head, a category head and an n-gram memory.
  */
 #ifndef NN_MODEL_H
 #define NN_MODEL_H
@@ -21,8 +21,8 @@ typedef struct {
     size_t sliding_window; /* positions that one sees, its own included; 0: all before it (Mistral: arXiv:2310.06825) */
     float rope_theta, norm_eps;
     nn_rope_order rope;
-    /* The frequency of rotary pair i is divided by entry i; all 0: none. What rope_scaling linear and llama3 come to, and
-     * what a GGUF file holds as rope_freqs.weight. */
+    /* The frequency of rotary pair i < head_dim / 2 is divided by entry i; all 0: none. What rope_scaling linear and llama3
+     * come to (nn_rope_linear, nn_rope_llama3), and what a GGUF file holds as rope_freqs.weight. */
     float rope_divisor[NN_HEAD_MAX / 2];
     bool qk_norm, qkv_bias;
     bool lm_head;       /* next-token logits exist (tied or not) */

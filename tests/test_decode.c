@@ -129,12 +129,13 @@ typedef struct {
     nn_decode_row row[LONG_ROWS];
 } long_rollout;
 
-static nn_model *long_model(void)
+static nn_model *long_model(size_t window)
 {
     nn_config c = tiny_config(TINY_LLAMA);
     nn_model *m = NULL;
 
     c.max_t = LONG_T;
+    c.sliding_window = window;
     cr_assert(nn_model_build(&m, &c, NULL) == NN_OK);
     nn_model_init(m, 5);
     for (size_t i = 0; i < nn_model_tensors(m); i++) { /* larger weights: logits that differ */
@@ -178,9 +179,8 @@ static void run_long(long_rollout *o, const nn_model *m, size_t slots, size_t th
     nn_exec_free(&x);
 }
 
-Test(decode, prompts_of_any_length_give_the_bits_of_prefill)
+static void expect_prefill(const nn_model *m)
 {
-    nn_model *m = long_model();
     nn_exec x = long_exec(1);
     nn_state *state = NULL;
     static long_rollout o;
@@ -207,13 +207,22 @@ Test(decode, prompts_of_any_length_give_the_bits_of_prefill)
     cr_expect(full > 0 && stopped > 0, "%zu rows filled their cache, %zu met the stop token", full, stopped);
     nn_state_free(state);
     nn_exec_free(&x);
-    nn_model_free(m);
+}
+
+Test(decode, prompts_of_any_length_give_the_bits_of_prefill)
+{
+    for (size_t window = 0; window < 60; window += 29) { /* none, less and more than a tile of rows */
+        nn_model *m = long_model(window);
+
+        expect_prefill(m);
+        nn_model_free(m);
+    }
 }
 
 Test(decode, the_same_rows_in_any_slots_and_threads)
 {
     static const size_t slots[] = {2, 3, 7, 16, 20};
-    nn_model *m = long_model();
+    nn_model *m = long_model(0);
     static long_rollout one, many;
 
     run_long(&one, m, 1, 1);

@@ -47,8 +47,22 @@ Test(model, config_names_the_field_that_breaks)
     REFUSED("pool", pool, (nn_pool)9);
     REFUSED("rope_theta", rope_theta, 0.0f);
     REFUSED("rope_theta", rope_theta, NAN);
+    REFUSED("sliding_window is", sliding_window, SIZE_MAX);
     REFUSED("norm_eps", norm_eps, -1.0f);
     REFUSED("norm_eps", norm_eps, NAN);
+}
+
+Test(model, a_divisor_of_a_frequency_is_a_sane_number_or_all_are_0)
+{
+    static const float bad[] = {0.0f, -1.0f, NAN, INFINITY, 1e-30f};
+    nn_config c = nn_config_default();
+
+    nn_rope_linear(c.rope_divisor, c.head_dim, 2.0f);
+    cr_expect_eq(nn_config_check(&c, NULL), NN_OK);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        c.rope_divisor[3] = bad[i];
+        expect_refused(c, "rope_divisor 3 is");
+    }
 }
 
 Test(model, default_config_and_all_tiny_ones_pass)
@@ -60,6 +74,41 @@ Test(model, default_config_and_all_tiny_ones_pass)
     for (int k = 0; k < TINY_KINDS; k++) {
         const nn_config tiny = tiny_config((tiny_kind)k);
         expect_ok(nn_config_check(&tiny, &err), &err);
+    }
+}
+
+/* The configurations and the numbers of weights that their makers publish. */
+Test(model, models_that_people_have_pass)
+{
+    static const struct {
+        const char *name;
+        nn_config c;
+        double params;
+    } known[] = {
+        {"Llama-3.2-1B", {128256, 16, 2048, 32, 8, 64, 8192, 131072, .rope_theta = 5e5f, .tied = true}, 1235814400.0},
+        {"Qwen2.5-0.5B", {151936, 24, 896, 14, 2, 64, 4864, 32768, .rope_theta = 1e6f, .qkv_bias = true, .tied = true},
+         494032768.0},
+        {"Qwen3-0.6B", {151936, 28, 1024, 16, 8, 128, 3072, 40960, .rope_theta = 1e6f, .qk_norm = true, .tied = true},
+         596049920.0},
+        {"SmolLM2-135M", {49152, 30, 576, 9, 3, 64, 1536, 8192, .rope_theta = 1e5f, .tied = true}, 134515008.0},
+        {"SmolLM2-360M", {49152, 32, 960, 15, 5, 64, 2560, 8192, .rope_theta = 1e5f, .tied = true}, 361821120.0},
+        {"Mistral-7B-v0.1", {32000, 32, 4096, 32, 8, 128, 14336, 32768, 4096, .rope_theta = 1e4f}, 7241732096.0},
+        {"Lite-Oute-1-300M", {32768, 20, 896, 16, 8, 56, 3584, 4096, 4096, .rope_theta = 1e4f}, 299601792.0},
+        {"Qwen3-4B", {151936, 36, 2560, 32, 8, 128, 9728, 262144, .rope_theta = 5e6f, .qk_norm = true, .tied = true},
+         4022468096.0},
+    };
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        nn_config c = known[i].c;
+        nn_err err = {NN_OK, ""};
+
+        c.norm_eps = 1e-5f;
+        c.lm_head = true;
+        nn_rope_llama3(c.rope_divisor, c.rope_theta, c.head_dim, 32.0f, 1.0f, 4.0f, 8192);
+        expect_ok(nn_config_check(&c, &err), &err);
+        if (sizeof(size_t) > 4)
+            cr_expect((double)nn_config_params(&c) == known[i].params, "%s: %zu weights, want %.0f", known[i].name,
+                      nn_config_params(&c), known[i].params);
     }
 }
 
@@ -245,6 +294,54 @@ Test(model, heads_alone_say_the_same)
         nn_state_free(heads);
         nn_model_free(m);
     }
+}
+
+/* Two layers of a window of 5: position 8 is the last that hears of position 0. */
+Test(model, a_token_reaches_as_far_as_the_windows_of_all_layers)
+{
+    nn_model *m = tiny_model(TINY_MISTRAL, 5);
+    const size_t C = nn_model_config(m)->width, reach = 2 * (nn_model_config(m)->sliding_window - 1);
+    nn_state *before = build_state(m), *after = build_state(m);
+    nn_exec x = tiny_exec(1);
+    tiny_batch b;
+
+    tiny_fill(&b, nn_model_config(m), &(size_t){24}, 1, 2);
+    nn_model_fwd(m, before, &x, &b.b);
+    b.ids[0] = (b.ids[0] + 1) % 37;
+    nn_model_fwd(m, after, &x, &b.b);
+    const float *a = nn_state_hidden(before), *h = nn_state_hidden(after);
+    for (size_t t = 0; t < 24; t++)
+        cr_expect((memcmp(a + t * C, h + t * C, C * sizeof *h) != 0) == (t <= reach), "position %zu", t);
+    nn_exec_free(&x);
+    nn_state_free(after);
+    nn_state_free(before);
+    nn_model_free(m);
+}
+
+Test(model, divided_frequencies_change_the_hidden_state)
+{
+    nn_config c = tiny_config(TINY_LLAMA);
+    nn_state *state[2];
+    nn_model *m[2];
+    nn_exec x = tiny_exec(1);
+    tiny_batch b;
+
+    tiny_fill(&b, &c, lengths, N_SEG, 2);
+    for (size_t i = 0; i < 2; i++) {
+        if (i) nn_rope_linear(c.rope_divisor, c.head_dim, 2.0f);
+        cr_assert(nn_model_build(&m[i], &c, NULL) == NN_OK);
+        nn_model_init(m[i], 5);
+        state[i] = build_state(m[i]);
+        nn_model_fwd(m[i], state[i], &x, &b.b);
+    }
+    const float *plain = nn_state_hidden(state[0]), *divided = nn_state_hidden(state[1]);
+    expect_same_floats("position 0", divided, plain, c.width);
+    cr_expect(memcmp(divided + c.width, plain + c.width, c.width * sizeof *plain) != 0, "position 1");
+    for (size_t i = 0; i < 2; i++) {
+        nn_state_free(state[i]);
+        nn_model_free(m[i]);
+    }
+    nn_exec_free(&x);
 }
 
 Test(model, memory_and_order_of_tokens_change_the_hidden_state)

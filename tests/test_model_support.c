@@ -20,6 +20,11 @@ nn_config tiny_config(tiny_kind kind)
         c.rope = NN_ROPE_PAIRS;
         c.qk_norm = false;
     }
+    if (kind == TINY_MISTRAL) {
+        c.qk_norm = false;
+        c.sliding_window = 5;
+        nn_rope_llama3(c.rope_divisor, c.rope_theta, c.head_dim, 8.0f, 1.0f, 4.0f, c.max_t);
+    }
     if (kind == TINY_QWEN) c.tied = false;
     if (kind == TINY_GUARD || kind == TINY_LAST) {
         c.memory_rows = 50;

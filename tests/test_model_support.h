@@ -7,10 +7,11 @@
 #include "nn/trainer.h"
 
 typedef enum {
-    TINY_LLAMA, /* pairs, tied, no q/k norm, no heads */
-    TINY_QWEN,  /* half, q/k norm, untied, grouped queries */
-    TINY_GUARD, /* half, q/k norm, tied, bias, memory, verdict, category, mean and max */
-    TINY_LAST,  /* verdict and category on the last position, no next-token head, memory */
+    TINY_LLAMA,   /* pairs, tied, no q/k norm, no heads */
+    TINY_MISTRAL, /* half, tied, no q/k norm, a sliding window, frequencies divided */
+    TINY_QWEN,    /* half, q/k norm, untied, grouped queries */
+    TINY_GUARD,   /* half, q/k norm, tied, bias, memory, verdict, category, mean and max */
+    TINY_LAST,    /* verdict and category on the last position, no next-token head, memory */
     TINY_KINDS
 } tiny_kind;
 

@@ -140,6 +140,59 @@ Test(ops_rope, table_holds_the_angles_of_the_paper)
     nn_exec_free(&o.x);
 }
 
+Test(ops_rope, interpolated_positions_lie_between_those_trained)
+{
+    rope_case o = rope_new(true);
+    float divisor[D / 2], cos_t[T * D / 2], sin_t[T * D / 2];
+
+    nn_rope_linear(divisor, D, 4.0f);
+    nn_rope_table(cos_t, sin_t, 10000.0f, divisor, T, D);
+    for (size_t t = 0; t < T; t += 4) { /* a quarter is exact, so the bytes are those of position t / 4 */
+        expect_same_floats("cos", cos_t + t * (D / 2), o.cos_t + t / 4 * (D / 2), D / 2);
+        expect_same_floats("sin", sin_t + t * (D / 2), o.sin_t + t / 4 * (D / 2), D / 2);
+    }
+    for (size_t i = 0; i < D / 2; i++) divisor[i] = i == 1 ? 2.0f : 0.0f; /* 0: this one not */
+    nn_rope_table(cos_t, sin_t, 10000.0f, divisor, T, D);
+    for (size_t i = 0; i < D / 2; i++) {
+        const size_t t = i == 1 ? 4 : 8;
+        cr_expect_eq(cos_t[8 * (D / 2) + i], o.cos_t[t * (D / 2) + i]);
+    }
+    nn_exec_free(&o.x);
+}
+
+/* The divisors of Llama 3.2 1B and 3.1 8B; those that are blends were computed elsewhere from the rule's wavelengths. */
+Test(ops_rope, llama3_stretches_the_long_wavelengths_alone)
+{
+    static const float small[] = {1.65132925f, 3.2922621f, 9.66672898f};
+    static const float large[] = {1.20748387f, 1.55341463f, 2.02631321f, 2.69452969f, 3.68425253f, 5.25732659f};
+    float divisor[64];
+
+    nn_rope_llama3(divisor, 500000.0f, 64, 32.0f, 1.0f, 4.0f, 8192);
+    for (size_t i = 0; i < 15; i++) cr_expect_eq(divisor[i], 1.0f);
+    expect_close("3.2 1B", divisor + 15, small, 3, 1e-6);
+    for (size_t i = 18; i < 32; i++) cr_expect_eq(divisor[i], 32.0f);
+    nn_rope_llama3(divisor, 500000.0f, 128, 8.0f, 1.0f, 4.0f, 8192);
+    for (size_t i = 0; i < 29; i++) cr_expect_eq(divisor[i], 1.0f);
+    expect_close("3.1 8B", divisor + 29, large, 6, 1e-6);
+    for (size_t i = 35; i < 64; i++) cr_expect_eq(divisor[i], 8.0f);
+}
+
+/* One pair, which turns by 1 a position, so original_max_t / (2 pi) turns: 5.09 are more than 4, the frequency stays; 0.95
+ * are less than 1; 3.02 keep (3.02 - 1) / (4 - 1) = 0.675. */
+Test(ops_rope, llama3_by_hand)
+{
+    static const struct {
+        size_t original_max_t;
+        float want;
+    } by_hand[] = {{32, 1.0f}, {6, 10.0f}, {19, 1.0f / (0.3253520f / 10.0f + 0.6746480f)}};
+    float divisor;
+
+    for (size_t i = 0; i < sizeof by_hand / sizeof *by_hand; i++) {
+        nn_rope_llama3(&divisor, 1.0f, 2, 10.0f, 1.0f, 4.0f, by_hand[i].original_max_t);
+        expect_close("divisor", &divisor, &by_hand[i].want, 1, 1e-5);
+    }
+}
+
 Test(ops_rope, position_zero_changes_nothing_and_pairs_are_the_ones_named)
 {
     for (int half = 0; half < 2; half++) {
