@@ -28,6 +28,7 @@ typedef struct {
     uint32_t *start;    /* byte offset in its text where each token begins */
     size_t len, cap;
     void *scratch; size_t scratch_cap; /* bytes */
+    char *text; uint32_t *from; size_t text_cap, from_cap; /* a text normalised, and where its bytes come from */
 } nn_tok_buf; /* zero it to begin; free with nn_tok_buf_free */
 
 /* Learns merges until the vocabulary has `vocab` ids (or no pair occurs twice). texts need not be valid UTF-8. Pairs
@@ -37,7 +38,7 @@ NN_CHECKED nn_status nn_tok_train(nn_tok **out, const char *const *text, const s
                                   nn_err *err);
 void nn_tok_free(nn_tok *t);
 size_t nn_tok_vocab(const nn_tok *t);
-/* Merges as pairs of ids, for files: n_merges pairs. from_merges copies them and refuses an id that is not there yet, a
+/* Merges of ours as pairs of ids, for files: n_merges pairs (none for another's: nn_tok_clone copies those). from_merges copies them and refuses an id that is not there yet, a
  * pair that comes twice and a token of more than 256 bytes. */
 size_t nn_tok_merges(const nn_tok *t, const int32_t **pairs);
 NN_CHECKED nn_status nn_tok_from_merges(nn_tok **out, const int32_t *pairs, size_t n_merges, nn_err *err);
@@ -45,7 +46,8 @@ void nn_tok_hash(const nn_tok *t, char hex[65]);
 
 /* Appends the ids of text to buf. NN_LIMIT when memory runs out. */
 NN_CHECKED nn_status nn_tok_encode(const nn_tok *t, nn_tok_buf *buf, const char *text, size_t len, nn_err *err);
-/* Room for n more ids and for pre-tokens of at most `longest` bytes: encoding that much then allocates nothing. */
+/* Room for n more ids and for pre-tokens of at most `longest` bytes: encoding that much then allocates nothing. (With a
+ * tokenizer that normalises or puts blanks before a text, encoding may still allocate room for that.) */
 NN_CHECKED nn_status nn_tok_buf_reserve(nn_tok_buf *b, size_t n, size_t longest, nn_err *err);
 void nn_tok_buf_free(nn_tok_buf *b);
 /* Bytes of one id (control tokens: empty); not zero-terminated. */
@@ -66,7 +68,8 @@ bool nn_tok_adds_bos(const nn_tok *t); /* the model expects it before a text; en
 bool nn_tok_adds_eos(const nn_tok *t);
 /* Never made from text, and no bytes of their own when decoded: BOS, roles, ... */
 bool nn_tok_is_control(const nn_tok *t, int32_t id);
-/* The id whose spelling in the file is s, control tokens included ("<|im_start|>"); -1 when there is none. */
+/* The id of a control token with the spelling s ("<|im_start|>", "<|pad|>"), else of the piece whose bytes are s
+ * ("safe", " safe"); SentencePiece's U+2581 may stand for a blank. -1 when there is none. */
 int32_t nn_tok_find(const nn_tok *t, const char *s, size_t len);
 /* nn_tok_encode for text that goes on after other tokens: no blank of its own before it (SentencePiece's families). */
 NN_CHECKED nn_status nn_tok_encode_more(const nn_tok *t, nn_tok_buf *buf, const char *text, size_t len, nn_err *err);

@@ -127,6 +127,11 @@ bool nn_uni_is_mark(uint32_t cp)
     return class_of(cp) == NN_UNI_MARK;
 }
 
+bool nn_uni_is_punct(uint32_t cp)
+{
+    return find(&nn_uni_punct, cp) != NULL;
+}
+
 /* Canonical combining class: marks of different classes commute, so normal forms sort by it. 0: a starter. */
 static unsigned ccc_of(uint32_t cp)
 {
@@ -146,7 +151,7 @@ typedef struct {
     const unsigned char *s;
     size_t len, pos; /* pos: the next byte */
     size_t from;     /* byte of the code point whose expansion is in seq */
-    bool fold;
+    bool fold, canonical; /* canonical: compatibility decompositions stay whole */
     size_t n, at;
     uint32_t seq[NN_UNI_DECOMPOSED_MAX * NN_UNI_FOLDED_MAX];
 } source;
@@ -177,6 +182,15 @@ static size_t utf8_bytes(const uint32_t *seq, size_t n)
     return sum;
 }
 
+static size_t decomposition(const uint32_t **seq, const source *in, uint32_t cp)
+{
+    if (in->canonical) {
+        const size_t n = map_find(seq, &nn_uni_canonical, cp);
+        if (n > 0 || find(&nn_uni_compatible, cp)) return n;
+    }
+    return map_find(seq, &nn_uni_decomposed, cp);
+}
+
 static void push_decomposed(source *in, uint32_t cp)
 {
     const uint32_t *seq = NULL;
@@ -188,7 +202,7 @@ static void push_decomposed(source *in, uint32_t cp)
         if (h % N_T) push(in, JAMO_T + h % N_T);
         return;
     }
-    const size_t n = cp < 0xA0 ? 0 : map_find(&seq, &nn_uni_decomposed, cp);
+    const size_t n = cp < 0xA0 ? 0 : decomposition(&seq, in, cp);
     /* WHY: a ligature such as U+FDFA is 18 letters. Left whole, a folded text fits a room known beforehand. */
     const bool whole = in->fold && n > FOLD_GROWTH && utf8_bytes(seq, n) > FOLD_GROWTH * utf8_bytes(&cp, 1);
     if (n == 0 || whole) push(in, cp);
@@ -219,6 +233,8 @@ typedef struct {
     source in;
     char *out;
     size_t cap, need;
+    uint32_t *from; /* [cap] where each byte's starter stands in the source, or NULL */
+    size_t starter_from;
     bool has_starter;
     uint32_t starter;
     size_t n_marks;         /* marks after the starter, in the order of the source ... */
@@ -232,7 +248,10 @@ static void put(composer *c, uint32_t cp)
     char bytes[4];
     const size_t n = nn_utf8_encode(cp, bytes);
 
-    if (c->need + n <= c->cap) memcpy(c->out + c->need, bytes, n);
+    if (c->need + n <= c->cap) {
+        memcpy(c->out + c->need, bytes, n);
+        for (size_t i = 0; c->from && i < n; i++) c->from[c->need + i] = (uint32_t)c->starter_from;
+    }
     c->need += n; /* beyond cap from the first that does not fit: no gap */
 }
 
@@ -263,7 +282,7 @@ static bool compose(uint32_t *ab, uint32_t a, uint32_t b)
 
 static source marks_again(const composer *c)
 {
-    source in = {c->in.s, c->in.len, c->mark_from, 0, c->in.fold, 0, 0, {0}};
+    source in = {c->in.s, c->in.len, c->mark_from, 0, c->in.fold, c->in.canonical, 0, 0, {0}};
     uint32_t cp;
 
     for (size_t i = 0; i < c->mark_at; i++) (void)source_next(&in, &cp);
@@ -346,17 +365,12 @@ static void put_segment(composer *c)
     if (c->n_marks > 0) put_marks(c);
 }
 
-/* [out] out: at most cap bytes of s in normalisation form KC (Unicode Standard Annex 15), folded when asked. */
-static size_t normalise(char *out, size_t cap, const char *s, size_t len, bool fold)
+/* [out] out: at most cap bytes of in's text, composed (Unicode Standard Annex 15); from as in composer. */
+static size_t normalise(char *out, uint32_t *from, size_t cap, const source *in)
 {
-    composer c = {{NULL, 0, 0, 0, false, 0, 0, {0}}, NULL, 0, 0, false, 0, 0, 0, 0, {0}, 0, {0}};
+    composer c = {*in, out, cap, 0, from, 0, false, 0, 0, 0, 0, {0}, 0, {0}};
     uint32_t cp, ab;
 
-    c.in.s = (const unsigned char *)s;
-    c.in.len = len;
-    c.in.fold = fold;
-    c.out = out;
-    c.cap = cap;
     while (source_next(&c.in, &cp)) {
         const unsigned k = ccc_of(cp);
 
@@ -373,6 +387,7 @@ static size_t normalise(char *out, size_t cap, const char *s, size_t len, bool f
         }
         put_segment(&c);
         c.has_starter = true;
+        c.starter_from = c.in.from;
         c.starter = cp;
         c.n_marks = 0;
     }
@@ -381,12 +396,35 @@ static size_t normalise(char *out, size_t cap, const char *s, size_t len, bool f
     return c.need;
 }
 
+static source source_of(const char *s, size_t len, bool fold, bool canonical)
+{
+    return (source){(const unsigned char *)s, len, 0, 0, fold, canonical, 0, 0, {0}};
+}
+
 size_t nn_uni_nfkc(char *out, size_t cap, const char *s, size_t len)
 {
-    return normalise(out, cap, s, len, false);
+    const source in = source_of(s, len, false, false);
+    return normalise(out, NULL, cap, &in);
+}
+
+size_t nn_uni_compose(char *out, uint32_t *from, size_t cap, const char *s, size_t len, bool compatible)
+{
+    const source in = source_of(s, len, false, !compatible);
+    return normalise(out, from, cap, &in);
 }
 
 size_t nn_uni_fold(char *out, size_t cap, const char *s, size_t len)
 {
-    return normalise(out, cap, s, len, true);
+    const source in = source_of(s, len, true, false);
+    return normalise(out, NULL, cap, &in);
+}
+
+size_t nn_uni_lower(uint32_t out[NN_UNI_LOWER_MAX], uint32_t cp)
+{
+    const uint32_t *seq;
+    const size_t n = cp < 0x80 ? 0 : map_find(&seq, &nn_uni_lower_map, cp);
+
+    out[0] = cp - 'A' < 26 ? cp + ('a' - 'A') : cp;
+    for (size_t i = 0; i < n; i++) out[i] = seq[i];
+    return n > 0 ? n : 1;
 }

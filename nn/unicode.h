@@ -22,10 +22,18 @@ bool nn_uni_is_letter(uint32_t cp); /* \p{L} */
 bool nn_uni_is_number(uint32_t cp); /* \p{N} */
 bool nn_uni_is_space(uint32_t cp);  /* White_Space */
 bool nn_uni_is_mark(uint32_t cp);   /* \p{M} */
+bool nn_uni_is_punct(uint32_t cp);  /* \p{P} */
+
+#define NN_UNI_LOWER_MAX 2u
+/* Lower case of one code point, whatever stands beside it; returns the number of code points. */
+size_t nn_uni_lower(uint32_t out[NN_UNI_LOWER_MAX], uint32_t cp);
 
 /* NFKC (Unicode Standard Annex 15). UTF-8 in (ill-formed parts read as U+FFFD), UTF-8 out. Returns bytes needed;
  * writes at most cap, whole code points; nothing is allocated, and the time is linear for marks without end too. */
 size_t nn_uni_nfkc(char *out, size_t cap, const char *s, size_t len);
+/* NFKC, or NFC, and for each byte of out where the character with its marks that it comes from begins in s; from may be
+ * NULL, else it has cap elements too. */
+size_t nn_uni_compose(char *out, uint32_t *from, size_t cap, const char *s, size_t len, bool compatible);
 /* NFKC with full case folding, decimal digits of any script to 0-9, confusables (UTS 39, marks and ASCII excepted) to
  * their ASCII prototype when that is a Latin letter or digit, and zero-width and other default-ignorable code points
  * dropped. The maps apply to the decomposed text, so equivalent spellings fold alike; folding twice changes nothing.

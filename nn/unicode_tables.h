@@ -45,6 +45,10 @@ extern const nn_uni_table nn_uni_class;     /* NN_UNI_*; unassigned points are a
 extern const nn_uni_table nn_uni_ccc;       /* canonical combining class where it is not 0 */
 extern const nn_uni_table nn_uni_ignorable; /* Default_Ignorable_Code_Point */
 extern const nn_uni_map nn_uni_decomposed;  /* full compatibility decomposition, Hangul syllables excepted */
+extern const nn_uni_map nn_uni_canonical;   /* full canonical decomposition where it is not that one */
+extern const nn_uni_table nn_uni_compatible; /* decomposed by compatibility alone */
+extern const nn_uni_table nn_uni_punct;     /* \p{P} */
+extern const nn_uni_map nn_uni_lower_map;   /* lower case of one code point */
 extern const nn_uni_map nn_uni_folded;      /* of a decomposed code point: case, digits, confusables */
 extern const nn_uni_pair nn_uni_composed[]; /* primary composites, Hangul syllables excepted */
 extern const size_t nn_uni_n_composed;

@@ -125,7 +125,7 @@ static size_t encode_by_loop(const nn_tok *t, int32_t *id, const char *s, size_t
         size_t at = 0;
 
         for (size_t i = 0; i + 1 < n; i++) {
-            const uint32_t rank = nn_tok_rank(t, (uint32_t)id[i], (uint32_t)id[i + 1]);
+            const uint32_t rank = nn_tok_merge_of(t, (uint32_t)id[i], (uint32_t)id[i + 1])->rank;
             if (rank < best) {
                 best = rank;
                 at = i;

@@ -179,6 +179,15 @@ def decompositions():
     return out
 
 
+def canonical_decompositions():
+    out = {}
+    for c in POINTS:
+        seq = points(ud.normalize("NFD", chr(c)))
+        if seq != [c] and not is_hangul(c):
+            out[c] = seq
+    return out
+
+
 def compositions():
     """Primary composites: canonical pairs that NFC puts together again."""
     out = []
@@ -223,15 +232,20 @@ def check(decomposed, composed, folded):
 def main():
     confusable, version = read_confusables(sys.argv[1])
     decomposed, composed = decompositions(), compositions()
+    canonical = canonical_decompositions()
     folded = folds(decomposed, confusable)
     check(decomposed, composed, folded)
     print(HEAD.format(ucd=ud.unidata_version, conf=version))
     print('const char nn_uni_version[] = "%s";\n' % ud.unidata_version)
     print_table("class", {c: class_of(c) for c in POINTS if class_of(c)})
+    print_table("punct", {c: 1 for c in POINTS if ud.category(chr(c))[0] == "P"})
     print_table("ccc", {c: ud.combining(chr(c)) for c in POINTS if ud.combining(chr(c))})
     print_table("ignorable", {c: 0 for a, b in IGNORABLE for c in range(a, b + 1)})
     print_map("decomposed", decomposed)
+    print_map("canonical", {c: s for c, s in canonical.items() if s != decomposed[c]})
+    print_table("compatible", {c: 1 for c in decomposed if c not in canonical})
     print_map("folded", folded)
+    print_map("lower_map", {c: points(chr(c).lower()) for c in POINTS if chr(c).lower() != chr(c)})
     print("const nn_uni_pair nn_uni_composed[] = {")
     print(wrap("{%s}" % ",".join(map(hexed, p)) for p in composed))
     print("};\nconst size_t nn_uni_n_composed = sizeof nn_uni_composed / sizeof *nn_uni_composed;")
