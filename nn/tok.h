@@ -61,6 +61,7 @@ size_t nn_tok_spelling(const nn_tok *t, int32_t id, char *out, size_t cap);
 /* --- of any tokenizer ------------------------------------------------------------------------------------ */
 NN_CHECKED nn_status nn_tok_clone(nn_tok **out, const nn_tok *t, nn_err *err);
 bool nn_tok_is_own(const nn_tok *t); /* ours: the reserved ids above mean what they say */
+const char *nn_tok_kind(const nn_tok *t); /* "SentencePiece BPE", "byte-level BPE, qwen2", ...; for prints */
 int32_t nn_tok_bos(const nn_tok *t); /* -1: none, also below */
 int32_t nn_tok_eos(const nn_tok *t);
 int32_t nn_tok_pad(const nn_tok *t);
