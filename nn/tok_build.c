@@ -5,7 +5,6 @@
 #include <string.h>
 
 #define MERGES_MAX 8388608u /* Gemma's, the longest list known, has 580,604 */
-#define REPLACEMENT "\xEF\xBF\xBD"
 
 /* --- checks ------------------------------------------------------------------------------------------ */
 
@@ -147,43 +146,32 @@ static nn_status index_texts(nn_tok *t, nn_err *err)
 
 /* --- bytes and characters ---------------------------------------------------------------------------- */
 
-/* Bytes that no well-formed UTF-8 has: their lack is no reason to refuse a vocabulary made from text. */
-static bool is_never_text(unsigned byte)
-{
-    return byte == 0xC0 || byte == 0xC1 || byte >= 0xF5;
-}
-
+/* BPE: a byte without a piece is the unknown piece if that may be made from text, else nothing: the vocabularies of
+ * StarCoder and Falcon lack bytes that their training text lacked, and Hugging Face's tokenizers leave those out. */
 static nn_status take_bytes(nn_tok *t, const nn_vocab *v, nn_err *err)
 {
     nn_tok_other *o = t->other;
     const bool bpe = v->model == NN_TOK_BPE;
-    int32_t fallback[256];
+    const bool unk = v->unk >= 0 && !(bpe && v->piece[v->unk].type == NN_PIECE_CONTROL);
+    size_t n = 0;
 
     for (size_t b = 0; b < 256; b++) {
         const char c = (char)(unsigned char)b;
         const int32_t id = nn_tok_lookup(t, &c, 1, NN_TOK_MADE);
         o->byte_id[b] = bpe ? id : -1;
-        fallback[b] = -1;
         if (b < 128) o->char_id[b] = id;
     }
-    for (size_t id = t->n; id-- > 0;) /* from the last to the first: the first stays */
-        if (v->piece[id].type == NN_PIECE_BYTE) fallback[(unsigned char)v->piece[id].text[0]] = (int32_t)id;
-    for (size_t b = 0; b < 256; b++)
-        if (o->byte_id[b] < 0) o->byte_id[b] = fallback[b];
-    int32_t instead = o->unk >= 0 ? o->unk : nn_tok_lookup(t, REPLACEMENT, 3, NN_TOK_MADE);
-    if (instead < 0) instead = o->byte_id['?'];
-    for (unsigned b = 0; b < 256; b++) {
-        const bool lacks = o->byte_id[b] < 0;
-        if (!bpe) {
-            if (lacks && o->unk < 0)
-                return nn_fail(err, NN_FILE, "tokenizer: byte %02X has no piece, and there is no unknown piece", b);
-            continue;
-        }
-        if (lacks && o->unk < 0 && (instead < 0 || !is_never_text(b)))
-            return nn_fail(err, NN_FILE, "tokenizer: byte %02X has no piece, and there is no unknown piece", b);
-        if (lacks) o->byte_id[b] = instead;
+    for (size_t id = 0; id < t->n; id++) {
+        if (v->piece[id].type != NN_PIECE_BYTE) continue;
+        int32_t *of = o->byte_id + (unsigned char)v->piece[id].text[0];
+        if (*of < 0) *of = (int32_t)id;
     }
-    return NN_OK;
+    for (size_t b = 0; b < 256; b++) {
+        n += o->byte_id[b] >= 0;
+        if (bpe && unk && o->byte_id[b] < 0) o->byte_id[b] = v->unk;
+    }
+    if (n == 256 || unk || (bpe && n > 0)) return NN_OK;
+    return nn_fail(err, NN_FILE, "tokenizer: %zu bytes have a piece, want 256 or an unknown piece", n);
 }
 
 /* --- merges ------------------------------------------------------------------------------------------ */
@@ -286,7 +274,8 @@ static void hash_number(nn_sha256 *s, uint64_t x)
 static void hash_vocab(char hex[65], const nn_tok *t, const nn_vocab *v)
 {
     static const char kind[] = "parapet tokenizer 1: another's";
-    const bool flags[] = {v->prefix_space, v->ignore_merges, v->squeeze, v->nfc, v->nfkc, v->lowercase, v->add_bos, v->add_eos};
+    const bool flags[] = {v->prefix_space, v->prefix_unless_blank, v->ignore_merges, v->squeeze, v->nfc,
+                          v->nfkc, v->lowercase, v->add_bos, v->add_eos};
     const int32_t numbers[] = {(int32_t)v->model, (int32_t)v->pre, v->bos, v->eos, v->unk, v->pad};
     nn_sha256 s;
 
@@ -336,8 +325,9 @@ static nn_status fill(nn_tok *t, const nn_vocab *v, nn_err *err)
     if (v->model == NN_TOK_UNIGRAM) st = take_scores(t, v, err);
     else if (v->model == NN_TOK_SPM && v->n_merge == 0) st = nn_tok_spm_merges(t, v, err);
     else st = take_merges(t, v, err);
-    if (st == NN_OK) hash_vocab(o->hash, t, v);
-    return st;
+    if (st != NN_OK) return st;
+    hash_vocab(o->hash, t, v);
+    return nn_vocab_copy(&o->source, v, err);
 }
 
 nn_status nn_tok_build(nn_tok **out, const nn_vocab *v, nn_err *err)
@@ -351,6 +341,7 @@ nn_status nn_tok_build(nn_tok **out, const nn_vocab *v, nn_err *err)
     o->model = v->model;
     o->pre = v->pre;
     o->prefix_space = v->prefix_space;
+    o->prefix_unless_blank = v->prefix_unless_blank || v->model == NN_TOK_BPE;
     o->ignore_merges = v->ignore_merges;
     o->squeeze = v->squeeze;
     o->nfc = v->nfc;

@@ -10,6 +10,7 @@ static void other_free(nn_tok_other *o)
     nn_tok_trie_free(&o->user);
     nn_tok_trie_free(&o->piece);
     nn_tok_charsmap_free(&o->charsmap);
+    nn_vocab_free(&o->source);
     nn_free(o);
 }
 
@@ -80,6 +81,8 @@ nn_status nn_tok_other_clone(nn_tok **out, const nn_tok *t, nn_err *err)
     to->user = copy_trie(&st, &from->user, err);
     to->piece = copy_trie(&st, &from->piece, err);
     to->charsmap = copy_charsmap(&st, &from->charsmap, err);
+    nn_vocab_init(&to->source);
+    if (st == NN_OK) st = nn_vocab_copy(&to->source, &from->source, err);
     c->n_slot = t->n_slot;
     c->bytes = copy(&st, t->bytes, t->start[t->n], 1, err);
     c->start = copy(&st, t->start, t->n + 1, sizeof *t->start, err);

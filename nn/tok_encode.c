@@ -7,7 +7,7 @@
 
 nn_tok_list nn_tok_list_in(void *scratch, size_t n)
 {
-    nn_tok_list l = {scratch, 0, NULL, NULL, NULL, NULL, NULL};
+    nn_tok_list l = {scratch, 0, NN_TOK_END, NULL, NULL, NULL, NULL, NULL};
 
     l.id = (uint32_t *)(void *)(l.heap + 2 * n);
     l.next = l.id + n;
@@ -55,7 +55,7 @@ static void offer(nn_tok_list *l, const nn_tok *t, uint32_t i)
 
 void nn_tok_merge_all(nn_tok_list *l, const nn_tok *t)
 {
-    for (uint32_t i = 0; i != NN_TOK_END; i = l->next[i]) offer(l, t, i);
+    for (uint32_t i = l->first; i != NN_TOK_END; i = l->next[i]) offer(l, t, i);
     while (l->n_heap > 0) {
         const uint64_t best = heap_take(l);
         const uint32_t i = (uint32_t)(best & UINT32_MAX), rank = (uint32_t)(best >> 32);
@@ -97,17 +97,27 @@ void nn_tok_append(nn_tok_buf *b, uint32_t id, size_t at)
     b->start[b->len++] = (uint32_t)at;
 }
 
+void nn_tok_link(nn_tok_list *l, uint32_t *last, uint32_t at, uint32_t id)
+{
+    l->id[at] = id;
+    l->prev[at] = *last;
+    l->next[at] = NN_TOK_END;
+    if (*last == NN_TOK_END) l->first = at;
+    else l->next[*last] = at;
+    *last = at;
+}
+
 void nn_tok_merge_bytes(const nn_tok *t, nn_tok_buf *buf, const unsigned char *s, size_t n, size_t at)
 {
+    const int32_t *id = t->other ? t->other->byte_id : NULL;
     nn_tok_list l = nn_tok_list_in(buf->scratch, n);
+    uint32_t last = NN_TOK_END;
 
-    for (size_t i = 0; i < n; i++) {
-        l.id[i] = t->other ? (uint32_t)t->other->byte_id[s[i]] : NN_TOK_BYTES + (uint32_t)s[i];
-        l.next[i] = i + 1 < n ? (uint32_t)(i + 1) : NN_TOK_END;
-        l.prev[i] = i > 0 ? (uint32_t)(i - 1) : NN_TOK_END;
-    }
+    for (uint32_t i = 0; i < n; i++)
+        if (!id) nn_tok_link(&l, &last, i, NN_TOK_BYTES + (uint32_t)s[i]);
+        else if (id[s[i]] >= 0) nn_tok_link(&l, &last, i, (uint32_t)id[s[i]]);
     nn_tok_merge_all(&l, t);
-    for (uint32_t i = 0; i != NN_TOK_END; i = l.next[i]) nn_tok_append(buf, l.id[i], at + i);
+    for (uint32_t i = l.first; i != NN_TOK_END; i = l.next[i]) nn_tok_append(buf, l.id[i], at + i);
 }
 
 static nn_status encode_ours(const nn_tok *t, nn_tok_buf *buf, const char *text, size_t len, nn_err *err)

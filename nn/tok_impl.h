@@ -58,7 +58,7 @@ typedef struct {
 struct nn_tok_other {
     nn_tok_model model;
     nn_tok_pre pre;
-    bool prefix_space, ignore_merges, squeeze, nfc, nfkc, lowercase;
+    bool prefix_space, prefix_unless_blank, ignore_merges, squeeze, nfc, nfkc, lowercase;
     bool words;       /* no piece goes over the beginning of a run of blanks: words are encoded one by one */
     bool add_bos, add_eos;
     bool strips;      /* some USER piece takes white space beside it */
@@ -66,7 +66,7 @@ struct nn_tok_other {
     unsigned char *type; /* [n] nn_piece_type | STRIP flags */
     uint32_t *text_slot; /* text -> id: open addressing, NN_TOK_NO_ID in an empty slot */
     size_t n_text_slot;
-    int32_t byte_id[256]; /* BPE: every byte's; SPM, UNIGRAM: the fallback, -1 without one */
+    int32_t byte_id[256]; /* BPE: of every byte; SPM, UNIGRAM: the fallback. -1: none */
     int32_t char_id[128]; /* SPM: ASCII as pieces */
     nn_tok_trie user;     /* USER pieces as they stand in a text */
     bool user_first[256]; /* bytes that one begins with */
@@ -76,6 +76,7 @@ struct nn_tok_other {
     size_t longest;       /* bytes of the longest piece */
     nn_tok_charsmap charsmap;
     char hash[65];
+    nn_vocab source;      /* a copy of what it was made of: files hold a tokenizer as it came (tok_gguf_write.c) */
     nn_status (*encode)(const nn_tok *t, nn_tok_buf *buf, const char *text, size_t len, bool begins, nn_err *err);
     bool (*cuts)(const nn_tok *t, const char *text, size_t i);
     int32_t (*find)(const nn_tok *t, const char *s, size_t len);
@@ -101,6 +102,7 @@ const char *nn_tok_text(const nn_tok *t, size_t id, size_t *len);
 typedef struct {
     uint64_t *heap;
     size_t n_heap;
+    uint32_t first; /* position of the first symbol */
     uint32_t *id, *next, *prev, *rank, *result;
 } nn_tok_list;
 
@@ -109,7 +111,9 @@ typedef struct {
 #define NN_TOK_LIST_BYTES (2 * sizeof(uint64_t) + 5 * sizeof(uint32_t)) /* a symbol */
 
 nn_tok_list nn_tok_list_in(void *scratch, size_t n);
-/* Merges until no pair has a rank. Positions that are symbols are linked by next and prev, and have an id. */
+/* One more symbol behind *last, NN_TOK_END at first. */
+void nn_tok_link(nn_tok_list *l, uint32_t *last, uint32_t at, uint32_t id);
+/* Merges until no pair of neighbours has a rank. */
 void nn_tok_merge_all(nn_tok_list *l, const nn_tok *t);
 /* Appends the ids that the bytes s[0, n) merge to; the first begins at `at`. buf has room. */
 void nn_tok_merge_bytes(const nn_tok *t, nn_tok_buf *buf, const unsigned char *s, size_t n, size_t at);

@@ -25,19 +25,16 @@ nn_status nn_tok_spm_encode(const nn_tok *t, nn_tok_buf *buf, const char *s, siz
         n = nn_tok_word_end(t, s, len, at) - at;
         if ((st = nn_tok_buf_reserve(buf, n, n, err)) != NN_OK) return st;
         nn_tok_list l = nn_tok_list_in(buf->scratch, n);
-        uint32_t before = NN_TOK_END;
+        uint32_t last = NN_TOK_END;
         for (size_t i = 0, bytes; i < n; i += bytes) {
             uint32_t cp;
             bool bad;
             bytes = nn_utf8_decode((const unsigned char *)s + at + i, n - i, &cp, &bad);
             const int32_t id = piece_of(t, s + at + i, bytes);
-            l.id[i] = id < 0 ? NN_TOK_NO_ID : (uint32_t)id;
-            l.prev[i] = before;
-            l.next[i] = i + bytes < n ? (uint32_t)(i + bytes) : NN_TOK_END;
-            before = (uint32_t)i;
+            nn_tok_link(&l, &last, (uint32_t)i, id < 0 ? NN_TOK_NO_ID : (uint32_t)id);
         }
         nn_tok_merge_all(&l, t);
-        for (uint32_t i = 0; i != NN_TOK_END; i = l.next[i]) {
+        for (uint32_t i = l.first; i != NN_TOK_END; i = l.next[i]) {
             const size_t end = l.next[i] == NN_TOK_END ? n : l.next[i];
             if (l.id[i] != NN_TOK_NO_ID) nn_tok_append(buf, l.id[i], at + i);
             else nn_tok_append_unknown(t, buf, s, at + i, end - i, first);

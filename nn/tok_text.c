@@ -93,7 +93,6 @@ static nn_status bpe_encode(const nn_tok *t, nn_tok_buf *buf, const char *s, siz
         if ((st = nn_tok_buf_reserve(buf, n, n, err)) != NN_OK) return st;
         const int32_t whole = o->ignore_merges && n > 1 ? nn_tok_lookup(t, s + at, n, NN_TOK_MADE) : -1;
         if (whole >= 0) nn_tok_append(buf, (uint32_t)whole, at);
-        else if (n == 1) nn_tok_append(buf, (uint32_t)o->byte_id[(unsigned char)s[at]], at);
         else nn_tok_merge_bytes(t, buf, (const unsigned char *)s + at, n, at);
     }
     return NN_OK;

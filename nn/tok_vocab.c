@@ -61,3 +61,38 @@ nn_status nn_vocab_add_merge(nn_vocab *v, int32_t left, int32_t right, int32_t r
     m[2] = result;
     return NN_OK;
 }
+
+nn_status nn_vocab_copy(nn_vocab *to, const nn_vocab *from, nn_err *err)
+{
+    const size_t n_merge = 3 * from->n_merge;
+    void *merge = NULL, *charsmap = NULL;
+    nn_status st;
+
+    nn_vocab_init(to);
+    if (from->charsmap && (st = nn_alloc(&charsmap, from->charsmap_len + 1, 1, err)) != NN_OK) return st;
+    if (charsmap) memcpy(charsmap, from->charsmap, from->charsmap_len);
+    to->charsmap = to->charsmap_owned = charsmap;
+    for (size_t i = 0; i < from->n; i++) {
+        const nn_piece *p = from->piece + i;
+
+        if ((st = nn_vocab_add(to, p->text, p->len, p->score, p->type, err)) != NN_OK) goto fail;
+        to->piece[i].lstrip = p->lstrip;
+        to->piece[i].rstrip = p->rstrip;
+    }
+    if ((st = nn_alloc(&merge, n_merge + 1, sizeof *to->merge, err)) != NN_OK) goto fail;
+    if (n_merge > 0) memcpy(merge, from->merge, n_merge * sizeof *to->merge);
+    const nn_vocab mine = *to;
+    *to = *from; /* every option, also one that does not exist yet */
+    to->piece = mine.piece;
+    to->piece_cap = mine.piece_cap;
+    to->pool = mine.pool;
+    to->pool_len = mine.pool_len;
+    to->pool_cap = mine.pool_cap;
+    to->merge = merge;
+    to->merge_cap = n_merge + 1;
+    to->charsmap = to->charsmap_owned = charsmap;
+    return NN_OK;
+fail:
+    nn_vocab_free(to);
+    return st;
+}

@@ -51,6 +51,7 @@ typedef struct {
                        tokenizer.json, where it replaces the scores */
     size_t n_merge, merge_cap;
     bool prefix_space;  /* a text begins with a blank of its own */
+    bool prefix_unless_blank; /* but not one that begins with a blank (Hugging Face's Metaspace; byte-level BPE always so) */
     bool ignore_merges; /* a pre-token that is a piece is that piece (Llama-3) */
     bool squeeze;       /* runs of blanks become one, those at the ends go (SentencePiece's remove_extra_whitespaces) */
     bool nfc, nfkc, lowercase; /* normalisation before all else */
@@ -65,11 +66,13 @@ typedef struct {
 
 void nn_vocab_init(nn_vocab *v); /* zero, specials -1 */
 void nn_vocab_free(nn_vocab *v);
+/* A copy with memory of its own; *to is overwritten, and empty on failure. */
+NN_CHECKED nn_status nn_vocab_copy(nn_vocab *to, const nn_vocab *from, nn_err *err);
 /* Appends a piece, copying its text (piece[i].text may move while pieces are added: read them afterwards). */
 NN_CHECKED nn_status nn_vocab_add(nn_vocab *v, const char *text, size_t len, float score, nn_piece_type type,
                                   nn_err *err);
 NN_CHECKED nn_status nn_vocab_add_merge(nn_vocab *v, int32_t left, int32_t right, int32_t result, nn_err *err);
 
-/* Checks v and makes the tokenizer, which keeps nothing of it. NN_FILE: what is wrong, by id or merge. */
+/* Checks v and makes the tokenizer, which keeps a copy. NN_FILE: what is wrong, by id or merge. */
 NN_CHECKED nn_status nn_tok_build(nn_tok **out, const nn_vocab *v, nn_err *err);
 #endif
