@@ -26,8 +26,8 @@ typedef struct {
     float grad_scale;         /* the clip factor, applied to g first */
 } nn_adamw_step;
 
-/* Row i takes k from above(first + i) to min(above(end + i), K), where above(z) = max(z, origin) - origin: both ends are
- * cut off at 0, then rise by one a row. first <= end. */
+/* Row i takes k from above(first + i) to min(above(end + i), K), where above(z) = max(z, origin) - origin: both ends
+ * are 0 at first, then rise by one a row. first <= end. */
 typedef struct {
     size_t first, end, origin;
 } nn_band;
@@ -103,10 +103,10 @@ typedef struct nn_kern {
     /* dx_i = scale * p_i * (dp_i - dot(p, dp)); dx == dp is fine */
     void (*softmax_bwd_row)(float *dx, const float *p, const float *dp, float scale, size_t n);
 
-    /* The same for the rows of a strip, ld floats apart, of which row r ends after n + r * grow values and begins `window`
-     * values before that, or at 0 (SIZE_MAX: always). Lanes keep counting from 0. Strips have room: in the blocks of 16
-     * where a row begins and ends softmax_rows writes zeros around it and softmax_bwd_rows reads them around p's.
-     * scale > 0, window > 0. */
+    /* The same for the rows of a strip, ld floats apart, of which row r ends after n + r * grow values and begins
+     * `window` values before that, or at 0 (SIZE_MAX: always). Lanes keep counting from 0. Strips have room: in the
+     * blocks of 16 where a row begins and ends softmax_rows writes zeros around it and softmax_bwd_rows reads them
+     * around p's. scale > 0, window > 0. */
     void (*softmax_rows)(float *p, size_t ld, float scale, size_t rows, size_t n, size_t grow, size_t window);
     void (*softmax_bwd_rows)(float *dp, const float *p, size_t ld, float scale, size_t rows, size_t n, size_t grow,
                              size_t window);

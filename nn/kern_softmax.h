@@ -164,8 +164,8 @@ static void kern_softmax_bwd_row(float *dx, const float *p, const float *dp, flo
 }
 
 /* Around a row p is 0; with dp = -0 there the product is -0, which changes no lane. */
-static inline void strip_softmax_bwd(float *dp, const float *p, size_t ld, float scale, size_t rows, size_t n, size_t grow,
-                                     size_t window)
+static inline void strip_softmax_bwd(float *dp, const float *p, size_t ld, float scale, size_t rows, size_t n,
+                                     size_t grow, size_t window)
 {
     for (size_t r = 0; r < rows; r++, dp += ld, p += ld, n += grow) {
         const size_t begin = row_begin(n, window), skip = first_block(begin);

@@ -21,8 +21,8 @@ typedef struct {
     size_t sliding_window; /* positions that one sees, its own included; 0: all before it (Mistral: arXiv:2310.06825) */
     float rope_theta, norm_eps;
     nn_rope_order rope;
-    /* The frequency of rotary pair i < head_dim / 2 is divided by entry i; all 0: none. What rope_scaling linear and llama3
-     * come to (nn_rope_linear, nn_rope_llama3), and what a GGUF file holds as rope_freqs.weight. */
+    /* The frequency of rotary pair i < head_dim / 2 is divided by entry i; all 0: none. What rope_scaling linear and
+     * llama3 come to (nn_rope_linear, nn_rope_llama3), and what a GGUF file holds as rope_freqs.weight. */
     float rope_divisor[NN_HEAD_MAX / 2];
     bool qk_norm, qkv_bias;
     bool lm_head;       /* next-token logits exist (tied or not) */

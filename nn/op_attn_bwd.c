@@ -97,7 +97,8 @@ static size_t work_of(const gradient *a, size_t s)
     return a->window && a->window < len ? len * a->window : len * len;
 }
 
-/* Work is counted in squares of lengths, or lengths times windows; (segment, kv head) belongs to the thread in whose share it begins. */
+/* Work is counted in squares of lengths, or lengths times windows; (segment, kv head) belongs to the thread in whose
+ * share it begins. */
 static void bwd_share(void *ctx, size_t first, size_t last, size_t thread)
 {
     const gradient *a = ctx;

@@ -21,8 +21,8 @@ typedef struct {
 } nn_attn_panels;
 
 /* Row i sees the keys up to seen + i when causal, else up to seen: the last `window` of them. Keys are counted from
- * `base`, a multiple of 16 before which no row sees any; without a window it is 0. Scores are row i of a strip, ld floats
- * to a row. */
+ * `base`, a multiple of 16 before which no row sees any; without a window it is 0. Scores are row i of a strip, ld
+ * floats to a row. */
 typedef struct {
     const nn_kern *k;
     float *gemm; /* [scratch] of the product kernel */
@@ -48,8 +48,8 @@ static inline size_t nn_attn_first_of(const nn_attn_tile *o, size_t i)
     return end > o->window ? end - o->window : 0;
 }
 
-/* Sets seen, window, base and ld; rows and causal are there. The first row sees `seen` keys but for the window; window 0:
- * no window. */
+/* Sets seen, window, base and ld; rows and causal are there. Without the window the first row would see `seen` keys;
+ * window 0: no window. */
 static inline void nn_attn_place(nn_attn_tile *o, size_t seen, size_t window)
 {
     o->seen = seen;

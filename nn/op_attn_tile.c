@@ -34,8 +34,8 @@ void nn_attn_scores(const nn_attn_tile *o, float *strip, const float *rows, size
         n = o->causal ? smaller(o->rows - i, NN_PANEL) : o->rows;
         const size_t skip = nn_attn_first_of(o, i) / NN_PANEL * NN_PANEL;
 
-        o->k->gemm_packed(strip + i * o->ld + skip, o->ld, rows + i * step, step, 1, keys + (o->base + skip) * o->D, o->D,
-                          n, nn_attn_round(nn_attn_keys_of(o, i + n - 1)) - skip, o->D, false, o->gemm);
+        o->k->gemm_packed(strip + i * o->ld + skip, o->ld, rows + i * step, step, 1, keys + (o->base + skip) * o->D,
+                          o->D, n, nn_attn_round(nn_attn_keys_of(o, i + n - 1)) - skip, o->D, false, o->gemm);
     }
 }
 
@@ -69,7 +69,7 @@ void nn_attn_mix(const nn_attn_tile *o, float *out, size_t step, const float *st
                           o->seen - first, accumulate, o->gemm);
 }
 
-/* Keys from j to `to`, each with the rows that see it: key j belongs to the rows from j + 1 - seen to j + window - seen. */
+/* Keys from j to `to`, each with the rows that see it: from row j + 1 - seen on, and `window` of them. */
 static void spread_some(const nn_attn_tile *o, float *out, size_t step, const float *strip, const float *values,
                         size_t j, size_t to)
 {

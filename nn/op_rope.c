@@ -38,7 +38,7 @@ void nn_rope_table(float *cos_t, float *sin_t, float theta, const float *divisor
     }
 }
 
-/* nn_rope_linear - position interpolation (Chen et al. 2023, arXiv:2306.15595, eq. 3): position t is turned as t / factor.
+/* nn_rope_linear - position interpolation (Chen et al. 2023, arXiv:2306.15595, eq. 3): t is turned as t / factor.
  *
  *   [out] divisor [D/2]
  */
@@ -47,8 +47,8 @@ void nn_rope_linear(float *divisor, size_t D, float factor)
     for (size_t i = 0; i < D / 2; i++) divisor[i] = factor;
 }
 
-/* nn_rope_llama3 - what Llama 3.1 does to reach 128k positions (Grattafiori et al. 2024, arXiv:2407.21783; the rule and its
- * parameters' names: Hugging Face transformers, modeling_rope_utils.py, _compute_llama3_parameters).
+/* nn_rope_llama3 - what Llama 3.1 does to reach 128k positions (Grattafiori et al. 2024, arXiv:2407.21783; the rule and
+ * its parameters' names: Hugging Face transformers, modeling_rope_utils.py, _compute_llama3_parameters).
  *
  *   1. wavelength     l_i = 2 pi / f_i  positions
  *   2. turns          n_i = original_max_t / l_i          that a pair makes within the length trained first

@@ -1,4 +1,4 @@
-/* Products of attention's triangle and band: every table gives the bytes of the textbook loop, reading nothing outside a run. */
+/* Products of attention's triangle and band: every table gives the bytes of the textbook loop and reads nothing else. */
 #include "nn/kern.h"
 #include "tests/test_ops_support.h"
 #include <math.h>

@@ -25,7 +25,7 @@ static void fill_inputs(tensors *t)
     fill_random(t->dv, ROWS * K * D, 1.0f, 7);
 }
 
-/* None; smaller than a row of 16 lanes, a kernel's tile and a tile of rows, at and around each; larger than a segment. */
+/* None; smaller than 16 lanes, a kernel's tile and a tile of rows, at and around each; larger than a segment. */
 static const size_t windows[] = {0, 1, 2, 5, 7, 15, 16, 17, 31, 32, 33, 45, 69, LONGEST, 1000, SIZE_MAX};
 enum { WINDOWS = sizeof windows / sizeof *windows };
 
@@ -43,8 +43,8 @@ static void expect_same_outputs(const tensors *got, const tensors *want)
     expect_same_floats("dv", got->dv, want->dv, ROWS * K * D);
 }
 
-/* One query row as op_attn.c's header says it; dk and dv continue chains that earlier rows began. A masked key's score is
- * -inf: it keeps its place among softmax's lanes and takes no part in any other sum. */
+/* One query row as op_attn.c's header says it; dk and dv continue chains that earlier rows began. A masked key's score
+ * is -inf: it keeps its place among softmax's lanes and takes no part in any other sum. */
 static void textbook_row(const nn_kern *kern, tensors *t, size_t begin, size_t row, size_t h, size_t window)
 {
     const size_t n = row - begin + 1, q_at = (row * H + h) * D, first = window > 0 && n > window ? n - window : 0;

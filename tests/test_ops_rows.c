@@ -160,7 +160,7 @@ Test(ops_rope, interpolated_positions_lie_between_those_trained)
     nn_exec_free(&o.x);
 }
 
-/* The divisors of Llama 3.2 1B and 3.1 8B; those that are blends were computed elsewhere from the rule's wavelengths. */
+/* The divisors of Llama 3.2 1B and 3.1 8B; the blends among them were computed elsewhere, from wavelengths. */
 Test(ops_rope, llama3_stretches_the_long_wavelengths_alone)
 {
     static const float small[] = {1.65132925f, 3.2922621f, 9.66672898f};
@@ -177,8 +177,8 @@ Test(ops_rope, llama3_stretches_the_long_wavelengths_alone)
     for (size_t i = 35; i < 64; i++) cr_expect_eq(divisor[i], 8.0f);
 }
 
-/* One pair, which turns by 1 a position, so original_max_t / (2 pi) turns: 5.09 are more than 4, the frequency stays; 0.95
- * are less than 1; 3.02 keep (3.02 - 1) / (4 - 1) = 0.675. */
+/* One pair, which turns by 1 a position, so original_max_t / (2 pi) turns: 5.09 are more than 4, the frequency stays;
+ * 0.95 are less than 1; 3.02 keep (3.02 - 1) / (4 - 1) = 0.675. */
 Test(ops_rope, llama3_by_hand)
 {
     static const struct {
