@@ -19,6 +19,10 @@ NN_CHECKED nn_status nn_vocab_from_sentencepiece(nn_vocab *v, const void *bytes,
 NN_CHECKED nn_status nn_vocab_from_llama2c(nn_vocab *v, const void *bytes, size_t len, size_t vocab, const char *name,
                                            nn_err *err);
 
+/* What a tokenizer_config.json says of BOS, EOS, padding and a prefix; names of no token are none. place: what messages
+ * call it. */
+NN_CHECKED nn_status nn_vocab_configure(nn_vocab *v, const void *config, size_t len, const char *place, nn_err *err);
+
 /* --- the texts of a vocabulary as its file spells them ------------------------------------------------------ */
 typedef struct {
     const char *text; /* borrowed */

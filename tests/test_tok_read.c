@@ -335,3 +335,62 @@ Test(tok_read, any_allocation_may_fail)
     cr_expect(n > 8, "%ld", n);
     nn_gguf_writer_free(w);
 }
+
+/* --- by path --------------------------------------------------------------------------------------------- */
+
+static void expect_opens(const char *name, size_t vocab, size_t want)
+{
+    nn_err err = {NN_OK, ""};
+    nn_tok *t = NULL;
+
+    skip_unless_fixture(name);
+    expect_ok(nn_tok_open(&t, shared_path(name), vocab, &err), &err);
+    cr_expect(nn_tok_vocab(t) == want, "%s: %zu", name, nn_tok_vocab(t));
+    nn_tok_free(t);
+}
+
+Test(tok_read, files_are_told_apart_by_their_content)
+{
+    expect_opens("fixtures/tokenizer/ggml-vocab-gpt-2.gguf", 0, 50257);
+    expect_opens("fixtures/tokenizer/llama2-tokenizer.json", 0, 32000);
+    expect_opens("fixtures/stories260K/tok512.bin", 512, 512);
+    expect_opens("fixtures/stories260K/tok512.bin", 0, 512);
+    expect_opens("fixtures/stories260K/stories260K.gguf", 512, 512);
+}
+
+Test(tok_read, a_folder_opens_with_its_config)
+{
+    nn_err err = {NN_OK, ""};
+    nn_tok *t = NULL;
+
+    skip_unless_fixture("fixtures/hf/tiny-random-gpt2/tokenizer.json");
+    expect_ok(nn_tok_open(&t, shared_path("fixtures/hf/tiny-random-gpt2"), 1000, &err), &err);
+    cr_expect(nn_tok_vocab(t) == 1000 && nn_tok_bos(t) == 0 && nn_tok_eos(t) == 0, "named in tokenizer_config.json alone");
+    cr_expect(nn_tok_find(t, "<|endoftext|>", 13) == 0 && nn_tok_is_control(t, 0));
+    nn_tok_free(t);
+}
+
+static void expect_not_opened(const char *path, const char *part)
+{
+    nn_err err = {NN_OK, ""};
+    nn_tok *t = NULL;
+
+    expect_fails(nn_tok_open(&t, path, 0, &err), NN_FILE, &err, part);
+    cr_expect(strncmp(err.text, path, strlen(path)) == 0 && t == NULL, "%s", err.text);
+}
+
+Test(tok_read, what_is_no_tokenizer_is_refused_by_path)
+{
+    const char *dir = temp_dir();
+
+    expect_not_opened(dir, "no tokenizer.json and no tokenizer.model in this folder");
+    expect_not_opened(path_in(dir, "absent"), "absent");
+    write_text(path_in(dir, "empty"), "");
+    expect_not_opened(path_in(dir, "empty"), "no tokenizer, want");
+    write_text(path_in(dir, "text"), "hello, world");
+    expect_not_opened(path_in(dir, "text"), "no tokenizer, want");
+    write_text(path_in(dir, "list"), "[1, 2, 3]");
+    expect_not_opened(path_in(dir, "list"), "no tokenizer, want");
+    write_text(path_in(dir, "x.json"), "\n{\"model\": {}}");
+    expect_not_opened(path_in(dir, "x.json"), "model without \"vocab\"");
+}
