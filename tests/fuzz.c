@@ -11,6 +11,7 @@
 const fuzz_target fuzz_targets[] = {
     {"csv", fuzz_csv, 1024 * KIB, 256},
     {"gguf", fuzz_gguf, 64 * KIB, 64},
+    {"json", fuzz_json, 64 * KIB, 64},
     {"jsonl", fuzz_jsonl, 1024 * KIB, 256},
     {"safetensors", fuzz_safetensors, 64 * KIB, 64},
     {NULL, NULL, 0, 0},
@@ -29,6 +30,11 @@ void fuzz_must(bool what, const char *sentence)
     if (what) return;
     fprintf(stderr, "fuzz: %s\n", sentence);
     abort();
+}
+
+void fuzz_opened(void)
+{
+    nn_alloc_watch(NULL);
 }
 
 nn_status fuzz_once(const fuzz_target *t, const uint8_t *bytes, size_t len, nn_err *err)
@@ -50,6 +56,18 @@ nn_status fuzz_once(const fuzz_target *t, const uint8_t *bytes, size_t len, nn_e
         abort();
     }
     return st;
+}
+
+const nn_exec *fuzz_exec(size_t max_t)
+{
+    static nn_exec x;
+    static size_t made_for;
+
+    if (made_for >= max_t) return &x;
+    nn_exec_free(&x);
+    fuzz_must(nn_exec_open(&x, NULL, 1, max_t, NULL) == NN_OK, "there is room for one thread");
+    made_for = max_t;
+    return &x;
 }
 
 void fuzz_tensor(const nn_st_tensor *t)
@@ -114,6 +132,29 @@ const char *fuzz_file(const char *name, const uint8_t *bytes, size_t len)
 void fuzz_forget(const char *name)
 {
     remove(path_of(name));
+}
+
+/* Where the next separator begins, `at` or later; len: there is none. */
+static size_t separator(const uint8_t *bytes, size_t len, size_t at)
+{
+    const size_t n = sizeof FUZZ_SEPARATOR - 1;
+
+    while (at + n <= len && memcmp(bytes + at, FUZZ_SEPARATOR, n) != 0) at++;
+    return at + n <= len ? at : len;
+}
+
+const uint8_t *fuzz_part(const uint8_t *bytes, size_t len, size_t i, size_t *part_len)
+{
+    size_t begin = 0, end = separator(bytes, len, 0);
+
+    *part_len = 0;
+    while (i-- > 0) {
+        if (end == len) return NULL;
+        begin = end + sizeof FUZZ_SEPARATOR - 1;
+        end = separator(bytes, len, begin);
+    }
+    *part_len = end - begin;
+    return bytes + begin;
 }
 
 /* FNV-1a over the input (Fowler, Noll, Vo). */

@@ -9,15 +9,17 @@
  */
 #ifndef TESTS_FUZZ_H
 #define TESTS_FUZZ_H
+#include "nn/exec.h"
 #include "nn/safetensors.h"
+#include "nn/tok.h"
 #include <stdbool.h>
 #include <stdint.h>
 
 typedef struct {
     const char *name; /* also its folder below tests/corpus */
     nn_status (*use)(const uint8_t *bytes, size_t len, nn_err *err);
-    /* Bytes it may ask for: `base` and `per_byte` for each byte of the input. Twice what the seeds need, so that what a
-     * file merely claims shows. */
+    /* Bytes that opening may ask for: `base`, and `per_byte` for each byte of the input. About twice what the hungriest
+     * seed needs, so that what a file merely claims shows. */
     uint64_t base, per_byte;
 } fuzz_target;
 
@@ -28,6 +30,8 @@ const fuzz_target *fuzz_find(const char *name); /* NULL: none */
  * allocated because it is claimed. Returns the target's status. */
 nn_status fuzz_once(const fuzz_target *t, const uint8_t *bytes, size_t len, nn_err *err);
 
+/* For targets: the file is open; what is asked for from here on is its user's choice. */
+void fuzz_opened(void);
 /* Ends the process with the sentence when `what` is false. */
 void fuzz_must(bool what, const char *sentence);
 /* The bytes as a file or, below a folder of this process alone, under a name; the path stays valid until the next call
@@ -35,6 +39,13 @@ void fuzz_must(bool what, const char *sentence);
 const char *fuzz_file(const char *name, const uint8_t *bytes, size_t len);
 const char *fuzz_folder(void);
 void fuzz_forget(const char *name); /* no such file any more */
+/* Part i of an input that stands for several files, a line of FUZZ_SEPARATOR between two; NULL: there are fewer. */
+#define FUZZ_SEPARATOR "\n====\n"
+const uint8_t *fuzz_part(const uint8_t *bytes, size_t len, size_t i, size_t *part_len);
+/* One thread, sequences of at most max_t; opened once a process. */
+const nn_exec *fuzz_exec(size_t max_t);
+/* Encodes, decodes and streams a fixed text and the end of the input. */
+void fuzz_tok_use(const nn_tok *t, const uint8_t *bytes, size_t len);
 /* The numbers of a tensor: what is called finite is, and nothing else. */
 void fuzz_tensor(const nn_st_tensor *t);
 /* A number between 0 and n - 1 that depends on the input and on `salt` only. */
@@ -43,6 +54,13 @@ size_t fuzz_pick(const uint8_t *bytes, size_t len, uint32_t salt, size_t n);
 /* --- the targets, in alphabetical order ------------------------------------------------------- */
 nn_status fuzz_csv(const uint8_t *bytes, size_t len, nn_err *err);
 nn_status fuzz_gguf(const uint8_t *bytes, size_t len, nn_err *err);
+nn_status fuzz_json(const uint8_t *bytes, size_t len, nn_err *err);
 nn_status fuzz_jsonl(const uint8_t *bytes, size_t len, nn_err *err);
+nn_status fuzz_model_file(const uint8_t *bytes, size_t len, nn_err *err);
+nn_status fuzz_model_folder(const uint8_t *bytes, size_t len, nn_err *err);
 nn_status fuzz_safetensors(const uint8_t *bytes, size_t len, nn_err *err);
+nn_status fuzz_tok_gguf(const uint8_t *bytes, size_t len, nn_err *err);
+nn_status fuzz_tok_json(const uint8_t *bytes, size_t len, nn_err *err);
+nn_status fuzz_tok_llama2c(const uint8_t *bytes, size_t len, nn_err *err);
+nn_status fuzz_tok_model(const uint8_t *bytes, size_t len, nn_err *err);
 #endif

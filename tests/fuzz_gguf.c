@@ -67,6 +67,7 @@ nn_status fuzz_gguf(const uint8_t *bytes, size_t len, nn_err *err)
     const nn_status st = nn_gguf_open_memory(&g, bytes, len, "x", err);
 
     fuzz_must((st == NN_OK) == (g != NULL), "an object exactly when it opens");
+    fuzz_opened();
     if (g) look_up(g);
     nn_gguf_close(g);
     return st;

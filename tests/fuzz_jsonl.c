@@ -40,6 +40,7 @@ nn_status fuzz_jsonl(const uint8_t *bytes, size_t len, nn_err *err)
     const nn_status st = guard_dataset_read(&c, &report, fuzz_file("rows.jsonl", bytes, len), &o, err);
 
     fuzz_must((st == NN_OK) == (c != NULL), "a corpus exactly when the file is good");
+    fuzz_opened();
     if (c) {
         fuzz_must(c->n == report.rows && report.rows == report.safe + report.unsafe + report.unlabelled,
                   "the report counts every row");

@@ -14,11 +14,8 @@ import struct
 import sys
 import zlib
 
-U8, I8, U16, I16, U32, I32, F32, BOOL, STRING, ARRAY, U64, I64, F64 = range(13)
-CODE = {U8: "B", I8: "b", U16: "H", I16: "h", U32: "I", I32: "i", F32: "f", BOOL: "B", U64: "Q", I64: "q", F64: "d"}
-BLOCKS = {0: (1, 4), 1: (1, 2), 30: (1, 2), 8: (32, 34), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24),
-          10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210), 24: (1, 1), 27: (1, 8)}
-SPACE = "\u2581"
+from fuzz_formats import *  # noqa: F403
+
 out = None
 
 
@@ -28,50 +25,7 @@ def put(folder, name, data):
     (path / name).write_bytes(data.encode() if isinstance(data, str) else data)
 
 
-def weight(i):
-    """Small, no two neighbours alike, exact in half precision."""
-    return ((i * 37) % 61 - 30) / 256
-
-
-def floats(n, start=0):
-    return struct.pack(f"<{n}f", *(weight(start + i) for i in range(n)))
-
-
-def halves(n, start=0):
-    return struct.pack(f"<{n}e", *(weight(start + i) for i in range(n)))
-
-
 # --- safetensors ---------------------------------------------------------------------------------
-WIDTH = {"F32": 4, "F16": 2, "BF16": 2, "I64": 8, "U8": 1, "BOOL": 1, "F64": 8}
-
-
-def count(shape):
-    n = 1
-    for d in shape:
-        n *= d
-    return n
-
-
-def safetensors(tensors, meta=None, tail=b""):
-    """tensors: (name, dtype, shape[, bytes])"""
-    head, data = {}, b""
-    if meta:
-        head["__metadata__"] = meta
-    for name, dtype, shape, *given in tensors:
-        n = count(shape)
-        body = given[0] if given else halves(n, len(data)) if dtype == "F16" else \
-            b"".join(floats(1, len(data) + i)[2:] for i in range(n)) if dtype == "BF16" else \
-            floats(n, len(data)) if dtype == "F32" else bytes(n * WIDTH[dtype])
-        head[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [len(data), len(data) + len(body)]}
-        data += body
-    text = json.dumps(head, separators=(",", ":")).encode()
-    return struct.pack("<Q", len(text)) + text + data + tail
-
-
-def st_header(text, data=b""):
-    return struct.pack("<Q", len(text)) + text.encode() + data
-
-
 def seeds_safetensors():
     f = "safetensors"
     put(f, "ok_empty", st_header("{}"))
@@ -90,45 +44,6 @@ def seeds_safetensors():
 
 
 # --- GGUF ----------------------------------------------------------------------------------------
-def text_of(s):
-    b = s if isinstance(s, bytes) else s.encode()
-    return struct.pack("<Q", len(b)) + b
-
-
-def value(kind, v):
-    if kind == STRING:
-        return text_of(v)
-    if kind == ARRAY:
-        of, items = v
-        return struct.pack("<IQ", of, len(items)) + b"".join(value(of, x) for x in items)
-    return struct.pack("<" + CODE[kind], v)
-
-
-def gguf(keys, tensors=(), version=3, align=32, shift=0):
-    """keys: (name, kind, value); tensors: (name, type, dims innermost first[, bytes])"""
-    head = b"GGUF" + struct.pack("<IQQ", version, len(tensors), len(keys))
-    for name, kind, v in keys:
-        head += text_of(name) + struct.pack("<I", kind) + value(kind, v)
-    data = b""
-    for name, kind, dims, *given in tensors:
-        per, size = BLOCKS[kind]
-        n = count(dims)
-        body = given[0] if given else floats(n, len(data)) if kind == 0 else halves(n, len(data)) if kind == 1 else \
-            bytes(n // per * size)
-        data += bytes(-len(data) % align)
-        head += text_of(name) + struct.pack("<I", len(dims)) + struct.pack(f"<{len(dims)}Q", *dims)
-        head += struct.pack("<IQ", kind, len(data) + shift)
-        data += body
-    return head + (bytes(-len(head) % align) + data if tensors else b"")
-
-
-def q_blocks(kind, n):
-    """Blocks whose bytes count up, with the 16-bit scales (wherever they stand) made finite."""
-    per, size = BLOCKS[kind]
-    body = bytearray((7 * i + 3) & 0x3b for i in range(n // per * size))
-    return bytes(body)
-
-
 def seeds_gguf():
     f = "gguf"
     kinds = [("a.u8", U8, 200), ("a.i8", I8, -3), ("a.u16", U16, 65535), ("a.i16", I16, -300), ("a.u32", U32, 1 << 31),
@@ -168,10 +83,9 @@ def seeds_rows():
         '{"text":"a","label":1,"cols":{"loss":0.25,"kept":true,"why":"x"}}\n{"text":"b","label":0}\n')
     put(f, "ok_repaired", b'{"text":"a\xff\xc3b","label":0}\n')
     put(f, "ok_escapes", '{"text":"\\u0000\\ud83d\\ude00\\n\\"\\\\","label":0,"k\\u0065y":-1.5e-3}\n')
-    packed = zlib.compressobj(9, zlib.DEFLATED, -15)
-    body = packed.compress(lines.encode()) + packed.flush()
-    put(f, "ok_gzip", b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + body +
-        struct.pack("<II", zlib.crc32(lines.encode()), len(lines.encode())))
+    body = lines.encode() # as a stored block: what a compressor makes of it depends on the compressor
+    put(f, "ok_gzip", b"\x1f\x8b\x08\0\0\0\0\0\0\xff\x01" + struct.pack("<HH", len(body), len(body) ^ 0xffff) + body +
+        struct.pack("<II", zlib.crc32(body), len(body)))
     assert gzip.decompress((out / f / "ok_gzip").read_bytes()) == lines.encode()
     put(f, "bad_label", '{"text":"a","label":2}\n')
     put(f, "bad_deep", '{"text":"a","label":0,"x":' + "[" * 2100 + "]" * 2100 + "}\n")
@@ -200,7 +114,265 @@ def seeds_rows():
     put(f, "bad_zero", b"id,prompt,type,label\n1,a\0b,x,safe\n")
 
 
-SEEDS = [seeds_safetensors, seeds_gguf, seeds_rows]
+# --- vocabularies --------------------------------------------------------------------------------
+SPACE = "\u2581"
+NORMAL, UNKNOWN, CONTROL, USER, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
+WORDS = [SPACE, "e", "l", "o", "h", "a", "s", "x", "<", ">", "1", "2", "!", "ll", "he", SPACE + "h", "llo", "hello",
+         SPACE + "hello", "\u4f60", "\u00e9"]
+SEPARATOR = "\n====\n"
+
+
+def pieces(with_bytes=False):
+    """(text, score, type) of a vocabulary with SentencePiece's habits."""
+    v = [("<unk>", 0.0, UNKNOWN), ("<s>", 0.0, CONTROL), ("</s>", 0.0, CONTROL)]
+    if with_bytes:
+        v += [(f"<0x{b:02X}>", 0.0, BYTE) for b in range(256)]
+    return v + [(w, -float(i) - 1, NORMAL) for i, w in enumerate(WORDS)] + [("<|user|>", 0.0, USER)]
+
+
+def byte_spelling():
+    """GPT-2's character of each byte: itself when it prints, else the next from U+0100 on."""
+    prints = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    at = iter(range(256, 512))
+    return [chr(b) if b in prints else chr(next(at)) for b in range(256)]
+
+
+def bpe():
+    """Byte-level tokens and merges."""
+    tokens = byte_spelling()
+    blank = tokens[32]
+    merges = [("l", "l"), ("h", "e"), (blank, "h"), ("he", "ll"), ("hell", "o"), ("1", "2"), (blank, "hello")]
+    return tokens + [a + b for a, b in merges], merges
+
+
+def vocabulary_keys(model, v, pre=None, merges=(), types=True, extra=()):
+    k = "tokenizer.ggml."
+    keys = [(k + "model", STRING, model), (k + "tokens", ARRAY, (STRING, [t for t, _, _ in v]))]
+    if pre:
+        keys += [(k + "pre", STRING, pre), (k + "merges", ARRAY, (STRING, [a + " " + b for a, b in merges]))]
+    else:
+        keys.append((k + "scores", ARRAY, (F32, [s for _, s, _ in v])))
+    if types:
+        keys.append((k + "token_type", ARRAY, (I32, [t for _, _, t in v])))
+    return keys + [(k + name, kind, x) for name, kind, x in extra]
+
+
+def charsmap():
+    """SentencePiece's precompiled normalizer of one rule: a double-array trie (Aoe 1989) that knows no text."""
+    return struct.pack("<I", 4 * 256) + bytes(4 * 256) + b"a\0"
+
+
+def seeds_tok_gguf():
+    f = "tok_gguf"
+    tokens, merges = bpe()
+    plain = [(t, 0.0, NORMAL) for t in tokens]
+    for pre in ("gpt-2", "llama-bpe", "qwen2", "starcoder", "falcon"):
+        put(f, "ok_" + pre, gguf(vocabulary_keys("gpt2", plain, pre, merges, types=False,
+                                                 extra=[("bos_token_id", U32, 0), ("add_bos_token", BOOL, pre == "qwen2")])))
+    put(f, "ok_llama", gguf(vocabulary_keys("llama", pieces(), extra=[
+        ("bos_token_id", U32, 1), ("eos_token_id", U32, 2), ("unknown_token_id", U32, 0), ("add_space_prefix", BOOL, 1)])))
+    put(f, "ok_t5", gguf(vocabulary_keys("t5", [("<pad>", 0.0, CONTROL), ("</s>", 0.0, CONTROL), ("<unk>", 0.0, UNKNOWN)] +
+                                         pieces()[3:], extra=[("remove_extra_whitespaces", BOOL, 1)])))
+    put(f, "bad_merge", gguf(vocabulary_keys("gpt2", plain, "gpt-2", [("no", "token")], types=False)))
+    put(f, "bad_pre", gguf(vocabulary_keys("gpt2", plain, "nobody-knows", merges, types=False)))
+    put(f, "bad_special", gguf(vocabulary_keys("llama", pieces(), extra=[("bos_token_id", U32, 1000)])))
+    put(f, "bad_scores", gguf(vocabulary_keys("llama", pieces())[:2] + [
+        ("tokenizer.ggml.scores", ARRAY, (F32, [float("nan")] * len(pieces())))]))
+    put(f, "bad_types", gguf(vocabulary_keys("llama", [(t, s, 9) for t, s, _ in pieces()])))
+    put(f, "bad_hole", gguf(vocabulary_keys("llama", [(t if i != 8 else "", s, k) for i, (t, s, k) in enumerate(pieces())])))
+    put(f, "bad_twice", gguf(vocabulary_keys("gpt2", plain + plain[:1], "gpt-2", merges, types=False)))
+    put(f, "bad_model", gguf(vocabulary_keys("rwkv", pieces())))
+
+
+def seeds_tok_model():
+    f = "tok_model"
+    number = {NORMAL: 1, UNKNOWN: 2, CONTROL: 3, USER: 4, UNUSED: 5, BYTE: 6}
+
+    def model(v, kind=2, normalizer=field(3, 1) + field(4, 0), trainer=b"", tail=b""):
+        b = b"".join(field(1, field(1, t) + field(2, s) + (field(3, number[k]) if k != NORMAL else b"")) for t, s, k in v)
+        return b + field(2, field(3, kind) + trainer) + field(3, field(1, "identity") + normalizer) + tail
+
+    put(f, "ok_bpe", model(pieces()))
+    put(f, "ok_bytes", model(pieces(True)[:200] + pieces(True)[200:], trainer=field(35, 1)))
+    put(f, "ok_unigram", model(pieces(), 1, field(3, 0) + field(4, 1)))
+    put(f, "ok_charsmap", model(pieces(), 1, field(2, charsmap())))
+    put(f, "ok_unknown_fields", model(pieces(), tail=field(90, 7) + field(91, "text") + field(92, 0.5)))
+    put(f, "bad_group", model(pieces(), tail=varint(93 << 3 | 3)))
+    put(f, "bad_varint", model(pieces(), tail=b"\xff" * 11))
+    put(f, "bad_length", model(pieces(), tail=varint(1 << 3 | 2) + varint(1 << 63)))
+    put(f, "bad_kind", model(pieces(), 3))
+    put(f, "bad_score", model([(t, float("nan"), k) for t, _, k in pieces()]))
+    put(f, "bad_hole", model([(t if i != 8 else "", s, k) for i, (t, s, k) in enumerate(pieces())]))
+    put(f, "twice", model(pieces() + pieces()[5:6]))
+    put(f, "bad_empty", b"")
+
+
+def seeds_tok_llama2c():
+    f = "tok_llama2c"
+
+    def file(v, longest=None):
+        v = [(t.replace(SPACE, " "), s) for t, s, _ in v]
+        v[1:3] = [("\n<s>\n", 0.0), ("\n</s>\n", 0.0)]
+        longest = max(len(t.encode()) for t, _ in v) if longest is None else longest
+        return struct.pack("<I", longest) + b"".join(struct.pack("<fI", s, len(t.encode())) + t.encode() for t, s in v)
+
+    put(f, "ok_bytes", file(pieces(True)[:-1]))
+    put(f, "ok_small", file(pieces()[:-1]))
+    put(f, "bad_length", file(pieces())[:4] + struct.pack("<fI", 0.0, 0xffffffff) + b"<unk>")
+    put(f, "bad_longest", file(pieces(), 2))
+    put(f, "bad_score", file([(t, float("inf"), k) for t, _, k in pieces()]))
+    put(f, "bad_hole", file([(t if i != 8 else "", s, k) for i, (t, s, k) in enumerate(pieces())]))
+
+
+def tokenizer_json(model, normalizer=None, pre=None, decoder=None, post=None, added=()):
+    return json.dumps({"version": "1.0", "truncation": None, "padding": None, "added_tokens": [
+        {"id": i, "content": t, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": s}
+        for i, t, s in added], "normalizer": normalizer, "pre_tokenizer": pre, "post_processor": post, "decoder": decoder,
+        "model": model}, ensure_ascii=False, separators=(",", ":"))
+
+
+def bpe_json(vocab, merges, **options):
+    return {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None, "end_of_word_suffix": None,
+            "fuse_unk": False, "byte_fallback": False, "vocab": vocab, "merges": merges, **options}
+
+
+BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+
+
+def llama_json(**options):
+    """BPE over characters with bytes to fall back on, as Llama 2's file says it."""
+    v = [("<unk>", 0.0, UNKNOWN), ("<s>", 0.0, CONTROL), ("</s>", 0.0, CONTROL)]
+    v += [(f"<0x{b:02X}>", 0.0, BYTE) for b in range(256)] + [(w, 0.0, NORMAL) for w in WORDS]
+    model = bpe_json({t: i for i, (t, _, _) in enumerate(v)},
+                     ["l l", "h e", SPACE + " h", "ll o", "he llo", SPACE + " hello"],
+                     unk_token="<unk>", fuse_unk=True, byte_fallback=True, **options)
+    normal = {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": SPACE},
+                                                  {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}]}
+    decoder = {"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": SPACE}, "content": " "},
+                                                {"type": "ByteFallback"}, {"type": "Fuse"},
+                                                {"type": "Strip", "content": " ", "start": 1, "stop": 0}]}
+    post = {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}},
+                                                     {"Sequence": {"id": "A", "type_id": 0}}],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+            "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}}}
+    return tokenizer_json(model, normal, None, decoder, post, [(0, "<unk>", True), (1, "<s>", True), (2, "</s>", True)])
+
+
+def seeds_tok_json():
+    f = "tok_json"
+    tokens, merges = bpe()
+    vocab = {t: i for i, t in enumerate(tokens)}
+    n = len(tokens)
+    added = [(n, "<|end|>", True), (n + 1, "<|user|>", False)]
+    words = [[t, s] for t, s, _ in pieces()[:-1]]
+    gpt2 = bpe_json(vocab, [a + " " + b for a, b in merges])
+    put(f, "ok_gpt2", tokenizer_json(gpt2, None, BYTE_LEVEL, BYTE_LEVEL, BYTE_LEVEL, added) + SEPARATOR +
+        json.dumps({"add_bos_token": False, "bos_token": "<|end|>", "eos_token": {"content": "<|end|>"}, "pad_token": None}))
+    put(f, "ok_pairs", tokenizer_json(bpe_json(vocab, [list(m) for m in merges], ignore_merges=True), {"type": "NFC"},
+                                      BYTE_LEVEL, BYTE_LEVEL, None, added))
+    put(f, "ok_digits", tokenizer_json(gpt2, None, {"type": "Sequence", "pretokenizers": [
+        {"type": "Digits", "individual_digits": True}, BYTE_LEVEL]}, BYTE_LEVEL, None, added))
+    put(f, "ok_llama", llama_json())
+    put(f, "ok_unigram", tokenizer_json({"type": "Unigram", "unk_id": 0, "vocab": words, "byte_fallback": False}, None,
+                                        {"type": "Metaspace", "replacement": SPACE, "prepend_scheme": "always", "split": True},
+                                        {"type": "Metaspace", "replacement": SPACE, "prepend_scheme": "always", "split": True},
+                                        None, [(0, "<unk>", True), (1, "<s>", True), (2, "</s>", True)]))
+    put(f, "bad_merge", tokenizer_json(bpe_json(vocab, ["no token"]), None, BYTE_LEVEL, BYTE_LEVEL))
+    put(f, "bad_hole", tokenizer_json(bpe_json({**vocab, "hell": 4000}, []), None, BYTE_LEVEL, BYTE_LEVEL))
+    put(f, "bad_type", tokenizer_json({"type": "WordPiece", "vocab": {}}))
+    put(f, "bad_normalizer", tokenizer_json(gpt2, {"type": "Strip"}, BYTE_LEVEL, BYTE_LEVEL))
+    put(f, "bad_id", tokenizer_json(bpe_json({**vocab, "zz": -1}, []), None, BYTE_LEVEL, BYTE_LEVEL))
+    put(f, "bad_text", '{"model":{"type":"BPE","vocab":{"a":0,"a":1},"merges":[["a"]]},"added_tokens":[{}]}')
+
+
+# --- models --------------------------------------------------------------------------------------
+SMALL = {"V": 25, "L": 1, "C": 8, "H": 2, "K": 1, "D": 4, "F": 8, "T": 16, "tied": True}
+
+
+def seeds_model_gguf():
+    f = "model_gguf"
+    own = vocabulary_keys("llama", pieces(), extra=[("bos_token_id", U32, 1), ("eos_token_id", U32, 2)])
+    big = {"V": 6, "L": 1, "C": 256, "H": 1, "K": 1, "D": 2, "F": 1, "T": 8, "tied": True}
+    block = {"V": 8, "L": 1, "C": 32, "H": 2, "K": 1, "D": 16, "F": 32, "T": 16, "tied": True}
+    put(f, "ok_llama", gguf_model("llama", SMALL, own + [("tokenizer.chat_template", STRING, "{{ messages }}")]))
+    put(f, "ok_untied", gguf_model("llama", dict(SMALL, tied=False, V=7, L=2), [("llama.rope.scaling.type", STRING, "linear"),
+                                                                      ("llama.rope.scaling.factor", F32, 2.0)], kind=1))
+    put(f, "ok_qwen2", gguf_model("qwen2", dict(SMALL, V=9), bias=True, kind=30))
+    put(f, "ok_qwen3", gguf_model("qwen3", dict(SMALL, V=9), qk_norm=True))
+    put(f, "ok_q4_0", gguf_model("llama", block, kind=2))
+    put(f, "ok_q8_0", gguf_model("llama", dict(block, V=3, K=2, F=2), kind=8))
+    put(f, "ok_q4_k", gguf_model("llama", big, kind=12))
+    put(f, "ok_q6_k", gguf_model("llama", big, kind=14))
+    put(f, "bad_arch", gguf_model("gpt2", SMALL))
+    put(f, "bad_shape", gguf_model("llama", dict(SMALL, F=9)).replace(b"feed_forward_length\4\0\0\0\x09",
+                                                                    b"feed_forward_length\4\0\0\0\x0a"))
+    put(f, "bad_layers", gguf_model("llama", SMALL).replace(b"block_count\4\0\0\0\1", b"block_count\4\0\0\0\2"))
+    put(f, "bad_heads", gguf_model("llama", SMALL).replace(b"head_count\4\0\0\0\2", b"head_count\4\0\0\0\0"))
+
+
+def seeds_llama2c():
+    f = "llama2c"
+    c = dict(SMALL, V=9, L=2)
+    put(f, "ok_tied", llama2c_model(c))
+    put(f, "ok_untied", llama2c_model(dict(c, tied=False, K=2)))
+    put(f, "ok_version1", llama2c_model(c, 1))
+    put(f, "ok_version1_untied", llama2c_model(dict(c, tied=False), 1))
+    put(f, "bad_version2", llama2c_model(c, 2))
+    put(f, "bad_numbers", struct.pack("<7i", 1 << 30, 1 << 30, 1 << 30, 1 << 30, 1 << 30, -(1 << 31), 1 << 30) + bytes(64))
+    put(f, "bad_zero", struct.pack("<7i", 8, 8, 0, 2, 1, 9, 16) + bytes(64))
+    put(f, "bad_longer", llama2c_model(c) + b"\0")
+
+
+def hf_folder(arch, c, weights=None, bias=False, qk_norm=False, more=(), rest=(), dtype="F32"):
+    config = {"architectures": [arch], "model_type": arch.split("For")[0].lower(), "hidden_size": c["C"],
+              "intermediate_size": c["F"], "num_hidden_layers": c["L"], "num_attention_heads": c["H"],
+              "num_key_value_heads": c["K"], "head_dim": c["D"], "vocab_size": c["V"], "max_position_embeddings": c["T"],
+              "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": c["tied"], "hidden_act": "silu",
+              "bos_token_id": 1, "eos_token_id": [2], **dict(more)}
+    named = [(hf_name(n), dtype, (r, w) if r else (w,)) for n, r, w in tensors_of(c, bias, qk_norm)]
+    part = weights if weights is not None else safetensors(named)
+    parts = [json.dumps(config, separators=(",", ":")).encode(), part] + [r.encode() for r in rest]
+    return SEPARATOR.encode().join(parts)
+
+
+def seeds_hf_folder():
+    f = "hf_folder"
+    c = dict(SMALL, V=9)
+    scaling = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+               "original_max_position_embeddings": 8}
+    put(f, "ok_llama", hf_folder("LlamaForCausalLM", c, more={"rope_scaling": scaling}))
+    put(f, "ok_mistral", hf_folder("MistralForCausalLM", dict(c, tied=False, V=7), more={"sliding_window": 4}, dtype="BF16"))
+    put(f, "ok_qwen2", hf_folder("Qwen2ForCausalLM", c, bias=True, more={"use_sliding_window": False}, dtype="F16"))
+    put(f, "ok_qwen3", hf_folder("Qwen3ForCausalLM", c, qk_norm=True))
+    put(f, "ok_linear", hf_folder("LlamaForCausalLM", dict(c, V=3), more={"rope_scaling": {"type": "linear", "factor": 2.0}},
+                                  rest=["", "", '{"eos_token_id":[1,2],"bos_token_id":0}']))
+    put(f, "bad_arch", hf_folder("GPT2LMHeadModel", c, st_header("{}")))
+    put(f, "bad_missing", hf_folder("LlamaForCausalLM", c, st_header("{}")))
+    put(f, "bad_size", hf_folder("LlamaForCausalLM", c, st_header("{}"), more={"hidden_size": 1 << 63}))
+    put(f, "bad_number", hf_folder("LlamaForCausalLM", c, st_header("{}"), more={"rms_norm_eps": "small"}))
+    put(f, "bad_scaling", hf_folder("LlamaForCausalLM", c, st_header("{}"), more={"rope_scaling": {"rope_type": "yarn"}}))
+    index = {"metadata": {}, "weight_map": {"model.embed_tokens.weight": "../second.safetensors"}}
+    put(f, "bad_path", hf_folder("LlamaForCausalLM", c, b"", rest=["", "", "", json.dumps(index)]))
+
+
+# --- JSON ----------------------------------------------------------------------------------------
+def seeds_json():
+    f = "json"
+    put(f, "ok_values", '{"a":[1,-0,2.5e-3,1E+2,true,false,null,"\\u00e9\\ud83d\\ude00\\n\\"",{}],"":[[],[[]]]} \n')
+    put(f, "ok_texts", '["\u00e9\U0001f600","\\u0000","\\/\\b\\f\\r\\t",{"k":"v","k":"w"}]')
+    put(f, "ok_number", "-123456789012345678901234567890.5e-300")
+    put(f, "ok_deep", "[" * 200 + "]" * 200)
+    put(f, "bad_deep", "[" * 300 + "]" * 300)
+    put(f, "bad_comma", '{"a":1,}')
+    put(f, "bad_zero", "[01]")
+    put(f, "bad_surrogate", '"\\ud800\\u0041"')
+    put(f, "bad_control", b'"a\x01"')
+    put(f, "bad_utf8", b'"\xed\xa0\x80"')
+    put(f, "bad_more", "{} x")
+
+
+SEEDS = [seeds_json, seeds_safetensors, seeds_gguf, seeds_rows, seeds_tok_gguf, seeds_tok_model, seeds_tok_llama2c,
+         seeds_tok_json, seeds_model_gguf, seeds_llama2c, seeds_hf_folder]
 
 if __name__ == "__main__":
     out = pathlib.Path(sys.argv[1])
