@@ -64,8 +64,10 @@ ALL_OBJ := $(LIB_OBJ) $(LUA_OBJ) $(CLI_OBJ) $(TEST_OBJ) $(B)/tests/check_data.o 
 # The part that goes on a machine without Lua, jansson, zlib, files or threads: classify from memory.
 EMBEDDED := $(wildcard nn/kern_*.c nn/op_*.c nn/unicode*.c) \
             $(patsubst %,nn/%.c,err arena cursor rng sha256 sha256_x86 mathf par exec dtype fmt_gguf fmt_gguf_get \
-              tok tok_encode tok_pre model model_body model_pack model_i8 model_stored quantize model_state) \
-            $(patsubst %,guard/%.c,classify format windows window_batch check gguard gguard_keys wide ngram text) \
+              tok tok_encode tok_pre tok_text tok_spm tok_unigram tok_trie tok_norm tok_vocab tok_build tok_clone \
+              tok_spelled tok_gguf_own model model_body model_pack model_i8 model_stored quantize model_state) \
+            $(patsubst %,guard/%.c,classify format windows window_batch check gguard gguard_get gguard_keys \
+              gguard_model gguard_tok wide ngram text) \
             tests/embedded_driver.c
 
 .PHONY: all objects demo deps deps-check test fuzz fuzz-seeds check-data identity ship manifest lint bench bench-peers embedded install uninstall clean help

@@ -22,10 +22,15 @@ const double guard_target_rates[GUARD_RATES] = {0.01, 0.02, 0.05, 0.10};
 static nn_status check_decoder(const guard_parts *p, nn_err *err)
 {
     const nn_config *c = nn_model_config(p->m);
+    const bool own = nn_tok_is_own(p->tok);
+    const size_t vocab = nn_tok_vocab(p->tok);
 
-    if (c->vocab != nn_tok_vocab(p->tok))
+    /* Others' embeddings may have rows beyond their tokenizer's ids. */
+    if (own ? c->vocab != vocab : c->vocab < vocab)
         return nn_fail(err, NN_USAGE, "guard %s: decoder has %zu ids, tokenizer %zu, want one vocabulary", p->name,
-                       c->vocab, nn_tok_vocab(p->tok));
+                       c->vocab, vocab);
+    if (!own && c->memory_rows > 0)
+        return nn_fail(err, NN_USAGE, "guard %s: an n-gram memory beside another model's tokenizer, want none", p->name);
     if (c->n_class != 2)
         return nn_fail(err, NN_USAGE, "guard %s: decoder without verdict head, want 2 rows", p->name);
     if (c->n_category != 0 && c->n_category != p->taxonomy.n)
@@ -40,6 +45,8 @@ static nn_status check_decoder(const guard_parts *p, nn_err *err)
 static nn_status check_parts(const guard_parts *p, nn_err *err)
 {
     if (!p->tok) return nn_fail(err, NN_USAGE, "guard %s: no tokenizer", p->name);
+    if (guard_format_empty(&p->format))
+        return nn_fail(err, NN_USAGE, "guard %s: no prompt format, want one with another model's tokenizer", p->name);
     if (!p->m && !p->wide)
         return nn_fail(err, NN_USAGE, "guard %s: neither wide part nor decoder, want one of them", p->name);
     if (p->window < GUARD_WINDOW_MIN || p->window > GUARD_WINDOW_MAX)
@@ -67,7 +74,7 @@ nn_status guard_classifier_build(guard_classifier **out, const guard_parts *p, n
     nn_status st;
 
     *out = NULL;
-    if (guard_format_empty(&own.format)) guard_format_own(&own.format);
+    if (guard_format_empty(&own.format) && own.tok && nn_tok_is_own(own.tok)) guard_format_own(&own.format);
     if ((st = check_parts(&own, err)) != NN_OK) return st;
     if ((st = nn_alloc((void **)out, 1, sizeof **out, err)) != NN_OK) return st;
     (*out)->parts = own;
@@ -80,7 +87,10 @@ void guard_classifier_close(guard_classifier *g)
     nn_tok_free(g->parts.tok);
     nn_model_free(g->parts.m);
     guard_wide_free(g->parts.wide);
-    if (g->close_file) g->close_file(&g->file);
+    if (g->mapping && --g->mapping->users == 0) {
+        g->mapping->close(&g->mapping->file);
+        nn_free(g->mapping);
+    }
     nn_free(g);
 }
 
@@ -174,8 +184,6 @@ nn_status guard_classifier_only(guard_classifier **out, const guard_classifier *
 {
     const bool wide = strcmp(part, "wide") == 0;
     guard_parts p = g->parts;
-    const int32_t *pairs = NULL;
-    const size_t n_merges = nn_tok_merges(g->parts.tok, &pairs);
     nn_status st = NN_OK;
 
     *out = NULL;
@@ -189,8 +197,10 @@ nn_status guard_classifier_only(guard_classifier **out, const guard_classifier *
         return nn_fail(err, NN_USAGE, "guard %s: has no %s, want a guard with that part", p.name, part);
     if (wide && (st = clone_wide(&p.wide, g->parts.wide, err)) != NN_OK) goto done;
     if (!wide && (st = nn_model_clone(&p.m, g->parts.m, err)) != NN_OK) goto done;
-    if ((st = nn_tok_from_merges(&p.tok, pairs, n_merges, err)) != NN_OK) goto done;
-    st = guard_classifier_build(out, &p, err);
+    if ((st = nn_tok_clone(&p.tok, g->parts.tok, err)) != NN_OK) goto done;
+    if ((st = guard_classifier_build(out, &p, err)) != NN_OK) goto done;
+    (*out)->mapping = g->mapping; /* stored matrices lie there */
+    if (g->mapping) g->mapping->users++;
 done:
     if (st != NN_OK) {
         nn_tok_free(p.tok);
@@ -270,6 +280,7 @@ static nn_status round_model(guard_parts *p, nn_dtype type, nn_err *err)
 {
     nn_status st = NN_OK;
 
+    if (nn_model_is_stored(p->m)) return NN_OK; /* in its file's types, which nothing is added to */
     if (type == NN_I8) return round_to_i8(p, err);
     if (nn_model_is_i8(p->m))
         return nn_fail(err, NN_USAGE, "guard %s: its weights are int8 and stay so, want the type int8", p->name);

@@ -8,13 +8,20 @@
 
 #define GUARD_DEFAULT_RATE 2u /* index into guard_target_rates */
 
+/* An opened file, shared by the guards whose matrices lie in it: one, and parts of it (guard_classifier_only). Guards that
+ * share one are closed by one thread at a time. */
+typedef struct {
+    size_t users;
+    nn_file file;
+    void (*close)(nn_file *);
+} guard_mapping;
+
 struct guard_classifier {
     guard_parts parts;
     char sha256[65];   /* of the file it was saved to; "": of the bytes it was read from */
     const void *bytes; /* those, NULL for none: an int8 model's panels lie there */
     size_t len;
-    nn_file file; /* the same, when it was opened by path */
-    void (*close_file)(nn_file *); /* NULL: there is none, or the caller keeps the bytes */
+    guard_mapping *mapping; /* the same, when it was opened by path; NULL: the caller keeps the bytes */
 };
 
 /* p = sigmoid(a z + b), the same bits wherever it is computed. */

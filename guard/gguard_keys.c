@@ -1,4 +1,4 @@
-/* gguard_keys.c - the tables of gguard.h. */
+/* gguard_keys.c - the tables of gguard.h, and what a configuration is called. */
 #include "guard/gguard.h"
 #include <stddef.h>
 
@@ -22,3 +22,30 @@ const guard_config_size guard_config_sizes[GUARD_CONFIG_SIZES] = {
     {"guard.memory.rows", offsetof(nn_config, memory_rows)},
     {"guard.category.rows", offsetof(nn_config, n_category)},
 };
+
+const char *const guard_format_keys[GUARD_FORMAT_PARTS] = {
+    [GUARD_PROMPT_LEAD] = "guard.format.prompt_lead",
+    [GUARD_PROMPT_TAIL] = "guard.format.prompt_tail",
+    [GUARD_RESPONSE_LEAD] = "guard.format.response_lead",
+    [GUARD_RESPONSE_MID] = "guard.format.response_mid",
+    [GUARD_RESPONSE_TAIL] = "guard.format.response_tail",
+};
+
+const char *guard_architecture(const nn_config *c)
+{
+    if (c->qk_norm) return !c->qkv_bias && c->rope == NN_ROPE_HALF ? "qwen3" : GUARD_ARCH_OTHER;
+    if (c->qkv_bias) return c->rope == NN_ROPE_HALF ? "qwen2" : GUARD_ARCH_OTHER;
+    return c->rope == NN_ROPE_PAIRS ? "llama" : GUARD_ARCH_OTHER;
+}
+
+size_t guard_divisors(const nn_config *c)
+{
+    return c->head_dim <= NN_HEAD_MAX ? c->head_dim / 2 : 0;
+}
+
+bool guard_has_divisors(const nn_config *c)
+{
+    for (size_t i = 0; i < guard_divisors(c); i++)
+        if (c->rope_divisor[i] != 0.0f) return true;
+    return false;
+}

@@ -7,68 +7,15 @@
 #include "nn/plat.h"
 #include "nn/quantize.h"
 #include "nn/sha256.h"
+#include "nn/tok_gguf_write.h"
 #include <stdio.h>
 #include <string.h>
 
-/* --- strings in a row ---------------------------------------------------------------------------------- */
-
-/* Many short strings for one array; text grows, so places are kept as offsets until the end. */
-typedef struct {
-    char *bytes;
-    size_t len, cap;
-    size_t *start; /* [n+1] */
-    size_t n, start_cap;
-} strings;
-
-static void strings_free(strings *s)
-{
-    nn_free(s->bytes);
-    nn_free(s->start);
-}
-
-static nn_status strings_add(strings *s, const char *text, size_t len, nn_err *err)
-{
-    nn_status st;
-
-    if ((st = nn_grow((void **)&s->bytes, &s->cap, s->len + len + 1, 1, err)) != NN_OK) return st;
-    if ((st = nn_grow((void **)&s->start, &s->start_cap, s->n + 2, sizeof *s->start, err)) != NN_OK) return st;
-    memcpy(s->bytes + s->len, text, len);
-    s->start[s->n++] = s->len;
-    s->len += len;
-    s->start[s->n] = s->len;
-    return NN_OK;
-}
-
-static nn_status strings_put(nn_gguf_writer *w, const char *key, const strings *s, nn_err *err)
-{
-    const char **at = NULL;
-    size_t *len = NULL;
-    nn_status st;
-
-    if ((st = nn_alloc((void **)&at, s->n + 1, sizeof *at, err)) != NN_OK) goto done;
-    if ((st = nn_alloc((void **)&len, s->n + 1, sizeof *len, err)) != NN_OK) goto done;
-    for (size_t i = 0; i < s->n; i++) {
-        at[i] = s->bytes + s->start[i];
-        len[i] = s->start[i + 1] - s->start[i];
-    }
-    nn_gguf_put_strs(w, key, at, len, s->n);
-done:
-    nn_free(len);
-    nn_free((void *)at);
-    return st;
-}
-
 /* --- keys ----------------------------------------------------------------------------------------------- */
 
-static const char *architecture(const guard_parts *p)
+void guard_put_config(nn_gguf_writer *w, const nn_config *c)
 {
-    const nn_config *c = p->m ? nn_model_config(p->m) : NULL;
-
-    return c && c->qk_norm && !c->qkv_bias && c->rope == NN_ROPE_HALF ? GUARD_ARCH_DECODER : GUARD_ARCH_OTHER;
-}
-
-static void put_decoder(nn_gguf_writer *w, const char *arch, const nn_config *c)
-{
+    const char *arch = guard_architecture(c);
     char key[96];
 
     for (size_t i = 0; i < GUARD_CONFIG_SIZES; i++) {
@@ -85,12 +32,39 @@ static void put_decoder(nn_gguf_writer *w, const char *arch, const nn_config *c)
     nn_gguf_put_f32(w, key, c->norm_eps);
     snprintf(key, sizeof key, "%s.rope.freq_base", arch);
     nn_gguf_put_f32(w, key, c->rope_theta);
+    snprintf(key, sizeof key, "%s.attention.sliding_window", arch);
+    if (c->sliding_window) nn_gguf_put_u32(w, key, (uint32_t)c->sliding_window);
     nn_gguf_put_str(w, "guard.decoder.rope", c->rope == NN_ROPE_HALF ? "half" : "pairs");
     nn_gguf_put_bool(w, "guard.decoder.qk_norm", c->qk_norm);
     nn_gguf_put_bool(w, "guard.decoder.qkv_bias", c->qkv_bias);
     nn_gguf_put_bool(w, "guard.decoder.lm_head", c->lm_head);
     nn_gguf_put_bool(w, "guard.decoder.tied", c->tied);
     nn_gguf_put_str(w, "guard.decoder.pool", c->pool == NN_POOL_LAST ? "last" : "mean_max");
+}
+
+void guard_put_divisors(nn_gguf_writer *w, const nn_config *c)
+{
+    if (guard_has_divisors(c)) nn_gguf_put_tensor(w, GUARD_ROPE_DIVISOR, NN_F32, c->rope_divisor, 0, guard_divisors(c));
+}
+
+static void put_format(nn_gguf_writer *w, const guard_format *f)
+{
+    const int32_t place[3] = {(int32_t)f->prompt, (int32_t)f->context, (int32_t)f->answer};
+
+    for (size_t i = 0; i < GUARD_FORMAT_PARTS; i++) {
+        size_t n = 0;
+        const int32_t *ids = guard_format_ids(f, (guard_format_part)i, &n);
+
+        nn_gguf_put_i32s(w, guard_format_keys[i], ids, n);
+    }
+    nn_gguf_put_bool(w, GUARD_KEY_RESPONSE, f->response);
+    nn_gguf_put_i32s(w, GUARD_KEY_PLACES, place, 3);
+}
+
+nn_status guard_put_tokenizer(nn_gguf_writer *w, const guard_parts *p, nn_err *err)
+{
+    if (!nn_tok_is_own(p->tok)) put_format(w, &p->format);
+    return nn_tok_put_gguf(w, p->tok, err);
 }
 
 static void put_taxonomy(nn_gguf_writer *w, const guard_taxonomy *t)
@@ -107,64 +81,6 @@ static void put_taxonomy(nn_gguf_writer *w, const guard_taxonomy *t)
     nn_gguf_put_i32s(w, GUARD_KEY_SEVERITY, severity, t->n);
 }
 
-static nn_status put_vocabulary(nn_gguf_writer *w, const nn_tok *tok, nn_err *err)
-{
-    enum { CONTROL = 3, NORMAL = 1 }; /* llama.cpp's token types */
-    const size_t n = nn_tok_vocab(tok);
-    char text[GUARD_SPELLING_MAX];
-    int32_t *type = NULL;
-    strings s = {0};
-    nn_status st = nn_alloc((void **)&type, n, sizeof *type, err);
-
-    for (size_t id = 0; id < n && st == NN_OK; id++) {
-        type[id] = id < NN_TOK_BYTES ? CONTROL : NORMAL;
-        st = strings_add(&s, text, nn_tok_spelling(tok, (int32_t)id, text, sizeof text), err);
-    }
-    if (st == NN_OK) st = strings_put(w, GUARD_KEY_TOKENS, &s, err);
-    if (st == NN_OK) nn_gguf_put_i32s(w, "tokenizer.ggml.token_type", type, n);
-    strings_free(&s);
-    nn_free(type);
-    return st;
-}
-
-/* "left right", as gpt2's merges are spelled. */
-static nn_status put_merges(nn_gguf_writer *w, const nn_tok *tok, nn_err *err)
-{
-    const int32_t *pair = NULL;
-    const size_t n = nn_tok_merges(tok, &pair);
-    char text[2 * GUARD_SPELLING_MAX + 1];
-    strings s = {0};
-    nn_status st = NN_OK;
-
-    for (size_t i = 0; i < n && st == NN_OK; i++) {
-        size_t len = nn_tok_spelling(tok, pair[2 * i], text, GUARD_SPELLING_MAX);
-
-        text[len++] = ' ';
-        len += nn_tok_spelling(tok, pair[2 * i + 1], text + len, GUARD_SPELLING_MAX);
-        st = strings_add(&s, text, len, err);
-    }
-    if (st == NN_OK) st = strings_put(w, "tokenizer.ggml.merges", &s, err);
-    strings_free(&s);
-    if (st == NN_OK) nn_gguf_put_i32s(w, GUARD_KEY_TOK_MERGES, pair, 2 * n);
-    return st;
-}
-
-static nn_status put_tokenizer(nn_gguf_writer *w, const nn_tok *tok, nn_err *err)
-{
-    char hex[65];
-    nn_status st;
-
-    nn_gguf_put_str(w, "tokenizer.ggml.model", "gpt2");
-    nn_gguf_put_str(w, "tokenizer.ggml.pre", "gpt-2");
-    if ((st = put_vocabulary(w, tok, err)) != NN_OK || (st = put_merges(w, tok, err)) != NN_OK) return st;
-    nn_gguf_put_u32(w, "tokenizer.ggml.bos_token_id", NN_TOK_BOS);
-    nn_gguf_put_u32(w, "tokenizer.ggml.eos_token_id", NN_TOK_EOS);
-    nn_gguf_put_u32(w, "tokenizer.ggml.padding_token_id", NN_TOK_PAD);
-    nn_tok_hash(tok, hex);
-    nn_gguf_put_str(w, GUARD_KEY_TOK_HASH, hex);
-    return NN_OK;
-}
-
 static void put_guard(nn_gguf_writer *w, const guard_parts *p)
 {
     float rate[GUARD_RATES];
@@ -172,7 +88,7 @@ static void put_guard(nn_gguf_writer *w, const guard_parts *p)
 
     for (size_t i = 0; i < GUARD_RATES; i++) rate[i] = (float)guard_target_rates[i];
     nn_gguf_put_u32(w, GUARD_KEY_VERSION, GUARD_FILE_VERSION);
-    nn_gguf_put_str(w, GUARD_KEY_PROMPT, GUARD_PROMPT_FORMAT);
+    nn_gguf_put_str(w, GUARD_KEY_PROMPT, nn_tok_is_own(p->tok) ? GUARD_PROMPT_FORMAT : GUARD_PROMPT_OTHER);
     nn_gguf_put_u32(w, GUARD_KEY_WINDOW, (uint32_t)p->window);
     nn_gguf_put_u32(w, GUARD_KEY_STRIDE, (uint32_t)p->stride);
     nn_gguf_put_f32s(w, GUARD_KEY_RATES, rate, GUARD_RATES);
@@ -202,12 +118,14 @@ static void put_i8(nn_gguf_writer *w, const nn_tensor *t)
 
 static void put_model(nn_gguf_writer *w, const nn_model *m, nn_dtype type)
 {
-    const nn_dtype floats = nn_model_is_i8(m) ? NN_F32 : type; /* beside int8: vectors and two small heads */
+    /* beside int8 and what stays in its file's type: vectors and two small heads */
+    const nn_dtype floats = nn_model_is_i8(m) || nn_model_is_stored(m) ? NN_F32 : type;
 
     for (size_t i = 0; i < nn_model_tensors(m); i++) {
         const nn_tensor t = nn_model_tensor(m, i);
 
         if (t.i8) put_i8(w, &t);
+        else if (!t.data) nn_gguf_put_stored(w, t.gguf, t.type, t.bytes, t.rows, t.cols);
         else put_tensor(w, t.gguf, t.data, t.rows, t.cols, floats);
     }
 }
@@ -223,10 +141,10 @@ static void put_wide(nn_gguf_writer *w, const guard_wide *wide, nn_dtype type)
 
 static nn_status put_all(nn_gguf_writer *w, const guard_parts *p, nn_dtype type, nn_err *err)
 {
-    const char *arch = architecture(p);
+    const nn_config *c = p->m ? nn_model_config(p->m) : NULL;
     nn_status st;
 
-    nn_gguf_put_str(w, "general.architecture", arch);
+    nn_gguf_put_str(w, "general.architecture", c ? guard_architecture(c) : GUARD_ARCH_OTHER);
     nn_gguf_put_str(w, "general.name", p->name);
     nn_gguf_put_str(w, "general.license", p->licence);
     if (p->m && nn_model_is_i8(p->m)) {
@@ -235,11 +153,12 @@ static nn_status put_all(nn_gguf_writer *w, const guard_parts *p, nn_dtype type,
     }
     put_guard(w, p);
     put_taxonomy(w, &p->taxonomy);
-    if ((st = put_tokenizer(w, p->tok, err)) != NN_OK) return st;
-    if (p->m) put_decoder(w, arch, nn_model_config(p->m));
+    if ((st = guard_put_tokenizer(w, p, err)) != NN_OK) return st;
+    if (c) guard_put_config(w, c);
     if (p->wide) nn_gguf_put_u32(w, GUARD_KEY_WIDE_BITS, p->wide->bits);
     if (p->wide) nn_gguf_put_f32(w, GUARD_KEY_WIDE_BIAS, p->wide->bias);
     if (p->m) put_model(w, p->m, type);
+    if (c) guard_put_divisors(w, c);
     if (p->wide) put_wide(w, p->wide, type);
     return NN_OK;
 }
@@ -264,17 +183,19 @@ done:
 
 nn_status guard_classifier_open(guard_classifier **out, const char *path, nn_err *err)
 {
-    nn_file file = {0};
+    guard_mapping *map = NULL;
     nn_status st;
 
     *out = NULL;
-    if ((st = nn_file_open(&file, path, err)) != NN_OK) return st;
-    st = guard_gguf_read(out, file.bytes, file.len, path, err);
-    if (st == NN_OK) {
-        (*out)->file = file; /* int8 panels lie in it; who asks for its hash reads it then */
-        (*out)->close_file = nn_file_close;
-    } else {
-        nn_file_close(&file);
+    if ((st = nn_alloc((void **)&map, 1, sizeof *map, err)) != NN_OK) return st;
+    map->users = 1;
+    map->close = nn_file_close;
+    if ((st = nn_file_open(&map->file, path, err)) == NN_OK &&
+        (st = guard_gguf_read(out, map->file.bytes, map->file.len, path, err)) == NN_OK) {
+        (*out)->mapping = map; /* matrices lie in it; who asks for its hash reads it then */
+        return NN_OK;
     }
+    nn_file_close(&map->file);
+    nn_free(map);
     return st;
 }

@@ -224,9 +224,6 @@ static nn_status make_decoder(nn_model **m, const guard_parts *p, const guard_cl
 static nn_status start_parts(guard_parts *p, const guard_corpus *train, const nn_tok *tok,
                              const guard_taxonomy *taxonomy, const guard_train_options *o, nn_err *err)
 {
-    const int32_t *pairs = NULL;
-    const size_t n = nn_tok_merges(tok, &pairs);
-
     memset(p, 0, sizeof *p);
     snprintf(p->name, sizeof p->name, "guard");
     p->taxonomy = *taxonomy;
@@ -235,7 +232,7 @@ static nn_status start_parts(guard_parts *p, const guard_corpus *train, const nn
     guard_format_own(&p->format);
     guard_parts_uncalibrated(p);
     guard_corpus_hash(train, p->corpus);
-    return nn_tok_from_merges(&p->tok, pairs, n, err);
+    return nn_tok_clone(&p->tok, tok, err);
 }
 
 static nn_status train_parts(guard_parts *p, guard_units *units, guard_units *valid, const guard_classifier *init,

@@ -40,7 +40,9 @@ void guard_windows_free(guard_windows *w)
 
 /* --- tokens ---------------------------------------------------------------------------------------- */
 
-/* Whether the pre-tokenizer cuts before s[i] whatever follows: a blank after something that is none. */
+/* Whether our pre-tokenizer cuts before s[i] whatever follows: a blank after something that is none. WHY not
+ * nn_tok_cuts_before, which says no before tabs and line ends: a text without other blanks would be cut elsewhere, and get
+ * other tokens than it always had. */
 static bool always_cuts(const char *s, size_t i)
 {
     size_t from = i - 1;
@@ -54,13 +56,13 @@ static bool always_cuts(const char *s, size_t i)
 }
 
 /* Bytes of the piece that begins at s: all, or up to the last sure cut, or a whole number of characters. */
-static size_t piece_len(const char *s, size_t len)
+static size_t piece_len(const nn_tok *tok, const char *s, size_t len)
 {
     size_t n = GUARD_PIECE;
 
     if (len <= GUARD_PIECE) return len;
     for (size_t i = GUARD_PIECE; i > 1; i--)
-        if (always_cuts(s, i)) return i;
+        if (nn_tok_is_own(tok) ? always_cuts(s, i) : nn_tok_cuts_before(tok, s, i)) return i;
     for (size_t i = 0; i < UTF8_TAIL_MAX && ((unsigned char)s[n] & 0xC0) == 0x80; i++) n--;
     return ((unsigned char)s[n] & 0xC0) == 0x80 ? GUARD_PIECE : n;
 }
@@ -106,7 +108,8 @@ static nn_status add_piece(guard_windows *w, const nn_tok *tok, guard_place plac
         text = w->repaired;
     }
     w->replaced += replaced;
-    st = nn_tok_encode(tok, &w->judged, text, whole + blank, err);
+    st = place == GUARD_PLACE_FIRST ? nn_tok_encode(tok, &w->judged, text, whole, err)
+                                    : nn_tok_encode_more(tok, &w->judged, text, whole + blank, err);
     if (st != NN_OK) return st;
     uint32_t *start = w->judged.start + first;
     for (size_t i = 0; blank && i < w->judged.len - first; i++) start[i] -= start[i] > 0;
@@ -123,7 +126,7 @@ static nn_status encode(guard_windows *w, const nn_tok *tok, guard_place place, 
     w->judged.len = 0;
     w->len = len;
     for (size_t at = 0, n = 0; at < len && st == NN_OK; at += n) {
-        n = piece_len(text + at, len - at);
+        n = piece_len(tok, text + at, len - at);
         st = add_piece(w, tok, at == 0 ? place : GUARD_PLACE_MORE, text + at, n, at, err);
     }
     return st;

@@ -33,6 +33,16 @@ static const struct {
     {25, NN_DTYPE_OTHER, 2},       {26, NN_DTYPE_OTHER, 4},     {28, NN_DTYPE_OTHER, 8},
 };
 
+bool nn_gg_type_id(nn_dtype type, uint32_t *id)
+{
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        if (types[i].type != type || type == NN_DTYPE_OTHER) continue;
+        *id = types[i].id;
+        return true;
+    }
+    return false;
+}
+
 /* --- names -------------------------------------------------------------------------------- */
 
 static int name_order(const char *a, size_t a_len, const char *b, size_t b_len)

@@ -116,17 +116,18 @@ void nn_gguf_put_i32s(nn_gguf_writer *w, const char *key, const int32_t *v, size
     for (size_t i = 0; i < n; i++) nn_sink_u32(&w->keys, (uint32_t)v[i]);
 }
 
+void nn_gguf_put_u8s(nn_gguf_writer *w, const char *key, const unsigned char *v, size_t n)
+{
+    begin_array(w, key, NN_GG_U8, n);
+    nn_sink_add(&w->keys, v, n);
+}
+
 /* --- tensors ------------------------------------------------------------------------------ */
 
+/* What floats can be written as. */
 static bool type_id(nn_dtype type, uint32_t *id)
 {
-    switch (type) {
-    case NN_F32: *id = NN_GG_TYPE_F32; return true;
-    case NN_F16: *id = NN_GG_TYPE_F16; return true;
-    case NN_BF16: *id = NN_GG_TYPE_BF16; return true;
-    case NN_Q8_0: *id = NN_GG_TYPE_Q8_0; return true;
-    default: return false; /* what is only read */
-    }
+    return (type == NN_F32 || type == NN_F16 || type == NN_BF16 || type == NN_Q8_0) && nn_gg_type_id(type, id);
 }
 
 void nn_gguf_put_alignment(nn_gguf_writer *w, uint32_t align)
@@ -155,6 +156,20 @@ void nn_gguf_put_i8(nn_gguf_writer *w, const char *name, const int8_t *panels, s
 
     begin_tensor(w, name, r, c, NN_GG_TYPE_I8);
     nn_sink_add(&w->data, panels, r * c);
+}
+
+void nn_gguf_put_stored(nn_gguf_writer *w, const char *name, nn_dtype type, const unsigned char *bytes, size_t rows,
+                        size_t cols)
+{
+    uint32_t id = 0;
+
+    if (!nn_dtype_is_weights(type) || !nn_gg_type_id(type, &id) || cols % nn_dtype_block(type) != 0) {
+        nn_fail(&w->err, NN_USAGE, "tensor %s: rows of %zu numbers of type %s, want whole blocks of weights", name, cols,
+                nn_dtype_name(type));
+        return;
+    }
+    begin_tensor(w, name, rows, cols, id);
+    nn_sink_add(&w->data, bytes, rows * nn_dtype_bytes(type, cols));
 }
 
 /* A weight that is not a number must never reach a file. */

@@ -62,8 +62,12 @@ void nn_gguf_put_strs(nn_gguf_writer *w, const char *key, const char *const *v,
                       const size_t *len /* NULL: terminated */, size_t n);
 void nn_gguf_put_f32s(nn_gguf_writer *w, const char *key, const float *v, size_t n);
 void nn_gguf_put_i32s(nn_gguf_writer *w, const char *key, const int32_t *v, size_t n);
+void nn_gguf_put_u8s(nn_gguf_writer *w, const char *key, const unsigned char *v, size_t n);
 /* The data is converted and copied now. rows 0: 1-D. */
 void nn_gguf_put_tensor(nn_gguf_writer *w, const char *name, nn_dtype type, const float *data, size_t rows,
+                        size_t cols);
+/* Weights in a type of dtype.h, as they are: [rows, cols]. */
+void nn_gguf_put_stored(nn_gguf_writer *w, const char *name, nn_dtype type, const unsigned char *bytes, size_t rows,
                         size_t cols);
 /* Panels of quantize.h as they are: a 2-D tensor [nn_i8_rows(rows), nn_i8_cols(cols)] of type I8. */
 void nn_gguf_put_i8(nn_gguf_writer *w, const char *name, const int8_t *panels, size_t rows, size_t cols);

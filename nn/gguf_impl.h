@@ -48,6 +48,8 @@ struct nn_gguf {
 #define NN_GG_TYPE_I64 27u
 #define NN_GG_TYPE_BF16 30u
 
+/* The format's number of a type that has a name here; false without one. */
+bool nn_gg_type_id(nn_dtype type, uint32_t *id);
 /* The index of a name in a sorted table, or n when it is not there. */
 size_t nn_gg_find(const nn_gg_name *order, size_t n, const char *name);
 /* Bytes of one value; 0 for strings and arrays. */

@@ -53,6 +53,8 @@ typedef struct {
 /* Weights that are not finite are refused by tensor and index. NN_LIMIT, before anything is allocated or read, when the
  * model needs more memory than there is: both numbers are named. */
 NN_CHECKED nn_status nn_pretrained_load(nn_model **out, const nn_pretrained *p, const nn_load_options *o, nn_err *err);
+/* Row `row` of the output matrix, out [width]: the embedding's when it is tied. */
+NN_CHECKED nn_status nn_pretrained_output_row(const nn_pretrained *p, float *out, size_t row, nn_err *err);
 /* Bytes of the model such a load allocates, to within a few hundred a tensor; mapped bytes are not counted. */
 uint64_t nn_pretrained_bytes(const nn_pretrained *p, const nn_load_options *o);
 #endif
