@@ -11,9 +11,16 @@
 const fuzz_target fuzz_targets[] = {
     {"csv", fuzz_csv, 1024 * KIB, 256},
     {"gguf", fuzz_gguf, 64 * KIB, 64},
+    {"hf_folder", fuzz_model_folder, 256 * KIB, 256},
     {"json", fuzz_json, 64 * KIB, 64},
     {"jsonl", fuzz_jsonl, 1024 * KIB, 256},
+    {"llama2c", fuzz_model_file, 64 * KIB, 64},
+    {"model_gguf", fuzz_model_file, 64 * KIB, 64},
     {"safetensors", fuzz_safetensors, 64 * KIB, 64},
+    {"tok_gguf", fuzz_tok_gguf, 256 * KIB, 256},
+    {"tok_json", fuzz_tok_json, 256 * KIB, 256},
+    {"tok_llama2c", fuzz_tok_llama2c, 256 * KIB, 256},
+    {"tok_model", fuzz_tok_model, 256 * KIB, 256},
     {NULL, NULL, 0, 0},
 };
 

@@ -47,9 +47,16 @@ static void replay(const char *name)
 
 Test(fuzz_replay, csv) { replay("csv"); }
 Test(fuzz_replay, gguf) { replay("gguf"); }
+Test(fuzz_replay, hf_folder) { replay("hf_folder"); }
 Test(fuzz_replay, json) { replay("json"); }
 Test(fuzz_replay, jsonl) { replay("jsonl"); }
+Test(fuzz_replay, llama2c) { replay("llama2c"); }
+Test(fuzz_replay, model_gguf) { replay("model_gguf"); }
 Test(fuzz_replay, safetensors) { replay("safetensors"); }
+Test(fuzz_replay, tok_gguf) { replay("tok_gguf"); }
+Test(fuzz_replay, tok_json) { replay("tok_json"); }
+Test(fuzz_replay, tok_llama2c) { replay("tok_llama2c"); }
+Test(fuzz_replay, tok_model) { replay("tok_model"); }
 
 /* A folder without a target, or a target without seeds, would be a test that nobody runs. */
 Test(fuzz_replay, every_folder_has_a_target_and_every_target_a_folder)
