@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 /* Digits that decide the nearest double: no point halfway between two doubles has more than 767 (Clinger 1990, How to
- * Read Floating Point Numbers Accurately); whoever cuts longer numbers here puts a 1 behind when what was cut is not 0. */
+ * Read Floating Point Numbers Accurately); whoever cuts longer numbers here puts a 1 behind when what went is not 0. */
 #define NN_DECIMAL_DIGITS 768u
 
 /* digit[0] .. digit[n - 1] (characters '0' to '9', n <= NN_DECIMAL_DIGITS + 1, read as an integer) times 10^exp10,

@@ -2,8 +2,9 @@
  *
  * Reads: cursor.h, unicode.h, decimal.h.   Read next: fmt_safetensors.c, pretrained_config.c, tok_json.c (its users).
  * Why: nn/ has no dependencies, and a tokenizer.json of 17 MB needs no tree. What RFC 8259 forbids is refused (control
- * characters, ill-formed UTF-8, leading zeros, lone surrogates); errors stick in the cursor, so that a reader may go on and
- * check once. To read a value later: remember c->pos before it, nn_json_skip it, nn_cursor_seek back. Private to nn/.
+ * characters, ill-formed UTF-8, leading zeros, lone surrogates); errors stick in the cursor, so that a reader may go on
+ * and check once. To read a value later: remember c->pos before it, nn_json_skip it, nn_cursor_seek back. Private to
+ * nn/.
  *
  *     static const char *const names[] = {"dim", "name", "sizes"};
  *     nn_json_fields f = {names, 3, 0, 0, ""};
@@ -62,13 +63,13 @@ uint64_t nn_json_u64(nn_cursor *c);
 double nn_json_f64(nn_cursor *c);
 bool nn_json_bool(nn_cursor *c);
 bool nn_json_null(nn_cursor *c); /* true, and consumed, when null comes next; not an error otherwise */
-/* One value of any kind, checked as strictly; arrays and objects to NN_JSON_DEPTH. Keys that come twice are not seen. */
+/* One value of any kind, checked as strictly; to NN_JSON_DEPTH levels. Keys that come twice are not seen. */
 void nn_json_skip(nn_cursor *c);
 
 /* --- arrays and objects: nothing after an error, so that a loop over them ends ------------------------------ */
 
-/* Goes to the next element of an array, the first time (*n == 0) over its bracket; false behind the closing one. *n: elements
- * begun. */
+/* Goes to the next element of an array, the first time (*n == 0) over its bracket; false behind the closing one. *n:
+ * elements begun. */
 bool nn_json_item(nn_cursor *c, size_t *n);
 /* The same for an object of any keys: the next key, decoded into the pool, with the cursor before its value. */
 const char *nn_json_member(nn_cursor *c, nn_json_pool *pool, size_t *n, size_t *len);

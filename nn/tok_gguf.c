@@ -1,5 +1,5 @@
-/* tok_gguf.c - the vocabulary in a GGUF file: keys tokenizer.ggml.* (published specification of the ggml project, section
- * "Tokenizer"; which name of `pre` means which pattern, and what holds when a key is absent: llama.cpp's vocabulary loader).
+/* tok_gguf.c - the vocabulary in a GGUF file: keys tokenizer.ggml.* (specification of the ggml project, "Tokenizer";
+ * which name of `pre` means which pattern and what holds when a key is absent: llama.cpp's loader of vocabularies).
  *
  * Reads: tok_read_impl.h, gguf.h.   Read next: tok_json.c.
  */
@@ -105,11 +105,12 @@ static nn_status read_types(reader *r)
     for (size_t i = 0; i < r->n; i++) r->type[i] = 1;
     if (!nn_gguf_array(r->g, KEY("token_type"), &type, &n)) return NN_OK;
     if (!nn_gguf_array_i32(r->g, KEY("token_type"), r->type, r->n))
-        return nn_fail(r->err, NN_FILE, "%s: %s: %zu elements, want %zu of type i32", r->name, KEY("token_type"), n, r->n);
+        return nn_fail(r->err, NN_FILE, "%s: %s: %zu elements, want %zu of type i32", r->name, KEY("token_type"), n,
+                       r->n);
     for (size_t i = 0; i < r->n; i++)
         if (r->type[i] < 1 || r->type[i] > 6)
-            return nn_fail(r->err, NN_FILE, "%s: %s: token %zu has type %ld, want 1 to 6", r->name, KEY("token_type"), i,
-                           (long)r->type[i]);
+            return nn_fail(r->err, NN_FILE, "%s: %s: token %zu has type %ld, want 1 to 6", r->name, KEY("token_type"),
+                           i, (long)r->type[i]);
     return NN_OK;
 }
 
@@ -138,8 +139,8 @@ static nn_status add_token(reader *r, size_t i, float score)
 
     if (type == NN_PIECE_BYTE) {
         if (!nn_byte_spelled(&byte, t.text, t.len))
-            return nn_fail(r->err, NN_FILE, "%s: %s: token %zu is a byte, but not spelled <0x00>", r->name, KEY("tokens"),
-                           i);
+            return nn_fail(r->err, NN_FILE, "%s: %s: token %zu is a byte, but not spelled <0x00>", r->name,
+                           KEY("tokens"), i);
         one = (char)byte;
         t = (nn_spelled){&one, 1};
     }
@@ -312,8 +313,8 @@ static nn_status read_charsmap(reader *r)
     return NN_OK;
 }
 
-/* Phi-3's special tokens take the white space behind them; GGUF has no key for that, so llama.cpp goes by the model's name,
- * and so does this. */
+/* Phi-3's special tokens take the white space behind them; GGUF has no key for that, so llama.cpp goes by the model's
+ * name, and so does this. */
 static void strip_as_phi3(reader *r)
 {
     const char *s = "";

@@ -1,9 +1,9 @@
 /* tok_json.c - Hugging Face's tokenizer.json: the file as a whole, its model (BPE or Unigram), its added tokens.
  *
  * Reads: tok_json_impl.h.   Read next: tok_json_text.c, tok_json_special.c.
- * Format: the serialisation of the `tokenizers` library, version 1.0. Its parts come in any order and depend on each other
- * (added tokens on the vocabulary, merges on both), so the file is passed once to learn where each part begins, then the
- * parts are read in the order that suits us. No tree: time and memory are linear in the file.
+ * Format: the serialisation of the `tokenizers` library, version 1.0. Its parts come in any order and depend on each
+ * other (added tokens on the vocabulary, merges on both), so the file is passed once to learn where each part begins,
+ * then they are read in the order that suits us. No tree: time and memory are linear in the file.
  */
 #include "nn/arena.h"
 #include "nn/tok_json_impl.h"
@@ -353,8 +353,8 @@ static nn_status find_unknown(reader *r)
 
 /* --- the file -------------------------------------------------------------------------------------------- */
 
-/* Everything but ids and merges. "truncation" and "padding" are what somebody last called the tokenizer with, and no part of
- * what it is. */
+/* Everything but ids and merges. "truncation" and "padding" are what somebody last called the tokenizer with, and no
+ * part of what it is. */
 static void read_parts(reader *r)
 {
     nn_tok_json *j = &r->j;

@@ -1,8 +1,9 @@
 /* tok_json_special.c - tokens around a text: the post-processor of a tokenizer.json, and tokenizer_config.json.
  *
  * Reads: tok_json_impl.h.   Read next: tok_open.c.
- * The post-processor's template says which special token stands before and behind "$A"; tokenizer_config.json names BOS, EOS
- * and padding and, where it says whether they are added, has the last word (as Hugging Face's classes have it).
+ * The post-processor's template says which special token stands before and behind "$A"; tokenizer_config.json names
+ * BOS, EOS and padding and, where it says whether they are added, has the last word (as Hugging Face's classes have
+ * it).
  */
 #include "nn/arena.h"
 #include "nn/tok_json_impl.h"
@@ -10,7 +11,8 @@
 
 /* --- post-processor -------------------------------------------------------------------------------------- */
 
-/* One element of a template, {"SpecialToken": {"id": ..}} or {"Sequence": {"id": "A"}}: the special token's text, or NULL. */
+/* One element of a template, {"SpecialToken": {"id": ..}} or {"Sequence": {"id": "A"}}: the special one's text, or
+ * NULL. */
 static const char *template_part(nn_tok_json *j)
 {
     static const char *const kinds[] = {"SpecialToken", "Sequence"}, *const inner[] = {"id", "type_id"};
@@ -41,7 +43,7 @@ static void read_template(nn_tok_json *j)
         const char *text = template_part(j);
 
         if (!text && behind) nn_cursor_fail(&j->c, "TemplateProcessing with the text twice");
-        if (text && special[behind]) nn_cursor_fail(&j->c, "TemplateProcessing with two tokens on one side of the text");
+        if (text && special[behind]) nn_cursor_fail(&j->c, "TemplateProcessing with two tokens on a side of the text");
         if (text) special[behind] = text;
         else behind = true;
     }

@@ -1,9 +1,9 @@
 /* tok_json_text.c - what a tokenizer.json does to a text around its model: normalizer, pre-tokenizer, decoder.
  *
  * Reads: tok_json_impl.h.   Read next: tok_json_special.c.
- * Hugging Face's tokenizers compose these from parts; we run five compositions of pre-tokenizers and what SentencePiece's
- * families need. Each part is read into flags, a pre-tokenizer into one letter of a word, and the whole is looked up: a
- * part or a composition that is not among them is refused by name.
+ * Hugging Face's tokenizers compose these from parts; we run five compositions of pre-tokenizers and what the families
+ * of SentencePiece need. Each part is read into flags, a pre-tokenizer into one letter of a word, and the whole is
+ * looked up: a part or a composition that is not among them is refused by name.
  */
 #include "nn/arena.h"
 #include "nn/tok_json_impl.h"
@@ -203,7 +203,8 @@ static void take_normalizer(nn_tok_json *j, const options *o)
     } else if (text_is(type, "Strip") && o->flag[STRIP_RIGHT] && !o->flag[STRIP_LEFT]) {
         j->v->squeeze = true; /* comes with " {2,}" where SentencePiece's remove_extra_whitespaces was converted */
     } else {
-        nn_cursor_fail(&j->c, "normalizer \"%.40s\" is not run, want NFC, NFKC, Lowercase, Prepend, Replace, Precompiled",
+        nn_cursor_fail(&j->c,
+                       "normalizer \"%.40s\" is not run, want NFC, NFKC, Lowercase, Prepend, Replace, Precompiled",
                        type);
     }
 }
@@ -240,9 +241,9 @@ static const struct {
     {"\\p{N}", 'D'},
 };
 
-/* Which words of letters we run: G and B are ByteLevel with and without its own pattern, D single digits, d runs of digits,
- * P punctuation, M Metaspace, W white space. Falcon's runs of digits apart from what is before them changes nothing: none
- * of its tokens has a digit beside something else. */
+/* Which words of letters we run: G and B are ByteLevel with and without its own pattern, D single digits, d runs of
+ * them, P punctuation, M Metaspace, W white space. That Falcon's runs of digits stand apart from what is before them
+ * changes nothing: none of its tokens has a digit beside something else. */
 static const struct {
     const char *shape;
     nn_tok_pre pre;
@@ -259,7 +260,8 @@ static char split_letter(nn_tok_json *j, const options *o)
     for (size_t i = 0; o->regex && (isolated || kept) && i < sizeof patterns / sizeof *patterns; i++)
         if (text_is(o->text[PATTERN], patterns[i].regex) && (isolated || strchr("LQ2", patterns[i].letter)))
             return patterns[i].letter;
-    nn_cursor_fail(&j->c, "pre-tokenizer Split by \"%.60s\" (%.20s) is not run, want the pattern of GPT-2, Llama-3 or Qwen2",
+    nn_cursor_fail(&j->c,
+                   "pre-tokenizer Split by \"%.60s\" (%.20s) is not run, want the pattern of GPT-2, Llama-3 or Qwen2",
                    o->text[PATTERN] ? o->text[PATTERN] : "", o->text[BEHAVIOR] ? o->text[BEHAVIOR] : "");
     return '?';
 }
@@ -298,7 +300,8 @@ static void take_pre_tokenizer(nn_tok_json *j, const options *o)
     else if (text_is(type, "Punctuation"))
         nn_cursor_fail(&j->c, "pre-tokenizer Punctuation is run as Contiguous alone");
     else
-        nn_cursor_fail(&j->c, "pre-tokenizer \"%.40s\" is not run, want ByteLevel, Split, Digits, Punctuation, Metaspace",
+        nn_cursor_fail(&j->c,
+                       "pre-tokenizer \"%.40s\" is not run, want ByteLevel, Split, Digits, Punctuation, Metaspace",
                        type);
     if (n == NN_TOK_JSON_STEPS) nn_cursor_fail(&j->c, "more than %u pre-tokenizers in a row", NN_TOK_JSON_STEPS);
     else j->shape[n] = letter; /* the rest is zero */
@@ -318,10 +321,11 @@ void nn_tok_json_pre_tokenizer(nn_tok_json *j)
 static void take_decoder(nn_tok_json *j, const options *o)
 {
     const char *type = o->text[TYPE];
+    const bool unmark = !o->regex && text_is(o->text[PATTERN], MARK) && text_is(o->text[CONTENT], " ");
 
     if (text_is(type, "ByteLevel")) {
         j->decodes_bytes = true;
-    } else if (text_is(type, "Replace") && !o->regex && text_is(o->text[PATTERN], MARK) && text_is(o->text[CONTENT], " ")) {
+    } else if (text_is(type, "Replace") && unmark) {
         j->decodes_blanks = true;
     } else if (text_is(type, "Strip") && text_is(o->text[CONTENT], " ") && o->number[START] == 1.0 &&
                o->number[STOP] == 0.0) {
@@ -376,8 +380,8 @@ nn_status nn_tok_json_check_words(const nn_tok_json *j)
         if (p->type != NN_PIECE_NORMAL) continue;
         for (size_t i = 1; i + mark <= p->len; i++)
             if (memcmp(p->text + i, MARK, mark) == 0)
-                return nn_fail(j->err, NN_FILE, "%s: Metaspace with split is not run where token %zu has a blank inside",
-                               j->c.name, id);
+                return nn_fail(j->err, NN_FILE,
+                               "%s: Metaspace with split is not run where token %zu has a blank inside", j->c.name, id);
     }
     return NN_OK;
 }

@@ -1,6 +1,6 @@
-/* tok_llama2c.c - llama2.c's tokenizer.bin (Karpathy's llama2.c, tokenizer.py writes it): int32 longest piece, then for each
- * id float score, int32 length, bytes. A Llama vocabulary of SentencePiece's with U+2581 written as a blank, BOS and EOS
- * as "\n<s>\n" and "\n</s>\n", bytes as "<0x0A>".
+/* tok_llama2c.c - llama2.c's tokenizer.bin (tokenizer.py of Karpathy's llama2.c writes it): int32 longest piece, then
+ * for each id float score, int32 length, bytes. A Llama vocabulary of SentencePiece's with U+2581 written as a blank,
+ * BOS and EOS as "\n<s>\n" and "\n</s>\n", bytes as "<0x0A>".
  *
  * Reads: tok_read_impl.h, cursor.h.
  */

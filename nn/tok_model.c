@@ -1,10 +1,10 @@
-/* tok_model.c - SentencePiece's tokenizer.model: a protocol buffer (Kudo and Richardson 2018, arXiv:1808.06226; the message
+/* tok_model.c - SentencePiece's tokenizer.model: a protocol buffer (Kudo and Richardson 2018, arXiv:1808.06226; message
  * ModelProto of sentencepiece_model.proto, field numbers below).
  *
  * Reads: tok_read_impl.h, cursor.h.   Read next: tok_gguf.c.
- * The wire: a varint key (field << 3 | type), then by type a varint, 8 bytes, a varint length and bytes, or 4 bytes; fields
- * come in any order, the last of a kind holds, those that nobody asks for are passed. Groups were given up long ago and are
- * refused.
+ * The wire: a varint key (field << 3 | type), then by type a varint, 8 bytes, a varint length and bytes, or 4 bytes.
+ * Fields come in any order, the last of a kind holds, those that nobody asks for are passed. Groups were given up long
+ * ago and are refused.
  */
 #include "nn/cursor.h"
 #include "nn/tok_read_impl.h"
@@ -204,7 +204,7 @@ static nn_status read_messages(reader *r, nn_cursor *c)
 
 /* --- special tokens -------------------------------------------------------------------------------------- */
 
-/* SentencePiece looks for them by text among the control tokens (the ids in the trainer's part are of its beginnings). */
+/* SentencePiece looks for them by text among the control tokens, whatever ids the trainer was told. */
 static int32_t find_control(const nn_vocab *v, const field *text, const char *def)
 {
     const char *s = text->bytes ? (const char *)text->bytes : def;
@@ -225,7 +225,8 @@ static nn_status find_specials(reader *r)
     for (size_t i = 0; i < v->n; i++) {
         if (v->piece[i].type != NN_PIECE_UNKNOWN) continue;
         if (v->unk >= 0)
-            return nn_fail(r->err, NN_FILE, "%s: tokens %ld and %zu are both unknown, want one", r->name, (long)v->unk, i);
+            return nn_fail(r->err, NN_FILE, "%s: tokens %ld and %zu are both unknown, want one", r->name, (long)v->unk,
+                           i);
         v->unk = (int32_t)i;
     }
     v->bos = find_control(v, &r->bos, "<s>");
@@ -249,7 +250,8 @@ nn_status nn_vocab_from_sentencepiece(nn_vocab *v, const void *bytes, size_t len
     if ((st = read_messages(&r, &c)) != NN_OK) return st;
     if (v->n == 0) return nn_cursor_fail(&c, "no tokens");
     if (r.type != TYPE_UNIGRAM && r.type != TYPE_BPE)
-        return nn_cursor_fail(&c, "model type %llu is not run, want 1 (unigram) or 2 (BPE)", (unsigned long long)r.type);
+        return nn_cursor_fail(&c, "model type %llu is not run, want 1 (unigram) or 2 (BPE)",
+                              (unsigned long long)r.type);
     v->model = r.type == TYPE_BPE ? NN_TOK_SPM : NN_TOK_UNIGRAM;
     return find_specials(&r);
 }

@@ -59,8 +59,8 @@ nn_status nn_tok_from_json(nn_tok **out, const void *bytes, size_t len, const vo
 
 typedef enum { NO_FORMAT, GGUF, JSON, PROTOBUF, LLAMA2C } format;
 
-/* A protocol buffer begins with the key of its first piece (0x0a) and that of the piece's text two bytes later, llama2.c's
- * file with a small 32-bit number: its bytes 2 and 3 are zero, which is no key. */
+/* A protocol buffer begins with the key of its first piece (0x0a) and, after one to three bytes of length, that of the
+ * piece's text; llama2.c's file with a small 32-bit number, whose bytes 2 and 3 are zero, which is no key. */
 static format format_of(const unsigned char *b, size_t len)
 {
     size_t i = 0;
@@ -128,8 +128,10 @@ static nn_status open_file(nn_tok **out, const char *path, size_t vocab, nn_err 
     else if (kind == LLAMA2C) st = nn_tok_from_llama2c(out, f.bytes, f.len, vocab, path, err);
     else if (kind != NO_FORMAT) st = open_with_config(out, &f, kind, path, err);
     else
-        st = nn_fail(err, NN_FILE, "%s: no tokenizer, want a tokenizer.json, a SentencePiece model, a GGUF file or llama2.c's "
-                                   "tokenizer.bin", path);
+        st = nn_fail(err, NN_FILE,
+                     "%s: no tokenizer, want a tokenizer.json, a SentencePiece model, a GGUF file or llama2.c's "
+                     "tokenizer.bin",
+                     path);
     nn_file_close(&f);
     return st;
 }

@@ -50,7 +50,7 @@ NN_CHECKED nn_status nn_spelled_merge(nn_vocab *v, nn_spelled_map *m, const nn_s
 /* The same for "left right"; the blank that parts them is the first after the first byte. */
 NN_CHECKED nn_status nn_spelled_merge_line(nn_vocab *v, nn_spelled_map *m, const char *line, size_t len, nn_err *err);
 
-/* Undoes GPT-2's spelling of bytes as characters in the piece added last. False when a character of it spells no byte. */
+/* Undoes GPT-2's spelling of bytes as characters in the piece added last. False when a character spells no byte. */
 bool nn_vocab_unspell_last(nn_vocab *v);
 /* The byte that "<0x0A>" spells; false when text is not of that form. */
 bool nn_byte_spelled(unsigned char *byte, const char *text, size_t len);

@@ -10,8 +10,8 @@
 #include "nn/unicode.h"
 #include <string.h>
 
-/* A vocabulary made to collide would cost quadratic time. At least half of the slots are empty, so that honest texts are
- * found after a few steps: at most 31 in the vocabularies of GPT-2, Llama-2, StarCoder and Falcon. */
+/* A vocabulary made to collide would cost quadratic time. At least half of the slots are empty, so that honest texts
+ * are found after a few steps: at most 31 in the vocabularies of GPT-2, Llama-2, StarCoder and Falcon. */
 #define STEPS_MAX 512u
 
 static bool same(const nn_spelled *a, const char *text, size_t len)
@@ -94,8 +94,8 @@ nn_status nn_spelled_merge_line(nn_vocab *v, nn_spelled_map *m, const char *line
     const char *blank = len > 1 ? memchr(line + 1, ' ', len - 1) : NULL;
 
     if (!blank)
-        return nn_fail(err, NN_FILE, "%s: merge %zu: \"%.*s\", want two tokens with a blank between", m->name, v->n_merge,
-                       (int)(len < 40 ? len : 40), line);
+        return nn_fail(err, NN_FILE, "%s: merge %zu: \"%.*s\", want two tokens with a blank between", m->name,
+                       v->n_merge, (int)(len < 40 ? len : 40), line);
     const nn_spelled left = {line, (size_t)(blank - line)};
     const nn_spelled right = {blank + 1, len - left.len - 1};
     return nn_spelled_merge(v, m, &left, &right, err);

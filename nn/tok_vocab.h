@@ -19,7 +19,7 @@ typedef enum {
 /* How byte-level BPE cuts a text before merging; named as the families call them. */
 typedef enum {
     NN_PRE_GPT2,
-    NN_PRE_LLAMA3,    /* words with one other character before, numbers of up to 3 digits, newlines with what is before */
+    NN_PRE_LLAMA3,    /* words with one other character before, up to 3 digits, newlines with what is before */
     NN_PRE_QWEN2,     /* the same with single digits */
     NN_PRE_STARCODER, /* single digits first, then gpt-2's; also SmolLM2's */
     NN_PRE_FALCON     /* punctuation first, then gpt-2's, then numbers of 3 digits */
@@ -35,7 +35,7 @@ typedef enum {
 } nn_piece_type;
 
 typedef struct {
-    const char *text; /* the bytes it stands for: byte-level spelling undone, SentencePiece's U+2581 kept; BYTE: one byte */
+    const char *text; /* what it stands for: byte-level spelling undone, SentencePiece's U+2581 kept; BYTE: one byte */
     size_t len;
     float score; /* SPM: rank, higher first; UNIGRAM: log-probability */
     nn_piece_type type;
@@ -51,7 +51,7 @@ typedef struct {
                        tokenizer.json, where it replaces the scores */
     size_t n_merge, merge_cap;
     bool prefix_space;  /* a text begins with a blank of its own */
-    bool prefix_unless_blank; /* not one that begins with a blank (Hugging Face's Metaspace; byte-level BPE always so) */
+    bool prefix_unless_blank; /* not one that begins with one (Hugging Face's Metaspace; byte-level BPE always) */
     bool ignore_merges; /* a pre-token that is a piece is that piece (Llama-3) */
     bool squeeze;       /* runs of blanks become one, those at the ends go (SentencePiece's remove_extra_whitespaces) */
     bool nfc, nfkc, lowercase; /* normalisation before all else */

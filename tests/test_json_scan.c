@@ -136,9 +136,10 @@ Test(json_scan, numbers_are_the_nearest_double)
         "9007199254740993", "9007199254740992.99999999999999999999", "9007199254740993.00000000000000000000000000001",
         "2.2250738585072011e-308", "2.2250738585072012e-308", "2.2250738585072014e-308", "4.9406564584124654e-324",
         "2.4703282292062327e-324", "2.4703282292062328e-324", "1e-324", "1e-400", "1e-99999999999999999999",
-        "1.7976931348623157e308", "1.7976931348623158e308", "17976931348623158e292", "0.000000000000000000000000001e+300",
-        "8.5e-309", "6.631236846766476e-316", "3.5844466002796428e298", "1e23", "-11.512925148010254", "-3.4028234663852886e38",
-        "0.00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000001"};
+        "1.7976931348623157e308", "1.7976931348623158e308", "17976931348623158e292",
+        "0.000000000000000000000000001e+300", "8.5e-309", "6.631236846766476e-316", "3.5844466002796428e298", "1e23",
+        "-11.512925148010254", "-3.4028234663852886e38",
+        "0.0000000000000000000000000000000000000000000000000000000001"};
 
     for (size_t i = 0; i < sizeof hard / sizeof *hard; i++) expect_nearest(hard[i]);
 }
@@ -156,8 +157,8 @@ Test(json_scan, random_numbers_are_the_nearest_double)
         if (!(fabs(v) <= 1.7e308)) continue;
         snprintf(text, sizeof text, "%.*g", (int)(1 + i % 25), v);
         if (fabs(strtod(text, NULL)) <= 1.7e308) expect_nearest(text);
-        snprintf(text, sizeof text, "%llu.%llue%d", (unsigned long long)(bits >> 40), (unsigned long long)(bits & 0xffffff),
-                 (int)(bits % 40) - 20);
+        snprintf(text, sizeof text, "%llu.%llue%d", (unsigned long long)(bits >> 40),
+                 (unsigned long long)(bits & 0xffffff), (int)(bits % 40) - 20);
         expect_nearest(text);
     }
 }
@@ -170,7 +171,8 @@ Test(json_scan, digits_without_end_decide_a_tie)
 
     for (int i = 2; i < n; i++) cr_assert(text[i] >= '0' && text[i] <= '9');
     expect_nearest(text);
-    snprintf(text, 4000, "1.00000000000000011102230246251565404236316680908203125"); /* 1 + 2^-53, between two doubles */
+    /* 1 + 2^-53, between two doubles */
+    snprintf(text, 4000, "1.00000000000000011102230246251565404236316680908203125");
     expect_nearest(text);
     size_t len = strlen(text);
     memset(text + len, '0', 1000);
@@ -240,8 +242,8 @@ Test(json_scan, objects_are_read_by_name)
     nn_err err = {NN_OK, ""};
     config f;
 
-    expect_ok(read_config(&f, "{\"sizes\": [1, 2.5, -1], \"other\": {\"dim\": [3]}, \"name\": \"a\\nb\", \"dim\":64}", &err),
-              &err);
+    const char *text = "{\"sizes\": [1, 2.5, -1], \"other\": {\"dim\": [3]}, \"name\": \"a\\nb\", \"dim\":64}";
+    expect_ok(read_config(&f, text, &err), &err);
     cr_expect(f.dim == 64 && f.sum == 2.5);
     cr_expect_str_eq(f.name, "a\nb");
     cr_expect_str_eq(f.unknown, "other");
@@ -253,9 +255,10 @@ Test(json_scan, objects_are_read_by_name)
 
 Test(json_scan, what_is_no_object_of_that_kind_is_refused)
 {
-    static const char *const bad[] = {"[]", "{\"dim\": -1}", "{\"dim\": 1.0}", "{\"name\": \"\\u0000\"}", "{\"sizes\": {}}",
-                                      "{\"sizes\": [1 2]}", "{\"sizes\": [1,]}", "{\"dim\": 1,}", "{\"dim\" 1}", "{dim: 1}",
-                                      "{\"x\": tru}", "{\"x\": nul", "{\"x\": }", "{} {}", "{\"dim\": 18446744073709551616}"};
+    static const char *const bad[] = {
+        "[]", "{\"dim\": -1}", "{\"dim\": 1.0}", "{\"name\": \"\\u0000\"}", "{\"sizes\": {}}", "{\"sizes\": [1 2]}",
+        "{\"sizes\": [1,]}", "{\"dim\": 1,}", "{\"dim\" 1}", "{dim: 1}", "{\"x\": tru}", "{\"x\": nul", "{\"x\": }",
+        "{} {}", "{\"dim\": 18446744073709551616}"};
     config f;
 
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)

@@ -50,7 +50,8 @@ Test(tok_json, tiny_random_gpt2)
 {
     nn_vocab v;
 
-    read_fixture(&v, "fixtures/hf/tiny-random-gpt2/tokenizer.json", "fixtures/hf/tiny-random-gpt2/tokenizer_config.json");
+    read_fixture(&v, "fixtures/hf/tiny-random-gpt2/tokenizer.json",
+                 "fixtures/hf/tiny-random-gpt2/tokenizer_config.json");
     cr_expect(v.model == NN_TOK_BPE && v.pre == NN_PRE_GPT2 && v.n == 1000 && v.n_merge == 806);
     cr_expect(v.bos == 0 && v.eos == 0 && v.unk == -1 && v.pad == -1);
     cr_expect(!v.add_bos && !v.add_eos && !v.prefix_space);
@@ -62,21 +63,25 @@ Test(tok_json, tiny_random_gpt2)
 
 #define BYTE_LEVEL "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":true}"
 #define BYTES_ONLY "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":false,\"use_regex\":false}"
-#define SPLIT(regex) "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"" regex "\"},\"behavior\":\"Isolated\",\"invert\":false}"
+#define SPLIT(regex) \
+    "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"" regex "\"},\"behavior\":\"Isolated\",\"invert\":false}"
 #define LIST(parts) "{\"type\":\"Sequence\",\"pretokenizers\":[" parts "]}"
 #define LLAMA3 \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}{1,3}| ?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*" \
-    "|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+"
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}{1,3}" \
+    "| ?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+"
 #define QWEN2 \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}| ?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*" \
-    "|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+"
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}" \
+    "| ?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+"
 #define BPE "{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2,\"\\u0120\":3},\"merges\":[\"a b\"]}"
 #define MARK "\\u2581"
-#define SPM "{\"type\":\"BPE\",\"byte_fallback\":true,\"unk_token\":\"<unk>\",\"vocab\":{\"<unk>\":0,\"<s>\":1,\"</s>\":2," \
+#define SPM \
+    "{\"type\":\"BPE\",\"byte_fallback\":true,\"unk_token\":\"<unk>\",\"vocab\":{\"<unk>\":0,\"<s>\":1,\"</s>\":2," \
     "\"<0x0A>\":3,\"" MARK "\":4,\"a\":5,\"" MARK "a\":6},\"merges\":[[\"" MARK "\",\"a\"]]}"
 #define MARKED "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Prepend\",\"prepend\":\"" MARK "\"}," \
     "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"" MARK "\"}]}"
-#define UNMARKED "{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Replace\",\"pattern\":{\"String\":\"" MARK "\"},\"content\":\" \"}," \
+#define UNMARKED \
+    "{\"type\":\"Sequence\",\"decoders\":[" \
+    "{\"type\":\"Replace\",\"pattern\":{\"String\":\"" MARK "\"},\"content\":\" \"}," \
     "{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"},{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}]}"
 #define SPACED(scheme) \
     "{\"type\":\"Metaspace\",\"replacement\":\"" MARK "\",\"prepend_scheme\":\"" scheme "\",\"split\":false}"
@@ -95,7 +100,8 @@ static nn_status read(nn_vocab *v, const file *f, nn_err *err)
              f->added ? f->added : "", f->normalizer ? f->normalizer : "null", f->pre ? f->pre : BYTE_LEVEL,
              f->post ? f->post : "null", f->decoder ? f->decoder : BYTE_LEVEL, f->model ? f->model : BPE);
     nn_vocab_init(v);
-    return nn_vocab_from_json(v, text, strlen(text), f->config, f->config ? strlen(f->config) : 0, "tokenizer.json", err);
+    return nn_vocab_from_json(v, text, strlen(text), f->config, f->config ? strlen(f->config) : 0, "tokenizer.json",
+                              err);
 }
 
 static nn_vocab taken(const file *f)
@@ -143,7 +149,8 @@ Test(tok_json, pre_tokenizers_come_to_the_families)
     expect_refused((file){.pre = LIST(SPLIT(LLAMA3) "," BYTE_LEVEL)}, "these parts in this order are not run");
     expect_refused((file){.pre = LIST(BYTE_LEVEL ",{\"type\":\"Digits\",\"individual_digits\":true}")},
                    "these parts in this order are not run");
-    expect_refused((file){.pre = LIST(SPLIT("\\\\p{L}+") "," BYTES_ONLY)}, "Split by \"\\p{L}+\" (Isolated) is not run");
+    expect_refused((file){.pre = LIST(SPLIT("\\\\p{L}+") "," BYTES_ONLY)},
+                   "Split by \"\\p{L}+\" (Isolated) is not run");
     expect_refused((file){.pre = "{\"type\":\"BertPreTokenizer\"}"}, "pre-tokenizer \"BertPreTokenizer\" is not run");
     expect_refused((file){.pre = "{\"type\":\"ByteLevel\",\"colour\":1}"}, "option \"colour\" is not run");
     expect_refused((file){.pre = "null"}, "neither byte-level nor with blanks as U+2581");
@@ -154,7 +161,8 @@ Test(tok_json, normalizers_are_run_or_refused_by_name)
     nn_vocab v = taken(&(file){.normalizer = "{\"type\":\"NFC\"}"});
     cr_expect(v.nfc && !v.nfkc && !v.lowercase);
     nn_vocab_free(&v);
-    v = taken(&(file){.normalizer = "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFKC\"},{\"type\":\"Lowercase\"}]}"});
+    v = taken(&(file){.normalizer = "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFKC\"},"
+                                    "{\"type\":\"Lowercase\"}]}"});
     cr_expect(!v.nfc && v.nfkc && v.lowercase);
     nn_vocab_free(&v);
     expect_refused((file){.normalizer = "{\"type\":\"BertNormalizer\",\"strip_accents\":null}"},
@@ -183,13 +191,16 @@ Test(tok_json, sentencepiece_in_both_spellings)
     v = taken(&metaspace);
     cr_expect(v.model == NN_TOK_SPM && v.prefix_space && v.prefix_unless_blank);
     nn_vocab_free(&v);
-    expect_refused((file){.normalizer = MARKED, .pre = "null", .model = SPM}, "decoder: U+2581 is to become a blank again");
+    expect_refused((file){.normalizer = MARKED, .pre = "null", .model = SPM},
+                   "decoder: U+2581 is to become a blank again");
     expect_refused((file){.pre = SPACED("never"), .decoder = UNMARKED, .model = SPM}, "decoder: strips a first blank");
     expect_refused((file){.pre = SPACED("last"), .decoder = UNMARKED, .model = SPM}, "prepend_scheme \"last\"");
-    expect_refused((file){.normalizer = MARKED, .decoder = UNMARKED, .model = SPM}, "byte-level BPE with SentencePiece's");
+    expect_refused((file){.normalizer = MARKED, .decoder = UNMARKED, .model = SPM},
+                   "byte-level BPE with SentencePiece's");
 }
 
-#define UNIGRAM(more) "{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"<unk>\",0.0],[\"" MARK "\",-2.5],[\"a\",-3]" more "]}"
+#define UNIGRAM(more) \
+    "{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"<unk>\",0.0],[\"" MARK "\",-2.5],[\"a\",-3]" more "]}"
 #define UNI_DECODER "{\"type\":\"Metaspace\",\"replacement\":\"" MARK "\",\"prepend_scheme\":\"always\",\"split\":true}"
 
 Test(tok_json, unigram)
@@ -220,8 +231,8 @@ Test(tok_json, unigram)
 }
 
 #define ADDED(id, text, special, more) \
-    "{\"id\":" id ",\"content\":\"" text "\",\"single_word\":false,\"lstrip\":false,\"rstrip\":true,\"normalized\":false," \
-    "\"special\":" special more "}"
+    "{\"id\":" id ",\"content\":\"" text "\",\"single_word\":false,\"lstrip\":false,\"rstrip\":true," \
+    "\"normalized\":false,\"special\":" special more "}"
 
 Test(tok_json, added_tokens_take_their_ids)
 {
@@ -238,7 +249,8 @@ Test(tok_json, added_tokens_take_their_ids)
     expect_refused((file){.added = ADDED("4", "x", "true", "") "," ADDED("4", "x", "true", "")}, "id 4 twice");
     expect_refused((file){.added = ADDED("4", "a", "true", "")}, "token 4: \"a\" is token 0 already");
     expect_refused((file){.added = ADDED("4", "x", "true", ",\"colour\":1")}, "option \"colour\", which is not run");
-    expect_refused((file){.added = "{\"id\":4,\"content\":\"x\",\"single_word\":true,\"special\":false}"}, "single_word");
+    expect_refused((file){.added = "{\"id\":4,\"content\":\"x\",\"single_word\":true,\"special\":false}"},
+                   "single_word");
     expect_refused((file){.added = "{\"id\":4}"}, "an added token without id or content");
     expect_refused((file){.normalizer = "{\"type\":\"Lowercase\"}",
                           .added = "{\"id\":4,\"content\":\"X\",\"normalized\":true,\"special\":false}"},
@@ -260,11 +272,12 @@ Test(tok_json, templates_and_configs_name_bos_and_eos)
     cr_expect(v.bos == -1 && !v.add_bos && v.eos == 1 && v.add_eos);
     nn_vocab_free(&v);
     v = taken(&(file){.post = list,
-                      .config = "{\"add_bos_token\":false,\"bos_token\":{\"content\":\"b\",\"lstrip\":false},\"eos_token\":"
-                                "\"ab\",\"pad_token\":null,\"chat_template\":\"{{ x }}\",\"add_prefix_space\":true}"});
+                      .config = "{\"add_bos_token\":false,\"bos_token\":{\"content\":\"b\",\"lstrip\":false},"
+                                "\"eos_token\":\"ab\",\"pad_token\":null,\"chat_template\":\"{{ x }}\","
+                                "\"add_prefix_space\":true}"});
     cr_expect(v.bos == 1 && !v.add_bos && v.eos == 2 && v.pad == -1 && v.prefix_space);
     nn_vocab_free(&v);
-    expect_refused((file){.post = TEMPLATE(SPECIAL("a") "," SPECIAL("b") "," TEXT)}, "two tokens on one side");
+    expect_refused((file){.post = TEMPLATE(SPECIAL("a") "," SPECIAL("b") "," TEXT)}, "two tokens on a side");
     expect_refused((file){.post = TEMPLATE(TEXT "," TEXT)}, "the text twice");
     expect_refused((file){.post = TEMPLATE(SPECIAL("a"))}, "without the text");
     expect_refused((file){.post = TEMPLATE(SPECIAL("c") "," TEXT)}, "\"c\" is no token");
@@ -276,8 +289,9 @@ Test(tok_json, templates_and_configs_name_bos_and_eos)
 
 Test(tok_json, models_are_run_or_refused_by_name)
 {
-    nn_vocab v = taken(&(file){.model = "{\"vocab\":{\"a\":0,\"b\":1,\"ab\":2},\"merges\":[[\"a\",\"b\"]],\"dropout\":null,"
-                                        "\"unk_token\":\"\",\"continuing_subword_prefix\":\"\",\"ignore_merges\":true}"});
+    nn_vocab v = taken(&(file){.model = "{\"vocab\":{\"a\":0,\"b\":1,\"ab\":2},\"merges\":[[\"a\",\"b\"]],"
+                                        "\"dropout\":null,\"unk_token\":\"\",\"continuing_subword_prefix\":\"\","
+                                        "\"ignore_merges\":true}"});
     cr_expect(v.n == 3 && v.n_merge == 1 && v.ignore_merges && v.unk == -1);
     nn_vocab_free(&v);
     expect_refused((file){.model = "{\"type\":\"WordPiece\",\"vocab\":{}}"}, "model \"WordPiece\" is not run");
@@ -285,17 +299,25 @@ Test(tok_json, models_are_run_or_refused_by_name)
     expect_refused((file){.model = "{\"type\":\"BPE\",\"vocab\":{\"a\":0}}"}, "model BPE without \"merges\"");
     expect_refused((file){.model = "{\"type\":\"BPE\",\"merges\":[]}"}, "model without \"vocab\"");
     expect_refused((file){.model = "{\"type\":\"BPE\",\"vocab\":{},\"merges\":[]}"}, "no tokens");
-    expect_refused((file){.model = "{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":2},\"merges\":[]}"}, "has id 2, but there are at most 2");
-    expect_refused((file){.model = "{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":0},\"merges\":[]}"}, "id 0 twice");
-    expect_refused((file){.model = "{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"a\":1},\"merges\":[]}"}, "is token 0 already");
-    expect_refused((file){.model = "{\"type\":\"BPE\",\"vocab\":{\"a\":9223372036854775808},\"merges\":[]}"}, "has id 92233");
-    expect_refused((file){.model = "{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a a\"]}"}, "merge 0: \"aa\" is no token");
-    expect_refused((file){.model = "{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[[\"a\",\"b\"]]}"}, "\"b\" is no token");
-    expect_refused((file){.model = "{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"dropout\":0.1}"}, "model with dropout");
-    expect_refused((file){.model = "{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"end_of_word_suffix\":\"</w>\"}"},
-                   "model with end_of_word_suffix");
-    expect_refused((file){.model = "{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"unk_token\":\"u\"}"},
-                   "unk_token \"u\" is no token");
+    static const struct {
+        const char *rest, *part;
+    } bad[] = {
+        {"{\"a\":0,\"b\":2},\"merges\":[]", "has id 2, but there are at most 2"},
+        {"{\"a\":0,\"b\":0},\"merges\":[]", "id 0 twice"},
+        {"{\"a\":0,\"a\":1},\"merges\":[]", "is token 0 already"},
+        {"{\"a\":9223372036854775808},\"merges\":[]", "has id 92233"},
+        {"{\"a\":0},\"merges\":[\"a a\"]", "merge 0: \"aa\" is no token"},
+        {"{\"a\":0},\"merges\":[[\"a\",\"b\"]]", "\"b\" is no token"},
+        {"{\"a\":0},\"merges\":[],\"dropout\":0.1", "model with dropout"},
+        {"{\"a\":0},\"merges\":[],\"end_of_word_suffix\":\"</w>\"", "model with end_of_word_suffix"},
+        {"{\"a\":0},\"merges\":[],\"unk_token\":\"u\"", "unk_token \"u\" is no token"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char model[256];
+
+        snprintf(model, sizeof model, "{\"type\":\"BPE\",\"vocab\":%s}", bad[i].rest);
+        expect_refused((file){.model = model}, bad[i].part);
+    }
     expect_refused((file){.model = "{\"type\":\"BPE\",\"type\":\"BPE\"}"}, "key \"type\" twice");
 }
 
