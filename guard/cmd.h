@@ -45,6 +45,8 @@ NN_CHECKED nn_status cmd_number(const cmd_line *c, const char *flag, uint64_t mi
                                 uint64_t *out, nn_err *err);
 NN_CHECKED nn_status cmd_real(const cmd_line *c, const char *flag, double min, double max, double def, double *out,
                               nn_err *err);
+/* Bytes on standard output, now; false when they cannot be written, which cmd_end says. */
+bool cmd_write(const void *bytes, size_t len);
 /* How a verb ends: standard output flushed (a full disk is NN_LIMIT, and so, without a word, is a reader that has gone),
  * "parapet verb: text" on stderr when st or that failed. Returns the exit status: `done` when all went well. */
 int cmd_end(const char *verb, nn_status st, int done, nn_err *err);
@@ -55,6 +57,6 @@ NN_CHECKED nn_status cmd_model_path(const char *given, char *out, size_t cap, nn
 #define PARAPET_VERSION "0.1.0"
 
 extern const cmd_verb cmd_run, cmd_plan, cmd_check, cmd_eval, cmd_generate, cmd_audit, cmd_lineage, cmd_inspect,
-    cmd_quantize, cmd_help_verb, cmd_tokenize, cmd_perplexity;
+    cmd_quantize, cmd_help_verb, cmd_tokenize;
 extern const cmd_verb *const cmd_verbs[]; /* ended by NULL */
 #endif

@@ -32,7 +32,7 @@ static const char paper_text[] =
 static void print_verbs(void)
 {
     puts("parapet VERB ...: a lightweight safety guardrail and the pipeline that makes it\n");
-    for (size_t i = 0; cmd_verbs[i] != NULL; i++) printf("  %-9s %s\n", cmd_verbs[i]->verb, cmd_verbs[i]->doc);
+    for (size_t i = 0; cmd_verbs[i] != NULL; i++) printf("  %-10s %s\n", cmd_verbs[i]->verb, cmd_verbs[i]->doc);
     puts("\n'parapet VERB --help' lists a verb's flags; 'parapet help paper' says which file is which step of the "
          "study;\n"
          "'parapet help lua' prints everything a script can call.\n"
@@ -42,7 +42,7 @@ static void print_verbs(void)
 
 static nn_status help_topic(const char *topic, nn_err *err)
 {
-    const char *names[18] = {"paper", "lua"};
+    const char *names[24] = {"paper", "lua"};
     size_t n = 2;
     if (strcmp(topic, "paper") == 0) {
         fputs(paper_text, stdout);

@@ -110,12 +110,22 @@ nn_status cmd_real(const cmd_line *c, const char *flag, double min, double max, 
     return NN_OK;
 }
 
+/* errno of the first write that failed; later calls of the library forget it. */
+static int unwritten;
+
+bool cmd_write(const void *bytes, size_t len)
+{
+    if (fwrite(bytes, 1, len, stdout) == len && fflush(stdout) == 0) return true;
+    if (unwritten == 0) unwritten = errno;
+    return false;
+}
+
 int cmd_end(const char *verb, nn_status st, int done, nn_err *err)
 {
-    const bool unwritten = fflush(stdout) != 0 || ferror(stdout) != 0;
-    if (unwritten && errno == EPIPE && st == NN_OK) return NN_LIMIT;
-    if (unwritten && st == NN_OK)
-        st = nn_fail(err, NN_LIMIT, "standard output: cannot be written: %s", strerror(errno));
+    if ((fflush(stdout) != 0 || ferror(stdout) != 0) && unwritten == 0) unwritten = errno;
+    if (unwritten == EPIPE && st == NN_OK) return NN_LIMIT;
+    if (unwritten != 0 && st == NN_OK)
+        st = nn_fail(err, NN_LIMIT, "standard output: cannot be written: %s", strerror(unwritten));
     if (st == NN_OK) return done;
     const int signal = nn_stop_signal();
     fprintf(stderr, "parapet %s: %s\n", verb, err->text[0] != '\0' ? err->text : nn_status_text(st));

@@ -9,11 +9,12 @@
 #include <string.h>
 
 const cmd_verb *const cmd_verbs[] = {&cmd_run,   &cmd_plan,    &cmd_check,   &cmd_eval,      &cmd_generate,
-                                     &cmd_audit, &cmd_lineage, &cmd_inspect, &cmd_quantize, &cmd_help_verb, NULL};
+                                     &cmd_audit, &cmd_lineage, &cmd_inspect, &cmd_tokenize,
+                                     &cmd_quantize, &cmd_help_verb, NULL};
 
 static int unknown_verb(const char *word)
 {
-    const char *names[16];
+    const char *names[24];
     size_t n = 0;
     for (; cmd_verbs[n] != NULL; n++) names[n] = cmd_verbs[n]->verb;
     const char *near = guard_nearest(word, names, n);
