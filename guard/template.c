@@ -1,5 +1,8 @@
 #include "guard/template.h"
+#include "nn/arena.h"
 #include <string.h>
+
+#define SPECIAL_MAX 256u /* bytes of a special token's spelling */
 
 void guard_template_free(guard_template *t)
 {
@@ -64,6 +67,52 @@ nn_status guard_template_special(guard_template *t, const char *name, size_t len
     return add_part(t, GUARD_PART_SPECIAL, name, len, err);
 }
 
+/* --- text with special tokens spelled out ------------------------------------------------------------------- */
+
+/* The longest control token that text begins with: its bytes, 0 when there is none. */
+static size_t special_at(const nn_tok *tok, const int32_t *control, size_t n, const char *text, size_t len)
+{
+    size_t best = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        char name[SPECIAL_MAX];
+        const size_t m = nn_tok_spelling(tok, control[i], name, sizeof name);
+
+        if (m > best && m <= len && m <= sizeof name && memcmp(text, name, m) == 0) best = m;
+    }
+    return best;
+}
+
+static nn_status control_ids(int32_t **out, size_t *n, const nn_tok *tok, nn_err *err)
+{
+    const size_t vocab = nn_tok_vocab(tok);
+    const nn_status st = nn_alloc((void **)out, vocab, sizeof **out, err);
+
+    *n = 0;
+    for (size_t id = 0; st == NN_OK && id < vocab; id++)
+        if (nn_tok_is_control(tok, (int32_t)id)) (*out)[(*n)++] = (int32_t)id;
+    return st;
+}
+
+nn_status guard_template_marked(guard_template *t, const nn_tok *tok, const char *text, size_t len, nn_err *err)
+{
+    int32_t *control = NULL;
+    size_t n = 0, from = 0;
+    nn_status st = control_ids(&control, &n, tok, err);
+
+    for (size_t i = 0; i < len && st == NN_OK;) {
+        const size_t mark = special_at(tok, control, n, text + i, len - i);
+
+        i += mark ? mark : 1;
+        if (mark == 0) continue;
+        if ((st = guard_template_text(t, text + from, i - mark - from, err)) == NN_OK)
+            st = guard_template_special(t, text + i - mark, mark, err);
+        from = i;
+    }
+    nn_free(control);
+    return st == NN_OK ? guard_template_text(t, text + from, len - from, err) : st;
+}
+
 /* --- a format from one template ------------------------------------------------------------------------- */
 
 /* On the way through a template: what was written, and what the next text or place finds before it. */
@@ -73,7 +122,7 @@ typedef struct {
     const guard_template *t;
     guard_format_part part, last; /* being written; the template's tail */
     nn_tok_buf ids;               /* scratch */
-    bool first;                   /* no text yet */
+    bool first;                   /* no text yet, or none behind a special token: SentencePiece's families put a blank there */
     bool blank;                   /* the text before ended in one, which goes to what follows */
     size_t run_at, run_len;       /* the text that the template ends with, without that blank */
     bool run_first;
@@ -118,6 +167,7 @@ static nn_status write_special(writer *w, size_t i, nn_err *err)
         return nn_fail(err, NN_CONTENT, "template: special token \"%.*s\" is not in the model's tokenizer",
                        (int)(len < 64 ? len : 64), name);
     w->run_len = 0;
+    w->first = true;
     return add_ids(w, &id, 1, err);
 }
 

@@ -27,6 +27,9 @@ typedef struct {
 void guard_template_free(guard_template *t);
 /* Text with the places {prompt} and {response}; goes on with the text before it. */
 NN_CHECKED nn_status guard_template_text(guard_template *t, const char *text, size_t len, nn_err *err);
+/* The same where tok's control tokens are spelled out between, as chat formats are (chat.h). */
+NN_CHECKED nn_status guard_template_marked(guard_template *t, const nn_tok *tok, const char *text, size_t len,
+                                           nn_err *err);
 /* A special token by its spelling: "<|im_start|>". */
 NN_CHECKED nn_status guard_template_special(guard_template *t, const char *name, size_t len, nn_err *err);
 

@@ -8,7 +8,8 @@
 #include "guard/buf.h"
 #include <lua.h>
 
-typedef enum { ARG_NUMBER, ARG_INTEGER, ARG_STRING, ARG_BOOLEAN, ARG_FUNCTION, ARG_TABLE, ARG_HANDLE } lua_arg_kind;
+typedef enum { ARG_NUMBER, ARG_INTEGER, ARG_STRING, ARG_BOOLEAN, ARG_FUNCTION, ARG_TABLE, ARG_HANDLE,
+               ARG_TEXT /* a string, or a list of its parts */ } lua_arg_kind;
 
 typedef struct {
     const char *name;

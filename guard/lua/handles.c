@@ -38,6 +38,15 @@ static int l_judges_gc(lua_State *L)
     return 0;
 }
 
+static int l_model_gc(lua_State *L)
+{
+    model_box *b = lua_touserdata(L, 1);
+    nn_tok_free(b->tok);
+    nn_pretrained_close(b->p);
+    memset(b, 0, sizeof *b);
+    return 0;
+}
+
 /* All boxes carry their hash; this finds it by type. */
 static int l_hash(lua_State *L)
 {
@@ -47,6 +56,7 @@ static int l_hash(lua_State *L)
     else if ((b = luaL_testudata(L, 1, GUARD_TYPE)) != NULL) hash = ((guard_box *)b)->hash;
     else if ((b = luaL_testudata(L, 1, GENERATOR_TYPE)) != NULL) hash = ((generator_box *)b)->hash;
     else if ((b = luaL_testudata(L, 1, JUDGES_TYPE)) != NULL) hash = ((judges_box *)b)->hash;
+    else if ((b = luaL_testudata(L, 1, MODEL_TYPE)) != NULL) hash = ((model_box *)b)->hash;
     lua_pushstring(L, hash != NULL ? hash : "");
     return 1;
 }
@@ -71,6 +81,7 @@ void lua_handles_open(lua_State *L)
     metatable(L, GUARD_TYPE, l_guard_gc);
     metatable(L, GENERATOR_TYPE, l_generator_gc);
     metatable(L, JUDGES_TYPE, l_judges_gc);
+    metatable(L, MODEL_TYPE, l_model_gc);
 }
 
 static void *push_box(lua_State *L, const char *type, size_t size)
@@ -85,9 +96,11 @@ corpus_box *lua_push_corpus(lua_State *L) { return push_box(L, CORPUS_TYPE, size
 guard_box *lua_push_guard(lua_State *L) { return push_box(L, GUARD_TYPE, sizeof(guard_box)); }
 generator_box *lua_push_generator(lua_State *L) { return push_box(L, GENERATOR_TYPE, sizeof(generator_box)); }
 judges_box *lua_push_judges(lua_State *L) { return push_box(L, JUDGES_TYPE, sizeof(judges_box)); }
+model_box *lua_push_model(lua_State *L) { return push_box(L, MODEL_TYPE, sizeof(model_box)); }
 
 corpus_box *lua_check_corpus(lua_State *L, int arg) { return luaL_checkudata(L, arg, CORPUS_TYPE); }
 guard_box *lua_check_guard(lua_State *L, int arg) { return luaL_checkudata(L, arg, GUARD_TYPE); }
+model_box *lua_check_model(lua_State *L, int arg) { return luaL_checkudata(L, arg, MODEL_TYPE); }
 
 static void *field_box(lua_State *L, int idx, const char *name, const char *type, bool optional)
 {
@@ -114,4 +127,8 @@ generator_box *lua_args_generator(lua_State *L, int idx, const char *name, bool 
 judges_box *lua_args_judges(lua_State *L, int idx, const char *name, bool optional)
 {
     return field_box(L, idx, name, JUDGES_TYPE, optional);
+}
+model_box *lua_args_model(lua_State *L, int idx, const char *name, bool optional)
+{
+    return field_box(L, idx, name, MODEL_TYPE, optional);
 }

@@ -1,4 +1,4 @@
-/* handles.h - what a script holds: corpora, guards, generators, judges.
+/* handles.h - what a script holds: corpora, guards, generators, judges, models of other people.
  *
  * Why: a C-owned object lives in a box: the box first, the object second, so that an error between the two leaks
  * nothing; Lua's collector closes it. Scripts never see pointers. Every handle has a hash, which names it in the keys
@@ -9,9 +9,11 @@
 #include "guard/classify.h"
 #include "guard/corpus.h"
 #include "guard/curate.h"
+#include "guard/chat.h"
 #include "guard/lm.h"
 #include "guard/lua/args.h"
 #include "guard/lua/host.h"
+#include "nn/pretrained.h"
 
 typedef struct {
     guard_corpus *c; /* plan pass: no rows, but the columns that the stage declared */
@@ -37,27 +39,38 @@ typedef struct {
     char hash[65];
 } judges_box;
 
+typedef struct {
+    nn_pretrained *p; /* opened, in the plan pass too; weights are loaded by the stages that need them */
+    nn_tok *tok;
+    const guard_chat *chat;                  /* NULL: none that we know */
+    char hash[65], tok_hash[65], name[64]; /* hash: of weights and tokenizer; "" in the plan pass */
+} model_box;
+
 #define CORPUS_TYPE "corpus"
 #define GUARD_TYPE "guard"
 #define GENERATOR_TYPE "generator"
 #define JUDGES_TYPE "judges"
+#define MODEL_TYPE "model"
 
-void lua_handles_open(lua_State *L); /* makes the four metatables */
+void lua_handles_open(lua_State *L); /* makes the five metatables */
 
 /* New empty boxes on the stack. */
 corpus_box *lua_push_corpus(lua_State *L);
 guard_box *lua_push_guard(lua_State *L);
 generator_box *lua_push_generator(lua_State *L);
 judges_box *lua_push_judges(lua_State *L);
+model_box *lua_push_model(lua_State *L);
 
 /* The box at a stack index, raising with the argument's number otherwise. */
 corpus_box *lua_check_corpus(lua_State *L, int arg);
 guard_box *lua_check_guard(lua_State *L, int arg);
+model_box *lua_check_model(lua_State *L, int arg);
 /* The box in field `name` of the table at idx: the value stays alive in the table. NULL when absent and optional. */
 corpus_box *lua_args_corpus(lua_State *L, int idx, const char *name, bool optional);
 guard_box *lua_args_guard(lua_State *L, int idx, const char *name, bool optional);
 generator_box *lua_args_generator(lua_State *L, int idx, const char *name, bool optional);
 judges_box *lua_args_judges(lua_State *L, int idx, const char *name, bool optional);
+model_box *lua_args_model(lua_State *L, int idx, const char *name, bool optional);
 
 /* --- rules: Lua functions over rows (rule.c) ---------------------------------------------- */
 /* Calls the function at stack index fn on every row; keep[n] gets its verdicts. annotate (NULL: none; may be c) gets

@@ -13,6 +13,7 @@
 #include "guard/nearest.h"
 #include "guard/run.h"
 #include "guard/taxonomy.h"
+#include "guard/template.h"
 #include "nn/tok.h"
 #include <lua.h>
 
@@ -60,7 +61,7 @@ typedef struct lua_host {
     host_budget budget[8];
     size_t n_budget;
     guard_taxonomy taxonomy;
-    nn_tok *tok; /* of the run, after run:train_tokenizer */
+    nn_tok *tok; /* of the run, after run:train_tokenizer or run:use_tokenizer */
     char tok_hash[65];
     size_t vocab;           /* asked for; 0 before run:train_tokenizer */
     char script_root[512];  /* folder that require looks in */
@@ -71,6 +72,8 @@ typedef struct lua_host {
     uint64_t stage_done, stage_total; /* progress */
     guard_buf evaluations;            /* one JSON object a line: what run:evaluate found, printed when the run ends */
     guard_buf verdicts;               /* lines of run:verdicts */
+    guard_template prompt, response;  /* of the stage being called, and the text of a conversation; here, so that */
+    guard_buf chat;                   /* an error cannot leak them */
     guard_buf args; /* canonical options of the stage being called; here, so that an error cannot leak it */
 } lua_host;
 

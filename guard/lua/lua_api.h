@@ -14,6 +14,7 @@ extern const lua_fn lua_synth_fns[];     /* lua_synth.c: augment, curate */
 extern const lua_fn lua_adversary_fns[]; /* lua_adversary.c: adversary, generate */
 extern const lua_fn lua_report_fns[];    /* lua_report.c: evaluate, ship, verdicts, report */
 extern const lua_fn lua_guard_fns[];     /* lua_train.c: guard:only */
+extern const lua_fn lua_model_fns[];     /* lua_models.c: open_model, use_tokenizer, label_guard */
 
 /* The argument at 1 must be the run. */
 void lua_check_run(lua_State *L);
@@ -37,6 +38,16 @@ void lua_read_guard_options(lua_State *L, int idx, guard_train_options *o);
 NN_CHECKED nn_status lua_stage_guard(lua_stage *s, guard_box *box, const char *suffix, nn_dtype type, nn_err *err);
 NN_CHECKED nn_status lua_stage_generator(lua_stage *s, generator_box *box, const char *suffix, nn_err *err);
 NN_CHECKED nn_status lua_file_hash(const char *path, char sha[65], nn_err *err);
+
+/* lua_models.c: how another model is asked; rows of options and what reads them. Words without labels: label is -1, -1. */
+#define LUA_TEMPLATE_ARGS                                                                                              \
+    {"template", ARG_TEXT, 0, 0, "-",                                                                                  \
+     "text with the place {prompt}, or a list of such texts and { special = '<|token|>' }"},                           \
+    {"messages", ARG_TABLE, 0, 0, "-",                                                                                 \
+     "instead: list of { role = 'user', text = '.. {prompt} ..' } for the model's chat format"},                       \
+    {"response_template", ARG_TEXT, 0, 0, "-", "the same with {prompt}, then {response}; without it prompts are judged alone"}, \
+    {"response_messages", ARG_TABLE, 0, 0, "-", "instead: the same as messages"}
+void lua_read_format(lua_State *L, int idx, const model_box *m, const char *what, guard_format *f, int32_t label[2]);
 
 /* Text of the whole surface as Markdown. */
 void lua_api_markdown(guard_buf *out);

@@ -193,7 +193,7 @@ static void methods(lua_State *L, const char *type, const lua_fn *const *fns, si
 
 void lua_parapet_open(lua_State *L)
 {
-    static const lua_fn *const of_run[] = {lua_run_fns,   lua_train_fns,     lua_generator_fns,
+    static const lua_fn *const of_run[] = {lua_run_fns,   lua_model_fns,     lua_train_fns, lua_generator_fns,
                                            lua_synth_fns, lua_adversary_fns, lua_report_fns};
     static const lua_fn *const of_corpus[] = {lua_corpus_fns}, *const of_guard[] = {lua_guard_fns};
     lua_handles_open(L);
@@ -214,6 +214,7 @@ void lua_parapet_open(lua_State *L)
     methods(L, GUARD_TYPE, of_guard, 1);
     methods(L, GENERATOR_TYPE, NULL, 0);
     methods(L, JUDGES_TYPE, NULL, 0);
+    methods(L, MODEL_TYPE, NULL, 0);
 
     lua_pushglobaltable(L);
     lua_pushliteral(L, "parapet");
@@ -255,6 +256,7 @@ void lua_api_markdown(guard_buf *out)
                        "Scripts see the sandbox of docs/design.md and this.\n");
     print_fns(out, "parapet", lua_parapet_fns);
     print_fns(out, "run: data and tokenizer", lua_run_fns);
+    print_fns(out, "run: models of other people", lua_model_fns);
     print_fns(out, "run: training", lua_train_fns);
     print_fns(out, "run: language models", lua_generator_fns);
     print_fns(out, "run: augmentation and curation", lua_synth_fns);
