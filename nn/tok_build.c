@@ -170,6 +170,8 @@ static nn_status take_bytes(nn_tok *t, const nn_vocab *v, nn_err *err)
         n += o->byte_id[b] >= 0;
         if (bpe && unk && o->byte_id[b] < 0) o->byte_id[b] = v->unk;
     }
+    /* A run of unknown characters is one piece, which goes over a blank that is unknown too. */
+    o->words = o->words && (o->char_id[' '] >= 0 || o->byte_id[' '] >= 0);
     if (n == 256 || unk || (bpe && n > 0)) return NN_OK;
     return nn_fail(err, NN_FILE, "tokenizer: %zu bytes have a piece, want 256 or an unknown piece", n);
 }

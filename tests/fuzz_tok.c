@@ -60,7 +60,7 @@ static void cut(const nn_tok *t, const nn_tok_buf *whole, const char *text, size
 {
     nn_tok_buf left = {0}, right = {0};
 
-    for (size_t i = 1; i < len; i += 1 + len / 16) {
+    for (size_t i = 1; i < len; i++) {
         if (!nn_tok_cuts_before(t, text, i)) continue;
         encode(t, &left, text, i, false);
         encode(t, &right, text + i, len - i, true);

@@ -195,6 +195,9 @@ def seeds_tok_model():
     put(f, "ok_bpe", model(pieces()))
     put(f, "ok_bytes", model(pieces(True)[:200] + pieces(True)[200:], trainer=field(35, 1)))
     put(f, "ok_unigram", model(pieces(), 1, field(3, 0) + field(4, 1)))
+    no_blank = [p for p in pieces() if p[0] != SPACE]  # an unknown run goes over it
+    put(f, "ok_no_blank", model(no_blank))
+    put(f, "ok_no_blank_unigram", model(no_blank, 1))
     put(f, "ok_charsmap", model(pieces(), 1, field(2, charsmap())))
     put(f, "ok_unknown_fields", model(pieces(), tail=field(90, 7) + field(91, "text") + field(92, 0.5)))
     put(f, "bad_group", model(pieces(), tail=varint(93 << 3 | 3)))
