@@ -68,6 +68,7 @@ void nn_model_free(nn_model *m);
 /* Initialisation: normal(0, 0.02), output projections scaled by 1/sqrt(2L) (Radford et al. 2019), memory and heads
  * small; a function of (seed, tensor name, element). */
 void nn_model_init(nn_model *m, uint64_t seed);
+void nn_model_init_heads(nn_model *m, uint64_t seed); /* of verdict and categories alone, as nn_model_init */
 const nn_config *nn_model_config(const nn_model *m);
 size_t nn_model_tensors(const nn_model *m);
 nn_tensor nn_model_tensor(const nn_model *m, size_t i);
@@ -124,6 +125,10 @@ void nn_model_fwd(const nn_model *m, nn_state *s, const nn_exec *x, const nn_bat
 /* The same for what the heads read and say alone; hidden states are not to be read afterwards. WHY: where the last
  * position is pooled, the last block computes no other any further than its key and value: a tenth of eight layers. */
 void nn_model_heads_fwd(const nn_model *m, nn_state *s, const nn_exec *x, const nn_batch *b);
+/* From now on what enters a product with a stored matrix is rounded as ggml's kernels round it: to F16 or BF16 where the
+ * weights are that, to blocks of 8-bit integers where they are blocks. For numbers to compare with llama.cpp's; nn_model_fwd
+ * and nn_state_lm_logits do it. */
+void nn_state_round_inputs(nn_state *s, bool on);
 const float *nn_state_hidden(const nn_state *s);   /* [R,C] after the final norm */
 const float *nn_state_pooled(const nn_state *s);   /* [S, P*C] (config.pool) */
 const float *nn_state_verdict(const nn_state *s);  /* [S,2] logits safe, unsafe; NULL without the head */

@@ -103,6 +103,7 @@ void nn_block_qkv(nn_body *body, size_t l, const nn_model *m, const nn_matrices 
         {a->q_raw, &mat->q, w->q_bias}, {a->k_raw, &mat->k, w->k_bias}, {a->v, &mat->v, w->v_bias}};
 
     nn_rmsnorm_fwd(x, a->norm1, a->rstd1, a->x, w->attn_norm, c->norm_eps, R, c->width);
+    nn_round_inputs(body, x, a->norm1, &mat->q, R);
     nn_products_fwd(x, qkv, 3, a->norm1, R, body->rows_i8);
     nn_qk_rope(x, q, k, c->norm_eps, body->pos, m->cos_t, m->sin_t, R, c->head_dim, c->rope == NN_ROPE_HALF, 1.0f);
 }
@@ -119,10 +120,13 @@ void nn_block_out(float *out, nn_body *body, size_t l, const nn_model *m, const 
     const nn_product o = {body->sum, &mat->o, NULL}, down = {body->sum, &mat->down, NULL};
     const nn_product gate_up[] = {{a->gate, &mat->gate, NULL}, {a->up, &mat->up, NULL}};
 
+    nn_round_inputs(body, x, a->att, &mat->o, R);
     nn_products_fwd(x, &o, 1, a->att, R, body->rows_i8);
     nn_add_rmsnorm_fwd(x, a->norm2, a->rstd2, a->mid, a->x, body->sum, w->ffn_norm, c->norm_eps, R, C);
+    nn_round_inputs(body, x, a->norm2, &mat->gate, R);
     nn_products_fwd(x, gate_up, 2, a->norm2, R, body->rows_i8);
     nn_swiglu_fwd(x, a->act, a->gate, a->up, R, F);
+    nn_round_inputs(body, x, a->act, &mat->down, R);
     nn_products_fwd(x, &down, 1, a->act, R, body->rows_i8);
     stream_add(x, out, a->mid, body->sum, R, C);
 }

@@ -107,6 +107,7 @@ typedef struct {
     float *verdict, *category; /* [S,2] [S,n_category]; NULL without the head */
     size_t max_rows, max_seg;
     size_t n_rows;             /* of the last forward */
+    bool round_inputs;         /* of stored products, as ggml does (model_round.c) */
 } nn_body;
 
 /* share: one block's buffers for all layers (inference). */
@@ -121,6 +122,9 @@ void nn_body_heads_fwd(nn_body *a, const nn_model *m, const nn_exec *x, const nn
 void nn_block_qkv(nn_body *body, size_t l, const nn_model *m, const nn_matrices *mx, const nn_exec *x, size_t R);
 void nn_block_out(float *out, nn_body *body, size_t l, const nn_model *m, const nn_matrices *mx, const nn_exec *x,
                   size_t R);
+
+/* Rounds in [R,K], about to be multiplied with w, in place, where b says so. */
+void nn_round_inputs(const nn_body *b, const nn_exec *x, float *in, const nn_matrix *w, size_t R);
 
 /* Rows of the embedding, and the memory's sums added to them, from whichever form the model has. */
 void nn_model_embed(const nn_model *m, const nn_exec *x, float *y, const int32_t *ids, size_t R);

@@ -77,6 +77,11 @@ const float *nn_state_category(const nn_state *s)
     return s->body.category;
 }
 
+void nn_state_round_inputs(nn_state *s, bool on)
+{
+    s->body.round_inputs = on;
+}
+
 void nn_state_lm_logits(const nn_model *m, const nn_state *s, const nn_exec *x, float *out, const size_t *rows,
                         size_t n)
 {
@@ -91,6 +96,7 @@ void nn_state_lm_logits(const nn_model *m, const nn_state *s, const nn_exec *x, 
             memcpy(s->lm.in + j * C, s->body.hidden + rows[i + j] * C, C * sizeof *s->lm.in);
         }
         const nn_product head = {out + i * V, &m->mx.output, NULL};
+        nn_round_inputs(&s->body, x, s->lm.in, &m->mx.output, n_chunk);
         nn_products_fwd(x, &head, 1, s->lm.in, n_chunk, s->lm.rows_i8);
     }
 }
