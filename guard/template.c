@@ -290,3 +290,18 @@ nn_status guard_format_of_templates(guard_format *f, int32_t label[2], const nn_
                    "one for prompts (%d, %d), want the same",
                    (int)again[0], (int)again[1], (int)label[0], (int)label[1]);
 }
+
+nn_status guard_format_plain(guard_format *f, const nn_tok *tok, nn_err *err)
+{
+    static const char ask[] = "Request: {prompt}\nVerdict:", answered[] = "Request: {prompt}\nAnswer: {response}\nVerdict:";
+    guard_template prompt = {0}, response = {0};
+    int32_t none[2];
+    nn_status st;
+
+    if ((st = guard_template_text(&prompt, ask, sizeof ask - 1, err)) == NN_OK &&
+        (st = guard_template_text(&response, answered, sizeof answered - 1, err)) == NN_OK)
+        st = guard_format_of_templates(f, none, tok, &prompt, &response, NULL, NULL, err);
+    guard_template_free(&prompt);
+    guard_template_free(&response);
+    return st;
+}

@@ -33,6 +33,8 @@ NN_CHECKED nn_status guard_template_marked(guard_template *t, const nn_tok *tok,
 /* A special token by its spelling: "<|im_start|>". */
 NN_CHECKED nn_status guard_template_special(guard_template *t, const char *name, size_t len, nn_err *err);
 
+/* A format for models that nobody trained to be asked: "Request: {prompt}\nVerdict:", and with "Answer: {response}". */
+NN_CHECKED nn_status guard_format_plain(guard_format *f, const nn_tok *tok, nn_err *err);
 /* The format of prompts, and of responses where there is a template for them (NULL: they cannot be judged). safe and
  * unsafe, or both NULL: the words whose first tokens, in their place after the template, become label[0] and label[1].
  * NN_CONTENT: what is wrong with a template or a word. */

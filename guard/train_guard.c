@@ -3,6 +3,7 @@
  * Reads: train_guard.h, train_impl.h.   Read next: train_units.c, train_loop.c.
  */
 #include "guard/classify_impl.h"
+#include "guard/label.h"
 #include "guard/train_impl.h"
 #include "nn/arena.h"
 #include "nn/rng.h"
@@ -29,7 +30,8 @@ guard_train_options guard_train_default(void)
                              .window = 256,
                              .stride = 128,
                              .store = NN_Q8_0,
-                             .replay = 4.0};
+                             .replay = 4.0,
+                             .label = {-1, -1}};
 
     o.model.layers = 2;
     o.model.width = 96;
@@ -47,7 +49,7 @@ static nn_config stage_config(const guard_train_options *o, size_t vocab, size_t
 {
     nn_config c = o->model;
 
-    c.vocab = vocab;
+    if (!o->base) c.vocab = vocab; /* a base's embedding may have more rows than its tokenizer ids */
     c.n_class = 2;
     c.n_category = n_category;
     c.max_t = o->window;
@@ -168,16 +170,18 @@ static bool same_shape(const nn_config *a, const nn_config *b)
     return a->vocab == b->vocab && a->layers == b->layers && a->width == b->width && a->heads == b->heads &&
            a->kv_heads == b->kv_heads && a->head_dim == b->head_dim && a->ff == b->ff && a->max_t == b->max_t &&
            a->rope == b->rope && a->qk_norm == b->qk_norm && a->qkv_bias == b->qkv_bias &&
-           a->memory_rows == b->memory_rows && a->n_category == b->n_category && a->pool == b->pool;
+           a->memory_rows == b->memory_rows && a->n_category == b->n_category && a->pool == b->pool &&
+           a->sliding_window == b->sliding_window && a->rope_theta == b->rope_theta && a->norm_eps == b->norm_eps &&
+           memcmp(a->rope_divisor, b->rope_divisor, sizeof a->rope_divisor) == 0;
 }
 
-static nn_status continue_decoder(nn_model **m, const nn_config *c, const guard_parts *init, const nn_tok *tok,
+static nn_status continue_decoder(nn_model **m, const nn_config *c, const guard_parts *init, const guard_parts *p,
                                   nn_err *err)
 {
     char ours[65], theirs[65];
 
     if (!init->m) return nn_fail(err, NN_USAGE, "training: guard %s to begin with has no decoder", init->name);
-    nn_tok_hash(tok, ours);
+    nn_tok_hash(p->tok, ours);
     nn_tok_hash(init->tok, theirs);
     if (strcmp(ours, theirs) != 0)
         return nn_fail(err, NN_USAGE, "training: guard %s to begin with has tokenizer %.16s, want this run's %.16s",
@@ -185,7 +189,9 @@ static nn_status continue_decoder(nn_model **m, const nn_config *c, const guard_
     if (!same_shape(c, nn_model_config(init->m)) || (c->lm_head && !nn_model_config(init->m)->lm_head))
         return nn_fail(err, NN_USAGE, "training: guard %s to begin with has a decoder of another shape",
                        init->name);
-    return nn_model_clone(m, init->m, err);
+    if (!guard_format_equal(&init->format, &p->format))
+        return nn_fail(err, NN_USAGE, "training: guard %s to begin with is asked by another template", init->name);
+    return nn_model_floats(m, init->m, err);
 }
 
 /* What a language model has learnt of the text: tensors of the same name and shape. */
@@ -206,6 +212,23 @@ static nn_status warm_decoder(nn_model *m, const nn_model *warm, nn_err *err)
                    "training: the language model to begin with shares no tensor's name and shape with the guard");
 }
 
+/* Another's weights as floats; the verdict head as the rows of its output matrix, or small. */
+static nn_status base_decoder(nn_model **m, const guard_train_options *o, const nn_config *c, uint64_t seed, nn_err *err)
+{
+    const nn_load_options load = {.floats = true,
+                                  .max_t = c->max_t,
+                                  .n_class = c->n_class,
+                                  .n_category = c->n_category,
+                                  .pool = c->pool,
+                                  .no_lm_head = !c->lm_head,
+                                  .extra = guard_train_plan(o).train_bytes - nn_config_params(c) * sizeof(float)};
+    nn_status st;
+
+    if ((st = nn_pretrained_load(m, o->base, &load, err)) != NN_OK) return st;
+    nn_model_init_heads(*m, seed);
+    return o->label[0] >= 0 ? guard_label_head(*m, o->base, o->label, err) : NN_OK;
+}
+
 static nn_status make_decoder(nn_model **m, const guard_parts *p, const guard_classifier *init,
                               const guard_train_options *o, const guard_job *job, nn_err *err)
 {
@@ -213,7 +236,8 @@ static nn_status make_decoder(nn_model **m, const guard_parts *p, const guard_cl
     nn_rng rng = guard_job_rng(job, "model", 0);
     nn_status st;
 
-    if (init) return continue_decoder(m, &c, &init->parts, p->tok, err);
+    if (init) return continue_decoder(m, &c, &init->parts, p, err);
+    if (o->base) return base_decoder(m, o, &c, o->model_seed ? o->model_seed : nn_rng_u64(&rng), err);
     if ((st = nn_model_build(m, &c, err)) != NN_OK) return st;
     nn_model_init(*m, o->model_seed ? o->model_seed : nn_rng_u64(&rng));
     return o->warm ? warm_decoder(*m, o->warm, err) : NN_OK;
@@ -224,15 +248,29 @@ static nn_status make_decoder(nn_model **m, const guard_parts *p, const guard_cl
 static nn_status start_parts(guard_parts *p, const guard_corpus *train, const nn_tok *tok,
                              const guard_taxonomy *taxonomy, const guard_train_options *o, nn_err *err)
 {
+    nn_status st;
+
     memset(p, 0, sizeof *p);
     snprintf(p->name, sizeof p->name, "guard");
     p->taxonomy = *taxonomy;
     p->window = o->window;
     p->stride = o->stride;
-    guard_format_own(&p->format);
     guard_parts_uncalibrated(p);
     guard_corpus_hash(train, p->corpus);
+    if (o->format) p->format = *o->format;
+    else if (nn_tok_is_own(tok)) guard_format_own(&p->format);
+    else if ((st = guard_format_plain(&p->format, tok, err)) != NN_OK) return st;
     return nn_tok_clone(&p->tok, tok, err);
+}
+
+static nn_status check_base(const guard_parts *p, const guard_train_options *o, nn_err *err)
+{
+    const nn_status st = guard_format_check(&p->format, nn_tok_vocab(p->tok), p->window, err);
+
+    if (st != NN_OK) return st;
+    if (o->decoder && o->model.memory_rows > 0 && !nn_tok_is_own(p->tok))
+        return nn_fail(err, NN_USAGE, "training: an n-gram memory beside another model's tokenizer, want memory 0");
+    return o->base ? guard_check_base(o->base, p->tok, o->window, err) : NN_OK;
 }
 
 static nn_status train_parts(guard_parts *p, guard_units *units, guard_units *valid, const guard_classifier *init,
@@ -260,6 +298,7 @@ nn_status guard_train(guard_classifier **out, const guard_corpus *train, const g
     if ((st = check_options(o, err)) != NN_OK) goto done;
     if ((st = guard_exec_check(job->exec, o->window, err)) != NN_OK) goto done;
     if ((st = start_parts(&p, train, tok, taxonomy, o, err)) != NN_OK) goto done;
+    if ((st = check_base(&p, o, err)) != NN_OK) goto done;
     if ((st = guard_units_build(&units, train, &p, weight_column, true, job, err)) != NN_OK) goto done;
     if ((st = guard_units_build(&held, valid, &p, NULL, false, job, err)) != NN_OK) goto done;
     if ((st = train_parts(&p, &units, &held, init, o, job, err)) != NN_OK) goto done;
@@ -289,6 +328,7 @@ guard_train_cost guard_train_plan(const guard_train_options *o)
     cost.params += nn_config_params(&c);
     cost.active_params = nn_config_active_params(&c);
     cost.train_bytes += nn_trainer_bytes(&c, guard_train_room(o)) + 2 * nn_config_params(&c) * sizeof(float);
-    cost.tokens = o->token_budget;
+    const uint64_t most = (uint64_t)o->steps * o->batch_tokens;
+    cost.tokens = most > 0 && (o->token_budget == 0 || o->token_budget > most) ? most : o->token_budget;
     return cost;
 }

@@ -8,6 +8,7 @@
 #ifndef GUARD_TRAIN_GUARD_H
 #define GUARD_TRAIN_GUARD_H
 #include "guard/classify.h"
+#include "nn/pretrained.h"
 #include "nn/trainer.h"
 
 typedef struct {
@@ -29,6 +30,10 @@ typedef struct {
     const char *focus_column;     /* NUM column or NULL: a pass of the decoder takes every row with a value there */
     double replay;                /* and this many other rows for each of them, drawn anew each pass */
     const char *wide_weight_column; /* NUM column or NULL: one more factor on a row's weight, of the wide part alone */
+    size_t steps;                 /* of the decoder at most, 0: tokens decide */
+    const nn_pretrained *base;    /* NULL, or a model to begin as: `model` is its configuration, tok its tokenizer */
+    const guard_format *format;   /* NULL: ours, with another's tokenizer guard_format_plain */
+    int32_t label[2];             /* with a base: ids whose output rows begin as the verdict head; -1, -1: a small one */
     const nn_model *warm;         /* NULL, or a language model: tensors of the same name and shape begin as its */
     uint64_t model_seed;          /* 0: from the job's stream */
 } guard_train_options;

@@ -338,7 +338,8 @@ static nn_status run(loop *l, nn_err *err)
 {
     nn_status st;
 
-    while (l->o->patience == 0 || l->word[W_SINCE_BEST] < l->o->patience) {
+    while ((l->o->patience == 0 || l->word[W_SINCE_BEST] < l->o->patience) &&
+           (l->o->steps == 0 || l->word[W_STEP] < l->o->steps)) {
         const uint64_t before = l->word[W_TOKENS];
 
         if (!guard_job_go_on(l->job, before, l->total, "tokens")) {
@@ -390,6 +391,7 @@ static nn_status loop_open(loop *l, const guard_parts *p, nn_err *err)
     if ((st = nn_model_clone(&l->best, l->m, err)) != NN_OK) return st;
     const double whole = floor(o->epochs * (double)pass_tokens(l));
     l->total = o->token_budget > 0 && (double)o->token_budget < whole ? o->token_budget : (uint64_t)whole;
+    if (o->steps > 0 && l->total / o->batch_tokens >= o->steps) l->total = o->steps * o->batch_tokens;
     l->word[W_BEST_LOSS] = bits_of((double)INFINITY);
     l->word[W_BEST_SLOT] = NO_SLOT;
     return make_key(l, p, err);

@@ -309,28 +309,36 @@ void nn_model_free(nn_model *m)
 
 /* Standard deviations: Radford et al. 2019, sec. 2.3, for what feeds the residual stream. SMALL is our choice: a memory
  * row or a head should say little before it has learnt, but not nothing, or no gradient would pass through it. */
-void nn_model_init(nn_model *m, uint64_t seed)
+static void init_tensor(nn_model *m, size_t i, uint64_t seed)
 {
     const double residual = 0.02 / sqrt(2.0 * (double)m->config.layers);
+    const nn_tensor *t = m->tensor + i;
+    const size_t n = t->rows * t->cols;
 
-    NN_ASSERT(!nn_model_is_i8(m) && !nn_model_is_stored(m));
-    for (size_t i = 0; i < m->n_tensor; i++) {
-        const nn_tensor *t = m->tensor + i;
-        const size_t n = t->rows * t->cols;
-
-        if (m->init[i] == NN_INIT_ZERO || m->init[i] == NN_INIT_ONE) {
-            fill(t->data, m->init[i] == NN_INIT_ONE ? 1.0f : 0.0f, n);
-            continue;
-        }
-        const double std = m->init[i] == NN_INIT_NORMAL ? 0.02 : m->init[i] == NN_INIT_SMALL ? 0.005 : residual;
-        nn_rng rng = nn_rng_at(seed, t->name, 0);
-
-        for (size_t j = 0; j < n; j++) {
-            rng.pos = j;
-            const double z = nn_rng_normal(&rng);
-            t->data[j] = (float)(std * z);
-        }
+    if (m->init[i] == NN_INIT_ZERO || m->init[i] == NN_INIT_ONE) {
+        fill(t->data, m->init[i] == NN_INIT_ONE ? 1.0f : 0.0f, n);
+        return;
     }
+    const double std = m->init[i] == NN_INIT_NORMAL ? 0.02 : m->init[i] == NN_INIT_SMALL ? 0.005 : residual;
+    nn_rng rng = nn_rng_at(seed, t->name, 0);
+
+    for (size_t j = 0; j < n; j++) {
+        rng.pos = j;
+        const double z = nn_rng_normal(&rng);
+        t->data[j] = (float)(std * z);
+    }
+}
+
+void nn_model_init(nn_model *m, uint64_t seed)
+{
+    NN_ASSERT(!nn_model_is_i8(m) && !nn_model_is_stored(m));
+    for (size_t i = 0; i < m->n_tensor; i++) init_tensor(m, i, seed);
+}
+
+void nn_model_init_heads(nn_model *m, uint64_t seed)
+{
+    for (size_t i = 0; i < m->n_tensor; i++)
+        if (m->tensor[i].group == NN_GROUP_HEADS && m->init[i] == NN_INIT_SMALL) init_tensor(m, i, seed);
 }
 
 /* --- looking ---------------------------------------------------------------------------- */

@@ -297,6 +297,18 @@ static nn_status label_stage(lua_host *h, guard_box *out, const model_box *m, co
     return st == NN_OK ? lua_stage_end(&s, NULL, err) : st;
 }
 
+/* Mapped matrices stay in memory while they are used. */
+static size_t label_bytes(const nn_pretrained *p, size_t window)
+{
+    const nn_load_options load = {.max_t = window, .n_class = 2, .no_lm_head = true};
+    size_t bytes = (size_t)nn_pretrained_bytes(p, &load);
+    for (size_t i = 0; i < nn_pretrained_tensors(p); i++) {
+        const nn_st_tensor t = nn_pretrained_tensor(p, i);
+        bytes += nn_dtype_bytes(t.type, t.count);
+    }
+    return bytes;
+}
+
 /* stack: run model valid options -> guard */
 static int l_label_guard(lua_State *L)
 {
@@ -321,9 +333,8 @@ static int l_label_guard(lua_State *L)
     snprintf(out->name, sizeof out->name, "%s", name);
     out->decoder = true;
     if (h->o.planning) {
-        const nn_load_options load = {.max_t = window, .n_class = 2, .no_lm_head = true};
         lua_plan_add(L, "label_guard", name, NULL, 0, valid->rows, nn_config_params(nn_pretrained_config(m->p)),
-                     (size_t)nn_pretrained_bytes(m->p, &load));
+                     label_bytes(m->p, window));
     } else if (label_stage(h, out, m, valid, &f, label, &o, &err) != NN_OK) {
         return lua_host_raise(L, &err);
     }

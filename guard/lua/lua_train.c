@@ -2,6 +2,7 @@
  *
  * Reads: stage.h, guard/train_guard.h, guard/lm.h, guard/curate.h.   Read next: lua_synth.c, lua_adversary.c.
  */
+#include "guard/label.h"
 #include "guard/lua/lua_api.h"
 #include "guard/lua/order.h"
 #include "nn/arena.h"
@@ -29,7 +30,7 @@ const lua_arg lua_guard_args[] = {
     {"ff", ARG_INTEGER, 8, 65536, "256", "width of the feed-forward"},
     {"memory", ARG_INTEGER, 0, 16777216, "0", "rows of the n-gram memory"},
     {"pool", ARG_STRING, 0, 0, "mean_max", "what the heads read: 'last' or 'mean_max'"},
-    {"lr", ARG_NUMBER, 0, 1, "0.002", "peak learning rate"},
+    {"lr", ARG_NUMBER, 0, 1, "0.002", "peak learning rate; with a base 0.00002 unless given"},
     {"memory_lr", ARG_NUMBER, 0, 1000, "1", "learning-rate factor of the memory"},
     {"weight_decay", ARG_NUMBER, 0, 10, "0.1", "AdamW's"},
     {"warmup", ARG_NUMBER, 0, 1, "0.1", "share of the steps"},
@@ -42,6 +43,10 @@ const lua_arg lua_guard_args[] = {
     {"wide_weight_column", ARG_STRING, 0, 0, "-", "column with one more factor, for the wide part alone"},
     {"warm", ARG_HANDLE, 0, 0, "-",
      "generator of this run: what the decoder shares with it in name and shape begins there"},
+    {"base", ARG_HANDLE, 0, 0, "-", "model of run:open_model that the decoder begins as, whole: its shape, its tokenizer"},
+    LUA_TEMPLATE_ARGS,
+    {"labels", ARG_TABLE, 0, 0, "-", "with a base: { safe = word, unsafe = word }, the verdict begins as run:label_guard's"},
+    {"steps", ARG_INTEGER, 0, 1e9, "0", "steps of the decoder at most; 0: tokens and epochs decide"},
     {"focus", ARG_STRING, 0, 0, "-", "column: a pass takes every row with a value there, and `replay` others for each"},
     {"replay", ARG_NUMBER, 0, 1000, "4", "other rows for each row in focus"},
     {"window", ARG_INTEGER, 16, 4096, "256", "tokens seen at once"},
@@ -58,6 +63,13 @@ nn_dtype lua_read_store(lua_State *L, const char *what, const char *text)
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(text, known[i].name) == 0) return known[i].type;
     return (nn_dtype)luaL_error(L, "%s.store: '%s', want f32, bf16, q8_0 or int8", what, text);
+}
+
+static bool is_given(lua_State *L, int idx, const char *name)
+{
+    const bool given = lua_args_push(L, idx, name) != LUA_TNIL;
+    lua_pop(L, 1);
+    return given;
 }
 
 static size_t size_of(lua_State *L, int idx, const char *name) { return lua_args_size(L, idx, lua_guard_args, name); }
@@ -107,6 +119,7 @@ void lua_read_guard_options(lua_State *L, int idx, guard_train_options *o)
     o->model.lm_head = o->model.tied = o->next_weight > 0.0f;
     o->label_smoothing = float_of(L, idx, "smoothing");
     o->patience = size_of(L, idx, "patience");
+    o->steps = size_of(L, idx, "steps");
     o->wide_weight_column = lua_args_string(L, idx, lua_guard_args, "wide_weight_column");
     o->focus_column = lua_args_string(L, idx, lua_guard_args, "focus");
     o->replay = lua_args_number(L, idx, lua_guard_args, "replay");
@@ -116,7 +129,50 @@ void lua_read_guard_options(lua_State *L, int idx, guard_train_options *o)
     o->store = lua_read_store(L, "guard", lua_args_string(L, idx, lua_guard_args, "store"));
     nn_err err = {0};
     if (!o->wide && !o->decoder) luaL_error(L, "a guard without wide part and without decoder, want one of them");
-    if (o->decoder && nn_config_check(&o->model, &err) != NN_OK) lua_host_raise(L, &err);
+    if (o->decoder && !is_given(L, idx, "base") && nn_config_check(&o->model, &err) != NN_OK) lua_host_raise(L, &err);
+}
+
+/* --- a model of other people to begin as -------------------------------------------------- */
+static void refuse_given(lua_State *L, int idx, const char *const *names, size_t n, const char *why)
+{
+    for (size_t i = 0; i < n; i++)
+        if (is_given(L, idx, names[i])) luaL_error(L, "train_guard.%s: %s", names[i], why);
+}
+
+/* The base's shape and how it is asked; f is where o->format points. */
+static void read_base(lua_State *L, int idx, const model_box *base, guard_train_options *o, guard_format *f)
+{
+    static const char *const shape[] = {"layers", "width", "heads", "kv_heads", "ff", "memory", "warm"},
+                            *const asked[] = {"template", "messages", "response_template", "response_messages", "labels"};
+    nn_err err = {0};
+    if (base == NULL) {
+        refuse_given(L, idx, asked, sizeof asked / sizeof *asked, "only with a base, want base = run:open_model(..)");
+        return;
+    }
+    refuse_given(L, idx, shape, sizeof shape / sizeof *shape, "not with a base, which has its own");
+    const bool tied = nn_pretrained_config(base->p)->tied, labels = is_given(L, idx, "labels");
+    const nn_pool pool = is_given(L, idx, "pool") ? o->model.pool : NN_POOL_LAST;
+    const size_t n_category = o->model.n_category;
+    if (labels && pool != NN_POOL_LAST) luaL_error(L, "train_guard.labels: want pool = 'last'");
+    o->base = base->p;
+    o->model = *nn_pretrained_config(base->p);
+    o->model.pool = pool;
+    o->model.n_class = 2;
+    o->model.n_category = n_category;
+    o->model.lm_head = o->next_weight > 0.0f;
+    o->model.tied = o->model.lm_head && tied;
+    o->model.max_t = o->window;
+    if (!is_given(L, idx, "lr")) o->adam.lr = 2e-5f;
+    nn_status st = guard_check_base(base->p, base->tok, o->window, &err);
+    if (is_given(L, idx, "template") || is_given(L, idx, "messages"))
+        lua_read_format(L, idx, base, "train_guard", f, o->label);
+    else if (labels || is_given(L, idx, "response_template") || is_given(L, idx, "response_messages"))
+        luaL_error(L, "train_guard.template: missing, want the prompt's template");
+    else if (st == NN_OK) st = guard_format_plain(f, base->tok, &err);
+    o->format = f;
+    if (st == NN_OK) st = guard_format_check(f, nn_tok_vocab(base->tok), o->window, &err);
+    if (st == NN_OK) st = nn_config_check(&o->model, &err);
+    if (st != NN_OK) lua_host_raise(L, &err);
 }
 
 /* --- models as outputs of stages ---------------------------------------------------------- */
@@ -155,21 +211,22 @@ void lua_need_tokenizer(lua_State *L, const char *what)
 
 /* --- train_guard -------------------------------------------------------------------------- */
 static nn_status train_stage(lua_host *h, guard_box *out, const corpus_box *train, const corpus_box *valid,
-                             const guard_box *init, const generator_box *warm, const char *weight, const char *budget,
-                             guard_train_options *o, nn_err *err)
+                             const guard_box *init, const generator_box *warm, const model_box *base, const char *weight,
+                             const char *budget, guard_train_options *o, nn_err *err)
 {
     lua_stage s;
-    const char *hash[5] = {train->hash, valid->hash, h->tok_hash};
+    const char *hash[6] = {train->hash, valid->hash, base != NULL ? base->tok_hash : h->tok_hash};
     size_t n = 3;
     if (init != NULL) hash[n++] = init->hash;
     if (warm != NULL) hash[n++] = warm->hash;
+    if (base != NULL) hash[n++] = base->hash;
     nn_status st = lua_stage_begin(&s, h, "train_guard", hash, n, err);
     if (st != NN_OK) return st;
     if (warm != NULL) o->warm = guard_lm_model(warm->g);
     s.budget = budget;
     if (!s.s.finished) {
-        st = guard_train(&out->g, train->c, valid->c, weight, h->tok, &h->taxonomy, init != NULL ? init->g : NULL, o,
-                         &s.job, err);
+        st = guard_train(&out->g, train->c, valid->c, weight, base != NULL ? base->tok : h->tok, &h->taxonomy,
+                         init != NULL ? init->g : NULL, o, &s.job, err);
         if (st != NN_OK) return st;
     }
     st = lua_stage_guard(&s, out, "", o->store, err);
@@ -181,16 +238,19 @@ static int l_train_guard(lua_State *L)
 {
     lua_host *h = lua_host_of(L);
     guard_train_options o;
+    guard_format format;
     nn_err err = {0};
     lua_check_run(L);
     const corpus_box *train = lua_check_corpus(L, 2), *valid = lua_check_corpus(L, 3);
     lua_settop(L, 4);
     lua_args_check(L, 4, lua_guard_args, "train_guard");
-    lua_need_tokenizer(L, "train_guard");
+    const model_box *base = lua_args_model(L, 4, "base", true);
+    if (base == NULL) lua_need_tokenizer(L, "train_guard");
     const guard_box *init = lua_args_guard(L, 4, "init", true);
     const generator_box *warm = lua_args_generator(L, 4, "warm", true);
     if (init != NULL && warm != NULL) return luaL_error(L, "train_guard: init and warm, want one of them");
     lua_read_guard_options(L, 4, &o);
+    read_base(L, 4, base, &o, &format);
     const char *name = lua_args_string(L, 4, lua_guard_args, "name"),
                *budget = lua_args_string(L, 4, lua_guard_args, "budget");
     const char *weight = lua_args_string(L, 4, lua_guard_args, "weight_column");
@@ -205,7 +265,7 @@ static int l_train_guard(lua_State *L)
     if (h->o.planning) {
         const guard_train_cost c = guard_train_plan(&o);
         lua_plan_add(L, "train_guard", name, budget, c.tokens, train->rows, c.params, c.train_bytes);
-    } else if (train_stage(h, out, train, valid, init, warm, weight, budget, &o, &err) != NN_OK) {
+    } else if (train_stage(h, out, train, valid, init, warm, base, weight, budget, &o, &err) != NN_OK) {
         return lua_host_raise(L, &err);
     }
     return 1;
@@ -259,7 +319,8 @@ static nn_status judges_stage(lua_host *h, judges_box *out, const corpus_box *tr
 static void refuse_judge_options(lua_State *L, int idx)
 {
     static const char *const without[] = {"init", "weight_column", "wide_weight_column", "warm", "focus",
-                                          "name", "store"};
+                                          "name", "store", "base", "template",
+                                          "messages", "response_template", "response_messages", "labels"};
     for (size_t i = 0; i < sizeof without / sizeof *without; i++) {
         if (lua_args_push(L, idx, without[i]) != LUA_TNIL) luaL_error(L, "train_judges.%s: not for judges", without[i]);
         lua_pop(L, 1);
