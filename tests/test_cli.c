@@ -80,7 +80,7 @@ Test(cli, every_verb_tells_its_flags)
 
     expect_status(&all, 0);
     for (const char *const *verb = (const char *const[]){"run", "plan", "check", "eval", "generate", "audit", "lineage",
-                                                         "inspect", "quantize", "help", NULL};
+                                                         "inspect", "tokenize", "perplexity", "quantize", "help", NULL};
          *verb; verb++) {
         const cli_result r = CLI(NULL, *verb, "--help"), same = CLI(NULL, "help", *verb);
         char first[64];
