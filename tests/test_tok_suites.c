@@ -39,6 +39,7 @@ static void encode(const nn_tok *t, nn_tok_buf *b, const char *text, size_t len)
 
     b->len = 0;
     expect_ok(nn_tok_encode(t, b, text, len, &err), &err);
+    for (size_t i = 0; i < b->len; i++) cr_assert(b->ids[i] >= 0 && (size_t)b->ids[i] < nn_tok_vocab(t));
 }
 
 /* --- suites ------------------------------------------------------------------------------------------ */
