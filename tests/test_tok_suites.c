@@ -109,6 +109,17 @@ Test(tok_suites, every_vocabulary_gives_the_published_ids)
     }
 }
 
+Test(tok_suites, llama2_from_hugging_face_gives_sentencepieces_ids)
+{
+    nn_tok *t = NULL;
+    nn_err err = {NN_OK, ""};
+
+    skip_unless_fixture(FOLDER "llama2-tokenizer.json");
+    expect_ok(nn_tok_open(&t, shared_path(FOLDER "llama2-tokenizer.json"), 0, &err), &err);
+    expect_suite(t, "ggml-vocab-llama-spm");
+    nn_tok_free(t);
+}
+
 /* --- back to text ------------------------------------------------------------------------------------ */
 
 typedef void check_fn(const nn_tok *t, nn_tok_buf *b, const char *text, size_t len);

@@ -14,12 +14,14 @@
 
 typedef long (*proc_map_fn)(const unsigned char *s, long len, unsigned char **out, int options);
 typedef int (*proc_category_fn)(int32_t cp);
+typedef int32_t (*proc_lower_fn)(int32_t cp);
 typedef const char *(*proc_text_fn)(void);
 enum { PROC_STABLE = 2, PROC_COMPAT = 4, PROC_COMPOSE = 8 };
 
 typedef struct {
     proc_map_fn map;
     proc_category_fn category;
+    proc_lower_fn lower;
     proc_text_fn category_text;
 } oracle;
 
@@ -34,7 +36,7 @@ static void *symbol(void *library, const char *name)
 static oracle open_oracle(void)
 {
     void *library = dlopen("libutf8proc.so.2", RTLD_NOW);
-    oracle o = {NULL, NULL, NULL};
+    oracle o = {NULL, NULL, NULL, NULL};
     proc_text_fn version;
     void *p;
 
@@ -44,6 +46,8 @@ static oracle open_oracle(void)
     memcpy(&o.map, &p, sizeof p);
     p = symbol(library, "utf8proc_category");
     memcpy(&o.category, &p, sizeof p);
+    p = symbol(library, "utf8proc_tolower");
+    memcpy(&o.lower, &p, sizeof p);
     p = symbol(library, "utf8proc_unicode_version");
     memcpy(&version, &p, sizeof p);
     if (strcmp(version(), nn_uni_version) != 0)
@@ -65,24 +69,31 @@ static bool assigned(uint32_t cp)
     return low < nn_uni_class.n && nn_uni_class.range[low].first <= cp;
 }
 
-/* Only points assigned in both are compared. UTF8PROC_CATEGORY: 0 Cn, 1-5 L*, 6-8 M*, 9-11 N*. */
+/* Only points assigned in both are compared. UTF8PROC_CATEGORY: 0 Cn, 1-5 L*, 6-8 M*, 9-11 N*, 12-18 P*. */
 static bool comparable(const oracle *o, uint32_t cp)
 {
     return assigned(cp) && o->category((int32_t)cp) != 0;
 }
 
-static bool same_nfkc(const oracle *o, const char *s, size_t len)
+static bool same_form(const oracle *o, const char *s, size_t len, bool compatible)
 {
     unsigned char *want = NULL;
-    const long n = o->map((const unsigned char *)s, (long)len, &want, PROC_STABLE | PROC_COMPAT | PROC_COMPOSE);
+    const int form = PROC_STABLE | PROC_COMPOSE | (compatible ? PROC_COMPAT : 0);
+    const long n = o->map((const unsigned char *)s, (long)len, &want, form);
     char *got = malloc(18 * len + 4);
 
     cr_assert(n >= 0 && got != NULL);
-    const size_t need = nn_uni_nfkc(got, 18 * len + 4, s, len);
-    const bool same = need == (size_t)n && memcmp(got, want, need) == 0;
+    const size_t need = nn_uni_compose(got, NULL, 18 * len + 4, s, len, compatible);
+    bool same = need == (size_t)n && memcmp(got, want, need) == 0;
+    if (compatible) same = same && nn_uni_nfkc(got, 18 * len + 4, s, len) == need && memcmp(got, want, need) == 0;
     free(want);
     free(got);
     return same;
+}
+
+static bool same_nfkc(const oracle *o, const char *s, size_t len)
+{
+    return same_form(o, s, len, true);
 }
 
 Test(unicode, classes_agree_with_utf8proc_on_every_assigned_point)
@@ -95,13 +106,45 @@ Test(unicode, classes_agree_with_utf8proc_on_every_assigned_point)
         if (!comparable(&o, cp)) continue;
         const int c = o.category((int32_t)cp);
         const bool same = nn_uni_is_letter(cp) == (c >= 1 && c <= 5) && nn_uni_is_mark(cp) == (c >= 6 && c <= 8) &&
-                          nn_uni_is_number(cp) == (c >= 9 && c <= 11);
+                          nn_uni_is_number(cp) == (c >= 9 && c <= 11) && nn_uni_is_punct(cp) == (c >= 12 && c <= 18);
         if (!same) first = cp;
         wrong += !same;
         n++;
     }
     cr_expect_eq(wrong, 0, "%zu points differ, first U+%04X", wrong, first);
     cr_expect_gt(n, 280000);
+}
+
+Test(unicode, nfc_agrees_with_utf8proc_on_every_assigned_point)
+{
+    const oracle o = open_oracle();
+    size_t wrong = 0;
+    uint32_t first = 0;
+
+    for (uint32_t cp = 0x110000; cp-- > 1;) {
+        char s[4];
+
+        if (!comparable(&o, cp) || same_form(&o, s, nn_utf8_encode(cp, s), false)) continue;
+        first = cp;
+        wrong++;
+    }
+    cr_expect_eq(wrong, 0, "%zu points differ, first U+%04X", wrong, first);
+}
+
+Test(unicode, lower_case_agrees_with_utf8proc_on_every_assigned_point)
+{
+    const oracle o = open_oracle();
+    size_t wrong = 0;
+    uint32_t first = 0, seq[NN_UNI_LOWER_MAX];
+
+    for (uint32_t cp = 0x110000; cp-- > 0;) {
+        if (!comparable(&o, cp) || cp == 0x130) continue; /* the one of two code points */
+        if (nn_uni_lower(seq, cp) == 1 && seq[0] == (uint32_t)o.lower((int32_t)cp)) continue;
+        first = cp;
+        wrong++;
+    }
+    cr_expect_eq(wrong, 0, "%zu points differ, first U+%04X", wrong, first);
+    cr_expect(nn_uni_lower(seq, 0x130) == 2 && seq[0] == 'i' && seq[1] == 0x307);
 }
 
 Test(unicode, nfkc_agrees_with_utf8proc_on_every_assigned_point)
@@ -135,6 +178,21 @@ static uint32_t draw_point(nn_rng *r, const oracle *o)
     return cp;
 }
 
+/* Where a byte comes from changes, what is before it is the normal form of what is before that place. */
+static void expect_sources(const char *s, size_t len, bool compatible)
+{
+    static char out[16384], before[16384];
+    static uint32_t from[16384];
+    const size_t n = nn_uni_compose(out, from, sizeof out, s, len, compatible);
+
+    cr_assert(n <= sizeof out);
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0 && from[i] == from[i - 1]) continue;
+        cr_assert(from[i] < len && (i == 0 || from[i] > from[i - 1]));
+        cr_assert(nn_uni_compose(before, NULL, sizeof before, s, from[i], compatible) == i && memcmp(before, out, i) == 0);
+    }
+}
+
 Test(unicode, nfkc_agrees_with_utf8proc_on_random_strings)
 {
     const oracle o = open_oracle();
@@ -147,6 +205,8 @@ Test(unicode, nfkc_agrees_with_utf8proc_on_random_strings)
 
         for (size_t i = 0; i < n; i++) len += nn_utf8_encode(draw_point(&r, &o), s + len);
         cr_assert(same_nfkc(&o, s, len), "row %lu differs", (unsigned long)row);
+        cr_assert(same_form(&o, s, len, false), "row %lu differs in NFC", (unsigned long)row);
+        expect_sources(s, len, row % 2 == 0);
     }
 }
 
