@@ -152,7 +152,8 @@ static nn_status take_bytes(nn_tok *t, const nn_vocab *v, nn_err *err)
 {
     nn_tok_other *o = t->other;
     const bool bpe = v->model == NN_TOK_BPE;
-    const bool unk = v->unk >= 0 && !(bpe && v->piece[v->unk].type == NN_PIECE_CONTROL);
+    const bool control = v->unk >= 0 && v->piece[v->unk].type == NN_PIECE_CONTROL;
+    bool unk = v->unk >= 0 && !(bpe && control);
     size_t n = 0;
 
     for (size_t b = 0; b < 256; b++) {
@@ -169,6 +170,11 @@ static nn_status take_bytes(nn_tok *t, const nn_vocab *v, nn_err *err)
     for (size_t b = 0; b < 256; b++) {
         n += o->byte_id[b] >= 0;
         if (bpe && unk && o->byte_id[b] < 0) o->byte_id[b] = v->unk;
+    }
+    /* Some files call every special token a control one. What text can make is none, or text could make a BOS. */
+    if (!bpe && n < 256 && control) {
+        unk = v->unk != v->bos && v->unk != v->eos && v->unk != v->pad;
+        o->type[v->unk] = NN_PIECE_UNKNOWN;
     }
     /* A run of unknown characters is one piece, which goes over a blank that is unknown too. */
     o->words = o->words && (o->char_id[' '] >= 0 || o->byte_id[' '] >= 0);

@@ -7,8 +7,10 @@ set -u
 build=$1
 seconds=$2
 shift 2
-mkdir -p "$build/tmp"
-export TMPDIR="$build/tmp" ASAN_OPTIONS=allocator_may_return_null=1
+# Scratch files are written thousands of times a second: in memory where there is such a place.
+scratch=$(mktemp -d -p /dev/shm parapet-fuzz-XXXXXX 2>/dev/null) || scratch=$(mktemp -d "$build/scratch-XXXXXX")
+trap 'rm -rf "$scratch"' EXIT
+export TMPDIR="$scratch" ASAN_OPTIONS=allocator_may_return_null=1
 status=0
 
 for target in "$@"; do

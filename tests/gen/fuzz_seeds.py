@@ -173,6 +173,9 @@ def seeds_tok_gguf():
         ("bos_token_id", U32, 1), ("eos_token_id", U32, 2), ("unknown_token_id", U32, 0), ("add_space_prefix", BOOL, 1)])))
     put(f, "ok_t5", gguf(vocabulary_keys("t5", [("<pad>", 0.0, CONTROL), ("</s>", 0.0, CONTROL), ("<unk>", 0.0, UNKNOWN)] +
                                          pieces()[3:], extra=[("remove_extra_whitespaces", BOOL, 1)])))
+    special = [(t, s, CONTROL if k == UNKNOWN else k) for t, s, k in pieces()]
+    put(f, "ok_special_unknown", gguf(vocabulary_keys("llama", special, extra=[("unknown_token_id", U32, 0)])))
+    put(f, "bad_unknown_is_bos", gguf(vocabulary_keys("llama", special, extra=[("unknown_token_id", U32, 1)])))
     put(f, "bad_merge", gguf(vocabulary_keys("gpt2", plain, "gpt-2", [("no", "token")], types=False)))
     put(f, "bad_pre", gguf(vocabulary_keys("gpt2", plain, "nobody-knows", merges, types=False)))
     put(f, "bad_special", gguf(vocabulary_keys("llama", pieces(), extra=[("bos_token_id", U32, 1000)])))
