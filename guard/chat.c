@@ -33,8 +33,9 @@ struct guard_chat {
 #define IM_END "{<|im_end|>}\n"
 #define HEADER(role) "{<|start_header_id|>}" role "{<|end_header_id|>}\n\n"
 
-/* Llama 3.1 and later say two dates in every system turn. Llama 3.2's template takes the second one from the clock where
- * there is a clock, else it is this one. A prompt that changes with the day would not give the same bytes: always this. */
+/* Llama 3.1 and later say two dates in every system turn. Llama 3.2's template takes the second one from the clock
+ * where there is a clock, else it is this one. A prompt that changes with the day would not give the same bytes, so it
+ * is always this one. */
 #define LLAMA31_DATES "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n"
 
 static const guard_chat family[] = {
@@ -222,7 +223,8 @@ static nn_status check_turns(const guard_chat *c, const guard_message *m, size_t
     }
     if (n == system) return nn_fail(err, NN_CONTENT, "chat format %s: no message of the user, want one", c->name);
     if (answer && m[n - 1].role != GUARD_ROLE_USER)
-        return nn_fail(err, NN_CONTENT, "chat format %s: the last message is the assistant's, want the user's", c->name);
+        return nn_fail(err, NN_CONTENT, "chat format %s: the last message is the assistant's, want the user's",
+                       c->name);
     return NN_OK;
 }
 

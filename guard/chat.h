@@ -1,12 +1,13 @@
 /* chat.h - how chat models want a conversation written: a table of families by name.
  *
  * Reads: nn/tok.h, buf.h.   Read next: chat.c (the families, writing them), chat_template.c (templates we have read).
- * Why no template language: a chat template is a program in the model's file. We do not run programs of files. A template
- * is recognised by the SHA-256 of its text, among those that were read and whose conversations came out byte for byte as
- * one of our families writes them; any other one is refused, with its hash, and the caller names a family or none.
- * Why tokens and not text: marks of roles that are tokens go in by id, and what people say is encoded as text, which never
- * makes a control token; so no text can end its turn or open another. In families whose marks are plain text (llama2,
- * mistral, mistral-v1, and zephyr where the vocabulary lacks its marks) it can: that is how those models were trained.
+ * Why no template language: a chat template is a program in the model's file. We do not run programs of files. A
+ * template is recognised by the SHA-256 of its text, among those that were read and whose conversations came out byte for
+ * byte as one of our families writes them; any other one is refused, with its hash, and the caller names a family or none.
+ * Why tokens and not text: marks of roles that are tokens go in by id, and what people say is encoded as text, which
+ * never makes a control token; so no text can end its turn or open another. In families whose marks are plain text
+ * (llama2, mistral, mistral-v1; tulu and zephyr where the vocabulary lacks their marks) it can: that is how those models
+ * were trained.
  * Threads: the tables are constant.
  */
 #ifndef GUARD_CHAT_H
@@ -35,8 +36,8 @@ const char *guard_chat_names(char *out, size_t cap);
 NN_CHECKED nn_status guard_chat_of_template(const guard_chat **out, const char *text, size_t len, nn_err *err);
 
 /* Appends the ids of the conversation, and with `answer` what makes the model speak next. Nothing else goes before or
- * after: what begins a text (BOS) is part of the family. NN_CONTENT: messages out of turn, a system text where the family
- * has no place for one, or a mark that the tokenizer does not have, by name. */
+ * after: what begins a text (BOS) is part of the family. NN_CONTENT: messages out of turn, a system text where the
+ * family has no place for one, or a mark that the tokenizer does not have, by name. */
 NN_CHECKED nn_status guard_chat_encode(nn_tok_buf *ids, const nn_tok *tok, const guard_chat *c, const guard_message *m,
                                        size_t n, bool answer, nn_err *err);
 /* The same as text, marks spelled out; bos and eos are the spellings of those two. */

@@ -208,7 +208,8 @@ static nn_status fit_context(session *s, const cmd_line *line, nn_err *err)
     const nn_status st = cmd_number(line, "--max-tokens", 1, UINT32_MAX, MAX_TOKENS < room ? MAX_TOKENS : room, &asked,
                                     err);
     if (st == NN_OK && asked > room)
-        return nn_fail(err, NN_LIMIT, "--max-tokens %llu: the model's context of %zu has room for %zu after the prompt's %zu",
+        return nn_fail(err, NN_LIMIT,
+                       "--max-tokens %llu: the model's context of %zu has room for %zu after the prompt's %zu",
                        (unsigned long long)asked, context, room, n);
     s->max_tokens = (size_t)asked;
     return st;
@@ -225,12 +226,12 @@ static void find_stops(session *s)
 
 static nn_status load(session *s, const generate_wishes *w, nn_err *err)
 {
-    const nn_config *c = nn_pretrained_config(s->file);
+    nn_config c = *nn_pretrained_config(s->file);
     nn_load_options o = {.max_t = s->prompt.len + s->max_tokens - 1};
-    const uint64_t caches = (uint64_t)c->layers * nn_attn_cache_floats(o.max_t, c->kv_heads, c->head_dim);
     nn_status st;
 
-    o.extra = sizeof(float) * (caches + 3 * (uint64_t)c->vocab); /* as nn_decoder_build says */
+    c.max_t = o.max_t;
+    o.extra = nn_decoder_bytes(&c, 1);
     if ((st = nn_pretrained_load(&s->model, s->file, &o, err)) != NN_OK) return st;
     if ((st = nn_exec_open(&s->exec, NULL, (size_t)w->threads, o.max_t, err)) != NN_OK) return st;
     return nn_decoder_build(&s->decoder, s->model, 1, err);

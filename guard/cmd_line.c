@@ -25,7 +25,8 @@ static nn_status unknown_flag(const cmd_verb *v, const char *word, nn_err *err)
     return nn_fail(err, NN_USAGE, "unknown flag '%s', want one of those in 'parapet %s --help'", word, v->verb);
 }
 
-/* One flag at argv[*i]: --flag VALUE, --flag=VALUE or a switch. A value that may be left out does not begin with "-". */
+/* One flag at argv[*i]: --flag VALUE, --flag=VALUE or a switch. A value that may be left out does not begin with
+ * "-". */
 static nn_status take_flag(cmd_line *c, int argc, char **argv, int *i, nn_err *err)
 {
     const char *word = argv[*i], *eq = strchr(word, '=');

@@ -107,7 +107,8 @@ static int perplexity_main(int argc, char **argv)
 
     if (st == NN_OK && line.n_word != 1)
         st = nn_fail(&err, NN_USAGE, "%zu texts, want one file, or - for standard input", line.n_word);
-    if (st == NN_OK && !cmd_given(&line, "--model")) st = nn_fail(&err, NN_USAGE, "no --model, want a folder or a file");
+    if (st == NN_OK && !cmd_given(&line, "--model"))
+        st = nn_fail(&err, NN_USAGE, "no --model, want a folder or a file");
     if (st == NN_OK) st = measure(&line, &err);
     return cmd_end("perplexity", st, 0, &err);
 }

@@ -17,7 +17,7 @@
 
 static const cmd_flag tokenize_flags[] = {
     {"--model", "M", NULL, "model whose tokenizer it is: a folder, a GGUF or llama2.c file"},
-    {"--tokenizer", "FILE", NULL, "tokenizer.json, tokenizer.model, a GGUF file, llama2.c's tokenizer.bin with --vocab"},
+    {"--tokenizer", "FILE", NULL, "tokenizer.json, tokenizer.model, GGUF, llama2.c's tokenizer.bin with --vocab"},
     {"--vocab", "N", NULL, "ids of the model, which llama2.c's tokenizer.bin does not say"},
     {"--bos", NULL, NULL, "with what the model expects around a text"},
     {"--ids", NULL, NULL, "only the ids, on one line"},
@@ -27,8 +27,8 @@ static const cmd_flag tokenize_flags[] = {
 
 /* --- which tokenizer ------------------------------------------------------------------------------------ */
 
-/* llama2.c's weights have their tokenizer beside them; folders and GGUF files have it inside, of architectures too that we
- * do not run. */
+/* llama2.c's weights have their tokenizer beside them; folders and GGUF files have it inside, of architectures too that
+ * we do not run. */
 static nn_status open_of_model(nn_tok **out, const char *path, nn_err *err)
 {
     nn_pretrained *p = NULL;

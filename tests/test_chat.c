@@ -1,7 +1,7 @@
 /* Tests of chat formats: what the families' templates give, which templates are known, and that no text forges a role.
  *
- * Expected renderings: llama.cpp, tests/test-chat-template.cpp (its conversation), for families whose templates that file
- * has; the others are Jinja2's output for the templates named in guard/chat_template.c.
+ * Expected renderings: llama.cpp, tests/test-chat-template.cpp (its conversation), for families whose templates that
+ * file has; the others are Jinja2's output for the templates named in guard/chat_template.c.
  */
 #include "guard/chat.h"
 #include "nn/tok_vocab.h"
@@ -12,9 +12,10 @@
 #define USER(text) {GUARD_ROLE_USER, text, sizeof(text) - 1}
 #define ASSISTANT(text) {GUARD_ROLE_ASSISTANT, text, sizeof(text) - 1}
 
-static const guard_message conversation[] = {SYSTEM("You are a helpful assistant"), USER("Hello"), ASSISTANT("Hi there"),
-                                             USER("Who are you"), ASSISTANT("   I am an assistant   "),
-                                             USER("Another question")};
+static const guard_message conversation[] = {
+    SYSTEM("You are a helpful assistant"), USER("Hello"),
+    ASSISTANT("Hi there"),                 USER("Who are you"),
+    ASSISTANT("   I am an assistant   "),  USER("Another question")};
 
 static void expect_text(const char *family, const guard_message *m, size_t n, const char *want)
 {
@@ -156,8 +157,8 @@ Test(chat, messages_out_of_turn_are_refused)
 /* --- templates -------------------------------------------------------------------------------------------------- */
 
 static const char chatml_template[] =
-    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + "
+    "'\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
 
 Test(chat, a_template_is_known_by_its_whole_text)
 {

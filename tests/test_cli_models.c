@@ -1,4 +1,8 @@
-/* Tests of the command line over models that others trained: generate, tokenize, perplexity, inspect (docs/models.md). */
+/* Tests of the command line over models that others trained: generate, tokenize, perplexity, inspect
+ * (docs/models.md). */
+#include "nn/gguf.h"
+#include "nn/rng.h"
+#include "nn/unicode.h"
 #include "tests/support.h"
 #include "tests/test_cli_support.h"
 #include <jansson.h>
@@ -135,7 +139,8 @@ Test(cli_models, a_chat_wants_a_family_and_its_marks)
     const cli_result none = GREEDY("--chat", "--prompt", "x"), far = GREEDY("--chat", "nosuch", "--prompt", "x");
     const cli_result marks = GREEDY("--chat", "chatml", "--prompt", "x"), empty = GREEDY("--chat", "llama2");
     const cli_result ok = GREEDY("--chat=llama2", "--system", "Be brief.", "--prompt", "Hi", "--max-tokens", "5");
-    const cli_result same = GREEDY("--prompt", "[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\nHi [/INST]", "--max-tokens", "5");
+    const cli_result same =
+        GREEDY("--prompt", "[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\nHi [/INST]", "--max-tokens", "5");
 
     expect_refused(&none, 2, "has no chat template, want --chat NAME: chatml");
     expect_refused(&far, 2, "--chat: 'nosuch' is no family");
@@ -148,8 +153,10 @@ Test(cli_models, a_chat_wants_a_family_and_its_marks)
 Test(cli_models, what_is_no_language_model_is_refused_as_a_file)
 {
     skip_unless_fixture(GPT2 "config.json");
-    const cli_result gpt2 = CLI(NULL, "generate", "--model", shared_path(GPT2)), gone = CLI(NULL, "generate", "--model", "x");
-    const cli_result guard = CLI(NULL, "generate", "--model", small_guard()), not_one = CLI(NULL, "generate", "--model", "Makefile");
+    const cli_result gpt2 = CLI(NULL, "generate", "--model", shared_path(GPT2));
+    const cli_result guard = CLI(NULL, "generate", "--model", small_guard());
+    const cli_result gone = CLI(NULL, "generate", "--model", "x");
+    const cli_result not_one = CLI(NULL, "generate", "--model", "Makefile");
 
     expect_refused(&gpt2, 4, "gpt2");
     expect_refused(&gone, 4, "x");
@@ -162,8 +169,114 @@ Test(cli_models, an_interrupt_ends_the_text_with_status_130)
     const cli_options o = {.signal = SIGINT, .times = 1, .after = 0.3};
 
     setenv("NN_KERNELS", "base", 1); /* slow enough to be caught: seconds */
-    const cli_result r = CLI(&o, "generate", "--model", stories(), "--max-tokens", "2000", "--seed", "3", "--prompt", "-");
+    const cli_result r = CLI(&o, "generate", "--model", stories(), "--max-tokens", "2000", "--seed", "3");
     expect_status(&r, 130);
+}
+
+/* --- a model with a chat template, written here ---------------------------------------------------------------- */
+
+#define WIDTH 32
+#define MARKS 3 /* <|endoftext|>, <|im_start|>, <|im_end|> after the 256 bytes */
+
+/* Weights large enough for what was said first to matter. */
+static void put_tensor(nn_gguf_writer *w, const char *name, size_t rows, size_t cols)
+{
+    static float data[(256 + MARKS) * WIDTH];
+    nn_rng rng = nn_rng_at(1, name, 0);
+
+    for (size_t i = 0; i < (rows ? rows : 1) * cols; i++) data[i] = rows ? 2.0f * nn_rng_float(&rng) - 1.0f : 1.0f;
+    nn_gguf_put_tensor(w, name, NN_F32, data, rows, cols);
+}
+
+/* GPT-2's spelling of a byte: itself when it prints, else U+0100 and on in order. */
+static size_t spell_byte(char out[4], int byte)
+{
+    const bool prints = (byte >= 33 && byte <= 126) || (byte >= 161 && byte != 173);
+    int before = 0;
+
+    for (int b = 0; b < byte; b++) before += !((b >= 33 && b <= 126) || (b >= 161 && b != 173));
+    return nn_utf8_encode(prints ? (uint32_t)byte : 256u + (uint32_t)before, out);
+}
+
+static void put_vocabulary(nn_gguf_writer *w)
+{
+    static const char *const mark[MARKS] = {"<|endoftext|>", "<|im_start|>", "<|im_end|>"};
+    static char spelling[256][4];
+    static const char *text[256 + MARKS];
+    static size_t len[256 + MARKS];
+    static int32_t type[256 + MARKS];
+
+    for (int i = 0; i < 256 + MARKS; i++) {
+        text[i] = i < 256 ? spelling[i] : mark[i - 256];
+        len[i] = i < 256 ? spell_byte(spelling[i], i) : strlen(mark[i - 256]);
+        type[i] = i < 256 ? 1 : 3;
+    }
+    nn_gguf_put_str(w, "tokenizer.ggml.model", "gpt2");
+    nn_gguf_put_str(w, "tokenizer.ggml.pre", "qwen2");
+    nn_gguf_put_strs(w, "tokenizer.ggml.tokens", text, len, 256 + MARKS);
+    nn_gguf_put_i32s(w, "tokenizer.ggml.token_type", type, 256 + MARKS);
+    nn_gguf_put_strs(w, "tokenizer.ggml.merges", text, len, 0);
+    nn_gguf_put_u32(w, "tokenizer.ggml.eos_token_id", 256);
+}
+
+/* A llama of one layer, whose text means nothing. */
+static const char *chat_model(const char *chat_template)
+{
+    static const char *const wide[] = {"blk.0.attn_q.weight", "blk.0.attn_output.weight", "blk.0.ffn_gate.weight",
+                                       "blk.0.ffn_up.weight", "blk.0.ffn_down.weight"};
+    const char *path = path_in(temp_dir(), "chat.gguf");
+    nn_gguf_writer *w = NULL;
+    nn_err err = {0};
+
+    expect_ok(nn_gguf_writer_build(&w, &err), &err);
+    nn_gguf_put_str(w, "general.architecture", "llama");
+    nn_gguf_put_u32(w, "llama.context_length", 128);
+    nn_gguf_put_u32(w, "llama.embedding_length", WIDTH);
+    nn_gguf_put_u32(w, "llama.block_count", 1);
+    nn_gguf_put_u32(w, "llama.feed_forward_length", WIDTH);
+    nn_gguf_put_u32(w, "llama.attention.head_count", 2);
+    nn_gguf_put_u32(w, "llama.attention.head_count_kv", 1);
+    nn_gguf_put_f32(w, "llama.attention.layer_norm_rms_epsilon", 1e-5f);
+    if (chat_template) nn_gguf_put_str(w, "tokenizer.chat_template", chat_template);
+    put_vocabulary(w);
+    put_tensor(w, "token_embd.weight", 256 + MARKS, WIDTH);
+    put_tensor(w, "output_norm.weight", 0, WIDTH);
+    put_tensor(w, "blk.0.attn_norm.weight", 0, WIDTH);
+    put_tensor(w, "blk.0.ffn_norm.weight", 0, WIDTH);
+    for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) put_tensor(w, wide[i], WIDTH, WIDTH);
+    put_tensor(w, "blk.0.attn_k.weight", WIDTH / 2, WIDTH);
+    put_tensor(w, "blk.0.attn_v.weight", WIDTH / 2, WIDTH);
+    expect_ok(nn_gguf_save(w, path, &err), &err);
+    nn_gguf_writer_free(w);
+    return path;
+}
+
+#define SAY(model, ...) CLI(NULL, "generate", "--model", model, "--max-tokens", "12", "--seed", "5", __VA_ARGS__)
+
+Test(cli_models, the_chat_template_of_the_file_is_used_when_it_is_known)
+{
+    const char *known = chat_model("{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + "
+                                   "message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt "
+                                   "%}{{ '<|im_start|>assistant\n' }}{% endif %}");
+    const char *unknown = chat_model("{{ messages[0]['content'] }}");
+    const cli_result own = SAY(known, "--prompt", "Hi", "--chat"), named = SAY(known, "--prompt", "Hi", "--chat", "chatml");
+    const cli_result other = SAY(known, "--prompt", "Hi", "--chat", "qwen2"), plain = SAY(known, "--prompt", "Hi");
+    const cli_result refused = SAY(unknown, "--prompt", "Hi", "--chat"), none = SAY(known, "--temperature", "0");
+    const cli_result by_name = SAY(unknown, "--prompt", "Hi", "--chat", "chatml");
+    const cli_result says = CLI(NULL, "inspect", known), says_not = CLI(NULL, "inspect", unknown);
+
+    expect_status(&own, 0);
+    cr_expect_gt(own.out_len, 0);
+    cr_expect_str_eq(own.out, named.out);
+    cr_expect_str_neq(own.out, other.out);
+    cr_expect_str_neq(own.out, plain.out);
+    expect_refused(&refused, 3, "want a family by name: chatml");
+    cr_expect_str_eq(by_name.out, own.out);
+    expect_refused(&none, 2, "no token that begins a text, want --prompt");
+    expect_says(strstr(says.out, "chat_format") ? strstr(says.out, "chat_format") : "", "chatml\n");
+    expect_says(says_not.out, "unknown: use --chat NAME");
+    expect_says(says_not.out, "chat_template_sha256");
+    expect_says(says.out, "byte-level BPE, qwen2");
 }
 
 /* --- tokenize ---------------------------------------------------------------------------------------------------- */
@@ -217,8 +330,9 @@ Test(cli_models, tokenize_reads_our_own_guards_and_says_json)
 
 Test(cli_models, tokenize_wants_one_tokenizer_and_one_text)
 {
-    const cli_result none = CLI(NULL, "tokenize", "x"), both = CLI(NULL, "tokenize", "--model", "a", "--tokenizer", "b", "x");
-    const cli_result text = CLI(NULL, "tokenize", "--model", "a"), gone = CLI(NULL, "tokenize", "--model", "nosuch", "x");
+    const cli_result none = CLI(NULL, "tokenize", "x"), text = CLI(NULL, "tokenize", "--model", "a");
+    const cli_result both = CLI(NULL, "tokenize", "--model", "a", "--tokenizer", "b", "x");
+    const cli_result gone = CLI(NULL, "tokenize", "--model", "nosuch", "x");
 
     expect_refused(&none, 2, "want --model or --tokenizer");
     expect_refused(&both, 2, "not both");
@@ -230,8 +344,8 @@ Test(cli_models, tokenize_wants_one_tokenizer_and_one_text)
 
 static double perplexity_of(const char *model, const char *flag)
 {
-    const cli_result r = CLI(NULL, "perplexity", "--model", shared_path(model), "--context", "256", "--json", "--threads",
-                             "2", shared_path(XS "ppl_text.txt"), flag);
+    const cli_result r = CLI(NULL, "perplexity", "--model", shared_path(model), "--context", "256", "--json",
+                             "--threads", "2", shared_path(XS "ppl_text.txt"), flag);
     json_t *o = json_loads(r.out, JSON_REJECT_DUPLICATES, NULL);
     const double value = json_real_value(json_object_get(o, "perplexity"));
 
@@ -269,9 +383,10 @@ Test(cli_models, perplexity_refuses_what_it_cannot_measure)
 
 Test(cli_models, inspect_says_what_a_model_is_and_what_it_costs)
 {
-    static const char *const facts[] = {"format", "GGUF", "architecture", "llama", "kv_heads", "SentencePiece BPE", "<s>",
-                                        "run_2048_tokens", "train_256_tokens", "chat_format", "general.architecture",
-                                        "blk.0.attn_q.weight", "[64, 64]", "48 tensors, 292800 weights, 1171200 bytes"};
+    static const char *const facts[] = {
+        "format", "GGUF", "architecture", "llama", "kv_heads", "SentencePiece BPE", "<s>", "run_2048_tokens",
+        "train_256_tokens", "chat_format", "general.architecture", "blk.0.attn_q.weight", "[64, 64]",
+        "48 tensors, 292800 weights, 1171200 bytes"};
     const cli_result r = CLI(NULL, "inspect", stories()), keys = CLI(NULL, "inspect", "--keys", stories());
 
     expect_status(&r, 0);
@@ -293,8 +408,8 @@ static json_t *inspect_json(const char *path, int status)
 
 Test(cli_models, inspect_says_the_same_in_json_for_every_format)
 {
-    static const char *const path[] = {STORIES "stories260K.bin", STORIES "stories260K.gguf", "fixtures/hf/llama2xs-bf16",
-                                       XS "llama2xs_Q4_0.gguf"};
+    static const char *const path[] = {STORIES "stories260K.bin", STORIES "stories260K.gguf",
+                                       "fixtures/hf/llama2xs-bf16", XS "llama2xs_Q4_0.gguf"};
 
     skip_unless_fixture(STORIES "stories260K.bin");
     for (size_t i = 0; i < sizeof path / sizeof *path; i++) {
