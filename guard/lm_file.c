@@ -1,22 +1,27 @@
-/* lm_file.c - the generator as one GGUF file: qwen3's keys, its tokenizer's merges, its taxonomy's names, F32
- * weights.
+/* lm_file.c - the generator as one GGUF file: its architecture's keys, its tokenizer, its taxonomy's names, F32 weights.
  *
- * Reads: lm_impl.h, nn/gguf.h.
+ * Reads: lm_impl.h, gguard.h (what an architecture is called), nn/gguf.h, nn/tok_gguf_write.h.
+ * Version 1 has a tokenizer of ours, as its merges; version 2 one of another family, as that is written, and the
+ * sentence that stands before a text.
  * Opening believes nothing: sizes are compared with the tensors in the file before anything as large as they claim is
  * allocated.
  */
+#include "guard/gguard.h"
 #include "guard/lm_impl.h"
 #include "nn/arena.h"
 #include "nn/gguf.h"
+#include "nn/tok_gguf_write.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #define KIND "generator"
-#define FORMAT_VERSION 1u
-#define LONGEST_TEXT (4096u + GUARD_LM_PREFIX) /* tokens: what a stage may ask for */
+#define VERSION_OWN 1u
+#define VERSION_OTHER 2u
+#define LONGEST_TEXT (4096u + GUARD_LM_PROMPT_IDS) /* tokens: what a stage may ask for */
+#define PROMPT_KEY "generator.prompt"
 
-/* Keys with one number each; the same table writes and reads. */
+/* Keys with one number each, behind the architecture's name; the same table writes and reads. */
 typedef struct {
     const char *key;
     size_t offset; /* of a size_t in nn_config */
@@ -24,16 +29,27 @@ typedef struct {
 } size_key;
 
 static const size_key size_keys[] = {
-    {"qwen3.vocab_size", offsetof(nn_config, vocab), (uint64_t)1 << 24},
-    {"qwen3.block_count", offsetof(nn_config, layers), 1024},
-    {"qwen3.embedding_length", offsetof(nn_config, width), (uint64_t)1 << 20},
-    {"qwen3.attention.head_count", offsetof(nn_config, heads), 1024},
-    {"qwen3.attention.head_count_kv", offsetof(nn_config, kv_heads), 1024},
-    {"qwen3.attention.key_length", offsetof(nn_config, head_dim), 1024},
-    {"qwen3.feed_forward_length", offsetof(nn_config, ff), (uint64_t)1 << 20},
-    {"qwen3.context_length", offsetof(nn_config, max_t), LONGEST_TEXT},
+    {"vocab_size", offsetof(nn_config, vocab), (uint64_t)1 << 24},
+    {"block_count", offsetof(nn_config, layers), 1024},
+    {"embedding_length", offsetof(nn_config, width), (uint64_t)1 << 20},
+    {"attention.head_count", offsetof(nn_config, heads), 1024},
+    {"attention.head_count_kv", offsetof(nn_config, kv_heads), 1024},
+    {"attention.key_length", offsetof(nn_config, head_dim), 1024},
+    {"feed_forward_length", offsetof(nn_config, ff), (uint64_t)1 << 20},
+    {"context_length", offsetof(nn_config, max_t), LONGEST_TEXT},
 };
 enum { SIZE_KEYS = sizeof size_keys / sizeof *size_keys };
+
+/* "qwen3." and the name of a key. */
+typedef struct {
+    char text[80];
+} arch_key;
+
+static const char *key_of(arch_key *k, const char *arch, const char *name)
+{
+    snprintf(k->text, sizeof k->text, "%.16s.%s", arch, name);
+    return k->text;
+}
 
 static const size_t *const_field(const nn_config *c, size_t offset)
 {
@@ -47,13 +63,23 @@ static size_t *field(nn_config *c, size_t offset)
 
 /* --- save ---------------------------------------------------------------------------------------------- */
 
-static void put_config(nn_gguf_writer *w, const nn_config *c)
+/* Ours are qwen3's keys whatever the shape, as always. */
+static const char *arch_of(const guard_lm *g)
 {
+    return nn_tok_is_own(g->tok) ? "qwen3" : guard_architecture(nn_model_config(g->m));
+}
+
+static void put_config(nn_gguf_writer *w, const nn_config *c, const char *arch)
+{
+    arch_key k;
+
     for (size_t i = 0; i < SIZE_KEYS; i++)
-        nn_gguf_put_u32(w, size_keys[i].key, (uint32_t)*const_field(c, size_keys[i].offset));
-    nn_gguf_put_u32(w, "qwen3.attention.value_length", (uint32_t)c->head_dim);
-    nn_gguf_put_f32(w, "qwen3.rope.freq_base", c->rope_theta);
-    nn_gguf_put_f32(w, "qwen3.attention.layer_norm_rms_epsilon", c->norm_eps);
+        nn_gguf_put_u32(w, key_of(&k, arch, size_keys[i].key), (uint32_t)*const_field(c, size_keys[i].offset));
+    nn_gguf_put_u32(w, key_of(&k, arch, "attention.value_length"), (uint32_t)c->head_dim);
+    nn_gguf_put_f32(w, key_of(&k, arch, "rope.freq_base"), c->rope_theta);
+    nn_gguf_put_f32(w, key_of(&k, arch, "attention.layer_norm_rms_epsilon"), c->norm_eps);
+    if (c->sliding_window)
+        nn_gguf_put_u32(w, key_of(&k, arch, "attention.sliding_window"), (uint32_t)c->sliding_window);
     nn_gguf_put_bool(w, "generator.rope_pairs", c->rope == NN_ROPE_PAIRS);
     nn_gguf_put_bool(w, "generator.qk_norm", c->qk_norm);
     nn_gguf_put_bool(w, "generator.qkv_bias", c->qkv_bias);
@@ -68,50 +94,112 @@ static void put_names(nn_gguf_writer *w, const guard_taxonomy *t)
     nn_gguf_put_strs(w, "generator.taxonomy", name, NULL, t->n);
 }
 
-nn_status guard_lm_save(const guard_lm *g, const char *path, nn_err *err)
+static void put_own_tok(nn_gguf_writer *w, const nn_tok *tok)
 {
-    nn_gguf_writer *w = NULL;
     const int32_t *pairs = NULL;
     char hash[65];
-    nn_status st;
 
-    if ((st = nn_gguf_writer_build(&w, err)) != NN_OK) return st;
-    nn_tok_hash(g->tok, hash);
-    nn_gguf_put_str(w, "general.architecture", "qwen3");
-    nn_gguf_put_str(w, "general.name", KIND);
-    nn_gguf_put_u32(w, "generator.version", FORMAT_VERSION);
-    put_config(w, nn_model_config(g->m));
+    nn_tok_hash(tok, hash);
     nn_gguf_put_str(w, "generator.tokenizer.sha256", hash);
-    const size_t n_merges = nn_tok_merges(g->tok, &pairs);
+    const size_t n_merges = nn_tok_merges(tok, &pairs);
     nn_gguf_put_i32s(w, "generator.tokenizer.merges", pairs, 2 * n_merges);
+}
+
+static nn_status put_other_tok(nn_gguf_writer *w, const guard_lm *g, nn_err *err)
+{
+    nn_gguf_put_str(w, PROMPT_KEY, g->prompt.text);
+    return nn_tok_put_gguf(w, g->tok, err);
+}
+
+static nn_status put_all(nn_gguf_writer *w, const guard_lm *g, nn_err *err)
+{
+    const bool own = nn_tok_is_own(g->tok);
+    nn_status st = NN_OK;
+
+    nn_gguf_put_str(w, "general.architecture", arch_of(g));
+    nn_gguf_put_str(w, "general.name", KIND);
+    nn_gguf_put_u32(w, "generator.version", own ? VERSION_OWN : VERSION_OTHER);
+    put_config(w, nn_model_config(g->m), arch_of(g));
+    if (own) put_own_tok(w, g->tok);
+    else st = put_other_tok(w, g, err);
     put_names(w, &g->taxonomy);
     for (size_t i = 0; i < nn_model_tensors(g->m); i++) {
         const nn_tensor t = nn_model_tensor(g->m, i);
 
         nn_gguf_put_tensor(w, t.gguf, NN_F32, t.data, t.rows == 1 ? 0 : t.rows, t.cols);
     }
-    st = nn_gguf_save(w, path, err);
+    guard_put_divisors(w, nn_model_config(g->m));
+    return st;
+}
+
+nn_status guard_lm_save(const guard_lm *g, const char *path, nn_err *err)
+{
+    nn_gguf_writer *w = NULL;
+    nn_status st;
+
+    if ((st = nn_gguf_writer_build(&w, err)) != NN_OK) return st;
+    if ((st = put_all(w, g, err)) == NN_OK) st = nn_gguf_save(w, path, err);
     nn_gguf_writer_free(w);
     return st;
 }
 
 /* --- open ---------------------------------------------------------------------------------------------- */
 
-static nn_status get_config(nn_config *c, const nn_gguf *f, const char *path, nn_err *err)
+static const char *get_arch(const nn_gguf *f, bool own)
 {
-    double theta = 0.0, eps = 0.0;
-    bool pairs = false;
+    static const char *const known[] = {"qwen3", "qwen2", "llama", GUARD_ARCH_OTHER};
+    const char *s = "";
+    size_t len = 0;
+
+    if (own) return "qwen3";
+    (void)nn_gguf_str(f, "general.architecture", &s, &len);
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strlen(known[i]) == len && memcmp(known[i], s, len) == 0) return known[i];
+    return NULL;
+}
+
+/* Divisors of rotary frequencies, where the file has some. */
+static nn_status get_divisors(nn_config *c, const nn_gguf *f, const char *path, nn_err *err)
+{
+    const nn_st_tensor *t = nn_gguf_find(f, GUARD_ROPE_DIVISOR);
+    const size_t n = guard_divisors(c);
+
+    if (!t) return NN_OK;
+    if (t->type != NN_F32 || t->n_dim != 1 || t->dim[0] != n || n == 0)
+        return nn_fail(err, NN_FILE, "%s: tensor %s is of another shape, want F32 [%zu]", path, GUARD_ROPE_DIVISOR, n);
+    return nn_dtype_to_f32(c->rope_divisor, t->type, t->data, n, err);
+}
+
+static nn_status get_sizes(nn_config *c, const nn_gguf *f, const char *arch, const char *path, nn_err *err)
+{
+    arch_key k;
     uint64_t value = 0;
 
-    *c = nn_config_default();
     for (size_t i = 0; i < SIZE_KEYS; i++) {
-        if (!nn_gguf_u64(f, size_keys[i].key, &value) || value > size_keys[i].most)
-            return nn_fail(err, NN_FILE, "%s: key %s is absent or too large, want at most %llu", path,
-                           size_keys[i].key, (unsigned long long)size_keys[i].most);
+        if (!nn_gguf_u64(f, key_of(&k, arch, size_keys[i].key), &value) || value > size_keys[i].most)
+            return nn_fail(err, NN_FILE, "%s: key %s is absent or too large, want at most %llu", path, k.text,
+                           (unsigned long long)size_keys[i].most);
         *field(c, size_keys[i].offset) = (size_t)value;
     }
-    if (!nn_gguf_f64(f, "qwen3.rope.freq_base", &theta) ||
-        !nn_gguf_f64(f, "qwen3.attention.layer_norm_rms_epsilon", &eps) ||
+    if (nn_gguf_u64(f, key_of(&k, arch, "attention.sliding_window"), &value)) c->sliding_window = (size_t)value;
+    return NN_OK;
+}
+
+static nn_status get_config(nn_config *c, const nn_gguf *f, bool own, const char *path, nn_err *err)
+{
+    const char *arch = get_arch(f, own);
+    double theta = 0.0, eps = 0.0;
+    bool pairs = false;
+    arch_key k;
+    nn_status st;
+
+    *c = nn_config_default();
+    if (!arch)
+        return nn_fail(err, NN_FILE, "%s: key general.architecture, want qwen3, qwen2, llama or %s", path,
+                       GUARD_ARCH_OTHER);
+    if ((st = get_sizes(c, f, arch, path, err)) != NN_OK) return st;
+    if (!nn_gguf_f64(f, key_of(&k, arch, "rope.freq_base"), &theta) ||
+        !nn_gguf_f64(f, key_of(&k, arch, "attention.layer_norm_rms_epsilon"), &eps) ||
         !nn_gguf_bool(f, "generator.rope_pairs", &pairs) || !nn_gguf_bool(f, "generator.qk_norm", &c->qk_norm) ||
         !nn_gguf_bool(f, "generator.qkv_bias", &c->qkv_bias) || !nn_gguf_bool(f, "generator.tied", &c->tied))
         return nn_fail(err, NN_FILE, "%s: a key of the model's shape is absent, want all of a generator's", path);
@@ -120,14 +208,11 @@ static nn_status get_config(nn_config *c, const nn_gguf *f, const char *path, nn
     c->rope = pairs ? NN_ROPE_PAIRS : NN_ROPE_HALF;
     c->lm_head = true;
     c->memory_rows = c->n_class = c->n_category = 0;
-    if (nn_config_check(c, err) != NN_OK) {
-        if (err) err->status = NN_FILE;
-        nn_err_prefix(err, path);
-        return NN_FILE;
-    }
-    return c->max_t > GUARD_LM_PREFIX
-               ? NN_OK
-               : nn_fail(err, NN_FILE, "%s: room for %zu tokens, want more than %u", path, c->max_t, GUARD_LM_PREFIX);
+    if ((st = get_divisors(c, f, path, err)) != NN_OK) return st;
+    if (nn_config_check(c, err) == NN_OK) return NN_OK;
+    if (err) err->status = NN_FILE;
+    nn_err_prefix(err, path);
+    return NN_FILE;
 }
 
 static nn_status check_hash(const nn_tok *tok, const nn_gguf *f, const char *path, nn_err *err)
@@ -145,7 +230,7 @@ static nn_status check_hash(const nn_tok *tok, const nn_gguf *f, const char *pat
 }
 
 /* On failure *out may already hold a tokenizer: the caller frees it in any case. */
-static nn_status get_tok(nn_tok **out, const nn_gguf *f, const char *path, nn_err *err)
+static nn_status get_own_tok(nn_tok **out, const nn_gguf *f, const char *path, nn_err *err)
 {
     static const char key[] = "generator.tokenizer.merges";
     nn_gg_type type = NN_GG_ARRAY;
@@ -170,6 +255,20 @@ static nn_status get_tok(nn_tok **out, const nn_gguf *f, const char *path, nn_er
     }
     nn_free(block);
     return st == NN_OK ? check_hash(*out, f, path, err) : st;
+}
+
+/* prompt, by nn_alloc: NULL where ids of ours say it. */
+static nn_status get_prompt(char **prompt, const nn_gguf *f, const char *path, nn_err *err)
+{
+    const char *s = NULL;
+    size_t len = 0;
+    nn_status st;
+
+    if (!nn_gguf_str(f, PROMPT_KEY, &s, &len) || len == 0 || len > GUARD_LM_PROMPT_BYTES || memchr(s, 0, len))
+        return nn_fail(err, NN_FILE, "%s: key %s is absent or wrong, want a text of at most %u bytes", path, PROMPT_KEY,
+                       GUARD_LM_PROMPT_BYTES);
+    if ((st = nn_alloc((void **)prompt, len + 1, 1, err)) == NN_OK) memcpy(*prompt, s, len);
+    return st;
 }
 
 static nn_status get_names(guard_taxonomy *t, const nn_gguf *f, const char *path, nn_err *err)
@@ -201,6 +300,7 @@ static nn_status check_size(const nn_config *c, const nn_gguf *f, const char *pa
     size_t held = 0;
 
     for (size_t i = 0; i < nn_gguf_tensors(f); i++) held += nn_gguf_tensor(f, i)->count; /* each lies in the file */
+    held -= guard_has_divisors(c) ? guard_divisors(c) : 0;
     if (held != nn_config_params(c))
         return nn_fail(err, NN_FILE, "%s: tensors hold %zu weights, want the %zu of the model's shape", path, held,
                        nn_config_params(c));
@@ -238,35 +338,59 @@ static nn_status get_model(nn_model **out, const nn_config *c, const nn_gguf *f,
     return st;
 }
 
+/* A file whose parts are fine and do not go together is the file's fault. */
+static nn_status build(guard_lm **out, nn_model *m, const nn_tok *tok, const guard_taxonomy *t, const char *prompt,
+                       const char *path, nn_err *err)
+{
+    nn_err cause = {NN_OK, ""};
+    const nn_status st = guard_lm_build(out, m, tok, t, prompt, &cause);
+
+    return st == NN_OK ? st : nn_fail(err, st == NN_LIMIT ? NN_LIMIT : NN_FILE, "%s: %s", path, cause.text);
+}
+
+/* What read_parts has read; all of it is the caller's, also after a failure. */
+typedef struct {
+    nn_model *m;
+    nn_tok *tok;
+    char *prompt;
+    guard_taxonomy taxonomy;
+} parts;
+
+static nn_status read_parts(parts *p, const nn_gguf *f, const char *path, nn_err *err)
+{
+    uint64_t version = 0;
+    nn_config c;
+    nn_status st;
+
+    if (!nn_gguf_u64(f, "generator.version", &version) || version < VERSION_OWN || version > VERSION_OTHER)
+        return nn_fail(err, NN_FILE, "%s: not a generator of version %u or %u", path, VERSION_OWN, VERSION_OTHER);
+    const bool own = version == VERSION_OWN;
+    if ((st = get_config(&c, f, own, path, err)) != NN_OK) return st;
+    if (own) st = get_own_tok(&p->tok, f, path, err);
+    else if ((st = nn_tok_get_gguf(&p->tok, f, path, false, err)) == NN_OK) st = get_prompt(&p->prompt, f, path, err);
+    if (st != NN_OK) return st;
+    const size_t ids = nn_tok_vocab(p->tok);
+    if (c.vocab < ids || (own && c.vocab > ids))
+        return nn_fail(err, NN_FILE, "%s: %zu ids in the tokenizer, %zu in the model, want one vocabulary", path, ids,
+                       c.vocab);
+    if ((st = get_names(&p->taxonomy, f, path, err)) != NN_OK) return st;
+    return get_model(&p->m, &c, f, path, err);
+}
+
 nn_status guard_lm_open(guard_lm **out, const char *path, nn_err *err)
 {
+    parts p;
     nn_gguf *f = NULL;
-    nn_model *m = NULL;
-    nn_tok *tok = NULL;
-    guard_taxonomy taxonomy;
-    nn_config c;
-    uint64_t version = 0;
     nn_status st;
 
     *out = NULL;
+    memset(&p, 0, sizeof p);
     if ((st = nn_gguf_open(&f, path, err)) != NN_OK) return st;
-    if (!nn_gguf_u64(f, "generator.version", &version) || version != FORMAT_VERSION) {
-        st = nn_fail(err, NN_FILE, "%s: not a generator of version %u", path, FORMAT_VERSION);
-        goto done;
-    }
-    if ((st = get_config(&c, f, path, err)) != NN_OK) goto done;
-    if ((st = get_tok(&tok, f, path, err)) != NN_OK) goto done;
-    if (nn_tok_vocab(tok) != c.vocab) {
-        st = nn_fail(err, NN_FILE, "%s: %zu ids in the tokenizer, %zu in the model, want one vocabulary", path,
-                     nn_tok_vocab(tok), c.vocab);
-        goto done;
-    }
-    if ((st = get_names(&taxonomy, f, path, err)) != NN_OK) goto done;
-    if ((st = get_model(&m, &c, f, path, err)) != NN_OK) goto done;
-    if ((st = guard_lm_build(out, m, tok, &taxonomy, err)) == NN_OK) m = NULL;
-done:
-    nn_model_free(m);
-    nn_tok_free(tok);
+    if ((st = read_parts(&p, f, path, err)) == NN_OK) st = build(out, p.m, p.tok, &p.taxonomy, p.prompt, path, err);
+    if (st == NN_OK) p.m = NULL;
+    nn_model_free(p.m);
+    nn_tok_free(p.tok);
+    nn_free(p.prompt);
     nn_gguf_close(f);
     return st;
 }

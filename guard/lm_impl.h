@@ -1,26 +1,45 @@
 /* lm_impl.h - inside the generator. Private to guard/lm*.c, rollout.c and their tests.
  *
- * Reads: lm.h.   Read next: lm.c, lm_units.c, lm_train.c, rollout.c.
+ * Reads: lm.h.   Read next: lm.c, lm_prompt.c, lm_units.c, lm_train.c, rollout.c.
  */
 #ifndef GUARD_LM_IMPL_H
 #define GUARD_LM_IMPL_H
 #include "guard/lm.h"
 
-#define GUARD_LM_PREFIX 8u /* room of a control prefix */
+#define GUARD_LM_PREFIX 8u /* room of a prefix of control tokens */
+#define GUARD_LM_PREFIXES (3u * (GUARD_MAX_CATEGORY + 1u))
+
+/* --- what stands before a text: lm_prompt.c ------------------------------------------------------ */
+typedef struct {
+    char *text;                           /* owned; NULL: control tokens of ours */
+    int32_t *ids;                         /* of all prefixes, one after the other */
+    size_t start[GUARD_LM_PREFIXES + 1]; /* by label, then category; the last category is none */
+    size_t n_category;
+    size_t room; /* positions that a model needs for any of them */
+} guard_lm_prompt;
+/* text NULL: GUARD_LM_PROMPT, or the control tokens where tok is ours. Overwrites p, which is empty on failure. */
+NN_CHECKED nn_status guard_lm_prompt_build(guard_lm_prompt *p, const nn_tok *tok, const guard_taxonomy *taxonomy,
+                                           const char *text, nn_err *err);
+void guard_lm_prompt_free(guard_lm_prompt *p);
+/* What begins a plain text: BOS, or nothing where a tokenizer adds none. */
+int32_t guard_lm_begin(const nn_tok *tok); /* -1: nothing */
 
 struct guard_lm {
     nn_model *m;
     nn_tok *tok;
     guard_taxonomy taxonomy;
+    guard_lm_prompt prompt;
+    unsigned char *banned; /* [vocab] never drawn: control tokens, and ids that the tokenizer has no bytes for */
+    int32_t eos;
 };
 
-/* Copies tok and taxonomy; moves m (on failure the caller keeps it). */
+/* Copies tok, taxonomy and prompt (as guard_lm_prompt_build takes it); moves m (on failure the caller keeps it). */
 NN_CHECKED nn_status guard_lm_build(guard_lm **out, nn_model *m, const nn_tok *tok, const guard_taxonomy *taxonomy,
-                                    nn_err *err);
+                                    const char *prompt, nn_err *err);
 
 /* --- texts as the model is trained on them: lm_units.c ------------------------------------------ */
 /* Unit i: positions [start[i], start[i+1]) of ids; from position prefix[i]-1 on each one has the next as its target,
- * the last one EOS when end[i] (a text that was cut has no end). */
+ * the last one EOS when end[i] (a text that was cut has no end). A prefix may be empty. */
 typedef struct {
     int32_t *ids;
     size_t n_ids, ids_cap;
@@ -28,6 +47,7 @@ typedef struct {
     size_t *prefix;
     bool *end;
     size_t n, cap;
+    int32_t eos;
 } guard_lm_units;
 NN_CHECKED nn_status guard_lm_units_add(guard_lm_units *u, const guard_lm *g, const guard_corpus *c,
                                         const guard_lm_options *o, nn_err *err);

@@ -74,6 +74,7 @@ static void count_steps(lm_run *r)
 
     r->total = (uint64_t)(r->o->epochs * (double)r->train.n);
     for (uint64_t at = 0; at < r->total; r->steps++) {
+        if (r->o->steps > 0 && r->steps == r->o->steps) break;
         at = batch_end(r, at, &rows);
         if (r->o->token_budget > 0 && r->all_tokens + rows > r->o->token_budget) break;
         r->all_tokens += rows;
@@ -205,6 +206,7 @@ static uint64_t run_key(const lm_run *r)
     const double number[] = {o->epochs,
                              o->warmup,
                              (double)o->token_budget,
+                             (double)o->steps,
                              (double)o->batch_tokens,
                              (double)o->adam.lr,
                              (double)o->adam.beta1,
@@ -222,32 +224,79 @@ static uint64_t run_key(const lm_run *r)
     return nn_hash64(r->train.start, (r->train.n + 1) * sizeof *r->train.start, h);
 }
 
-static nn_status build_model(guard_lm **out, const nn_tok *tok, const guard_taxonomy *taxonomy, const guard_lm *init,
-                             const guard_lm_options *o, const guard_job *job, nn_err *err)
+/* The same tokenizer and as much room; another taxonomy and prompt are put in. */
+static nn_status continue_model(guard_lm **out, const nn_tok *tok, const guard_taxonomy *taxonomy,
+                                const guard_lm *init, const guard_lm_options *o, nn_err *err)
 {
-    nn_config c = o->model;
-    nn_rng rng = guard_job_rng(job, "init", 0);
+    const char *prompt = o->prompt ? o->prompt : init->prompt.text;
     nn_model *m = NULL;
     char a[65], b[65];
     nn_status st;
 
-    if (init) {
-        nn_tok_hash(tok, a);
-        nn_tok_hash(init->tok, b);
-        if (strcmp(a, b) != 0 || nn_model_config(init->m)->max_t < o->max_tokens + GUARD_LM_PREFIX)
-            return nn_fail(err, NN_USAGE,
-                           "generator: init has another tokenizer or less room than %zu tokens, want the same",
-                           o->max_tokens);
-        if ((st = guard_lm_clone(out, init, err)) == NN_OK && taxonomy) (*out)->taxonomy = *taxonomy;
+    nn_tok_hash(tok, a);
+    nn_tok_hash(init->tok, b);
+    if (strcmp(a, b) != 0)
+        return nn_fail(err, NN_USAGE, "generator: init has tokenizer %.16s, want this run's %.16s", b, a);
+    if ((st = nn_model_clone(&m, init->m, err)) != NN_OK) return st;
+    if ((st = guard_lm_build(out, m, tok, taxonomy ? taxonomy : &init->taxonomy, prompt, err)) != NN_OK) {
+        nn_model_free(m);
         return st;
     }
-    c.vocab = nn_tok_vocab(tok);
-    c.max_t = o->max_tokens + GUARD_LM_PREFIX;
+    if (nn_model_config(m)->max_t >= o->max_tokens + (*out)->prompt.room) return NN_OK;
+    st = nn_fail(err, NN_USAGE, "generator: init has room for %zu tokens, want %zu and %zu before them",
+                 nn_model_config(m)->max_t, o->max_tokens, (*out)->prompt.room);
+    guard_lm_free(*out);
+    *out = NULL;
+    return st;
+}
+
+size_t guard_lm_train_rows(const guard_lm_options *o, size_t max_t)
+{
+    return o->batch_tokens > max_t ? o->batch_tokens : max_t;
+}
+
+/* The weights on disk, as floats. */
+static nn_status load_base(nn_model **m, size_t max_t, const guard_lm_options *o, nn_err *err)
+{
+    nn_load_options load = {.floats = true, .max_t = max_t};
+    nn_config c = *nn_pretrained_config(o->base);
+    const size_t rows = guard_lm_train_rows(o, max_t);
+
+    c.max_t = max_t;
+    load.extra = nn_trainer_bytes(&c, (nn_trainer_options){rows, rows});
+    return nn_pretrained_load(m, o->base, &load, err);
+}
+
+static nn_status new_model(nn_model **m, size_t vocab, size_t max_t, const guard_lm_options *o, const guard_job *job,
+                           nn_err *err)
+{
+    nn_config c = o->model;
+    nn_rng rng = guard_job_rng(job, "init", 0);
+    nn_status st;
+
+    c.vocab = vocab;
+    c.max_t = max_t;
     c.lm_head = true;
     c.memory_rows = c.n_class = c.n_category = 0;
-    if ((st = nn_model_build(&m, &c, err)) != NN_OK) return st;
-    nn_model_init(m, o->model_seed ? o->model_seed : nn_rng_u64(&rng));
-    if ((st = guard_lm_build(out, m, tok, taxonomy, err)) != NN_OK) nn_model_free(m);
+    if ((st = nn_model_build(m, &c, err)) != NN_OK) return st;
+    nn_model_init(*m, o->model_seed ? o->model_seed : nn_rng_u64(&rng));
+    return NN_OK;
+}
+
+static nn_status build_model(guard_lm **out, const nn_tok *tok, const guard_taxonomy *taxonomy, const guard_lm *init,
+                             const guard_lm_options *o, const guard_job *job, nn_err *err)
+{
+    guard_lm_prompt prompt = {.text = NULL};
+    nn_model *m = NULL;
+    nn_status st;
+
+    if (init) return continue_model(out, tok, taxonomy, init, o, err);
+    if ((st = guard_lm_prompt_build(&prompt, tok, taxonomy, o->prompt, err)) != NN_OK) return st;
+    const size_t max_t = o->max_tokens + prompt.room;
+    guard_lm_prompt_free(&prompt);
+    st = o->base ? load_base(&m, max_t, o, err) : new_model(&m, nn_tok_vocab(tok), max_t, o, job, err);
+    if (st != NN_OK) return st;
+    if ((st = guard_lm_build(out, m, tok, taxonomy, o->prompt, err)) != NN_OK) nn_model_free(m);
     return st;
 }
 
@@ -261,7 +310,7 @@ static nn_status build_run(lm_run *r, const guard_corpus *train, const guard_cor
     if (r->train.n == 0)
         return nn_fail(err, NN_CONTENT, "generator: %zu rows and no text to learn from, want requests with a label",
                        train->n);
-    r->max_rows = r->o->batch_tokens > longest ? r->o->batch_tokens : longest;
+    r->max_rows = guard_lm_train_rows(r->o, longest);
     if ((st = nn_alloc((void **)&r->order, r->train.n, sizeof *r->order, err)) != NN_OK) return st;
     if ((st = nn_alloc((void **)&r->ids, r->max_rows, sizeof *r->ids, err)) != NN_OK) return st;
     if ((st = nn_alloc((void **)&r->next, r->max_rows, sizeof *r->next, err)) != NN_OK) return st;

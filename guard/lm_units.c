@@ -36,7 +36,7 @@ static nn_status add_unit(guard_lm_units *u, const int32_t *prefix, size_t n_pre
     const nn_status st = units_room(u, n_prefix + n_text, err);
 
     if (st != NN_OK) return st;
-    memcpy(u->ids + u->n_ids, prefix, n_prefix * sizeof *prefix);
+    if (n_prefix) memcpy(u->ids + u->n_ids, prefix, n_prefix * sizeof *prefix);
     if (n_text) memcpy(u->ids + u->n_ids + n_prefix, text, n_text * sizeof *text);
     u->start[u->n] = u->n_ids;
     u->n_ids += n_prefix + n_text;
@@ -64,23 +64,30 @@ static size_t first_category(const guard_taxonomy *t, const guard_text *list)
 static nn_status add_text(guard_lm_units *u, const guard_lm *g, const guard_row *row, const nn_tok_buf *b,
                           const guard_lm_options *o, nn_err *err)
 {
-    static const int32_t bos = NN_TOK_BOS;
-    int32_t prefix[GUARD_LM_PREFIX];
+    const int32_t begin = guard_lm_begin(g->tok);
     nn_status st = NN_OK;
 
     if (!o->plain) {
-        const size_t n_prefix = guard_lm_prefix(g, row->label, first_category(&g->taxonomy, &row->category), prefix);
         const size_t n = b->len < o->max_tokens ? b->len : o->max_tokens;
+        size_t n_prefix = 0;
+        const int32_t *prefix = guard_lm_prefix(g, row->label, first_category(&g->taxonomy, &row->category), &n_prefix);
 
         return add_unit(u, prefix, n_prefix, b->ids, n, n == b->len, err);
     }
     for (size_t at = 0; at < b->len && st == NN_OK;) {
         const size_t n = b->len - at < o->max_tokens ? b->len - at : o->max_tokens;
 
-        st = add_unit(u, &bos, 1, b->ids + at, n, at + n == b->len, err);
+        st = add_unit(u, &begin, begin >= 0, b->ids + at, n, at + n == b->len, err);
         at += n;
     }
     return st;
+}
+
+/* A request goes on after what asks for it. */
+static nn_status encode(nn_tok_buf *b, const guard_lm *g, const guard_row *row, bool plain, nn_err *err)
+{
+    b->len = 0;
+    return (plain ? nn_tok_encode : nn_tok_encode_more)(g->tok, b, row->text.s, row->text.n, err);
 }
 
 /* What is learnt from: plain text, or requests with a label. A label that judges a response says nothing about the
@@ -96,13 +103,12 @@ nn_status guard_lm_units_add(guard_lm_units *u, const guard_lm *g, const guard_c
     nn_tok_buf b = {0};
     nn_status st = NN_OK;
 
+    u->eos = g->eos;
     for (size_t i = 0; i < c->n && st == NN_OK; i++) {
         const guard_row *row = &c->row[i];
 
         if (!is_learnt(row, o->plain)) continue;
-        b.len = 0;
-        if ((st = nn_tok_encode(g->tok, &b, row->text.s, row->text.n, err)) == NN_OK)
-            st = add_text(u, g, row, &b, o, err);
+        if ((st = encode(&b, g, row, o->plain, err)) == NN_OK) st = add_text(u, g, row, &b, o, err);
     }
     nn_tok_buf_free(&b);
     return st;
@@ -117,7 +123,7 @@ size_t guard_lm_unit_targets(int32_t *next, const guard_lm_units *u, size_t i)
     for (size_t r = 0; r < n; r++) {
         const bool last = r + 1 == n;
 
-        next[r] = r + 1 < u->prefix[i] || (last && !u->end[i]) ? -1 : last ? NN_TOK_EOS : ids[r + 1];
+        next[r] = r + 1 < u->prefix[i] || (last && !u->end[i]) ? -1 : last ? u->eos : ids[r + 1];
         targets += next[r] >= 0;
     }
     return targets;

@@ -50,23 +50,24 @@ nn_status guard_rollout_draw(guard_rollout *r, const guard_lm *g, const int *lab
                              const nn_sampler *s, size_t max_new, uint64_t first_row, bool tell, guard_job *job,
                              nn_err *err)
 {
-    const size_t room = nn_model_config(g->m)->max_t - GUARD_LM_PREFIX, longest = max_new < room ? max_new : room,
-                 each = GUARD_LM_PREFIX + longest;
+    const size_t room = nn_model_config(g->m)->max_t - g->prompt.room, longest = max_new < room ? max_new : room,
+                 each = g->prompt.room + longest;
     nn_sampler sampler = *s;
     nn_decoder *d = NULL;
     nn_decode_row *row = NULL;
     nn_status st;
 
     memset(r, 0, sizeof *r);
-    sampler.ban_below = NN_TOK_BYTES; /* special tokens are never text */
-    sampler.stop = NN_TOK_EOS;
+    sampler.banned = g->banned;
+    sampler.stop = g->eos;
     if ((st = rollout_room(r, n, each, err)) != NN_OK) goto done;
     if ((st = nn_alloc((void **)&row, n, sizeof *row, err)) != NN_OK) goto done;
     if ((st = nn_decoder_build(&d, g->m, n < SLOTS && n > 0 ? n : SLOTS, err)) != NN_OK) goto done;
     for (size_t i = 0; i < n; i++) {
         int32_t *ids = r->ids + i * each;
+        const int32_t *prefix = guard_lm_prefix(g, label[i], category[i], &r->prefix[i]);
 
-        r->prefix[i] = guard_lm_prefix(g, label[i], category[i], ids);
+        memcpy(ids, prefix, r->prefix[i] * sizeof *ids);
         row[i] = (nn_decode_row){.prompt = ids,
                                  .n_prompt = r->prefix[i],
                                  .max_new = longest,
@@ -100,13 +101,19 @@ typedef struct {
 static nn_status decode_text(text_room *t, guard_text *out, const guard_lm *g, const int32_t *ids, size_t n,
                              nn_err *err)
 {
-    if (n > 0 && ids[n - 1] == NN_TOK_EOS) n--;
-    const size_t len = nn_tok_decode(g->tok, NULL, 0, ids, n);
+    size_t len = 0, more = 0;
     nn_status st;
 
+    if (n > 0 && ids[n - 1] == g->eos) n--;
+    for (size_t i = 0; i < n; i++) { /* not nn_tok_decode: a blank before the first word is the text's, not the tokenizer's */
+        const char *bytes = nn_tok_bytes(g->tok, ids[i], &more);
+
+        if ((st = nn_grow((void **)&t->bytes, &t->bytes_cap, len + more + 1, 1, err)) != NN_OK) return st;
+        if (more) memcpy(t->bytes + len, bytes, more);
+        len += more;
+    }
     if ((st = nn_grow((void **)&t->bytes, &t->bytes_cap, len + 1, 1, err)) != NN_OK) return st;
     if ((st = nn_grow((void **)&t->text, &t->text_cap, NN_UTF8_REPAIR_ROOM(len) + 1, 1, err)) != NN_OK) return st;
-    (void)nn_tok_decode(g->tok, t->bytes, len, ids, n);
     *out = (guard_text){t->text, nn_utf8_repair(t->text, t->bytes, len, NULL)};
     return NN_OK;
 }

@@ -14,11 +14,13 @@ typedef struct {
     float temperature; /* 0: greedy */
     size_t top_k;      /* 0: all */
     float top_p;       /* 1: all */
-    int32_t ban_below; /* ids below this are never drawn, except `stop` (special tokens are never text) */
-    int32_t stop;      /* -1: none */
+    /* [V] not 0: never drawn, except `stop` (control tokens are never text, and stand anywhere among another model's
+     * ids). NULL: none. Borrowed. */
+    const unsigned char *banned;
+    int32_t stop; /* -1: none */
 } nn_sampler;
 
-nn_sampler nn_sampler_default(void); /* temperature 1, no cuts, ban_below 0, stop -1 */
+nn_sampler nn_sampler_default(void); /* temperature 1, no cuts, nothing banned, stop -1 */
 
 /* Draws one id from logits [V]; ties break by id. *logprob (may be NULL) gets log p(id) of the full softmax at
  * temperature 1, the bytes that nn_xent would give. scratch: V pairs (nn_sample_scratch bytes). */
@@ -47,6 +49,9 @@ typedef struct {
 typedef struct nn_decoder nn_decoder;
 NN_CHECKED nn_status nn_decoder_build(nn_decoder **out, const nn_model *m, size_t slots, nn_err *err);
 void nn_decoder_free(nn_decoder *d);
+/* nn_state_round_inputs for what is decoded from now on: a model whose matrices are stored says what llama.cpp has it say,
+ * as far as rounding decides. */
+void nn_decoder_round_inputs(nn_decoder *d, bool on);
 /* What build would take for a model with this configuration, the packed weights apart; for the plan. */
 size_t nn_decoder_bytes(const nn_config *c, size_t slots);
 /* Runs all rows to their end; rows wait for a free slot. on_token may be NULL (row, position, id); it may end its row by

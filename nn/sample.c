@@ -19,7 +19,7 @@ enum { BLOCK = 128 }; /* probabilities that are passed by together */
 
 nn_sampler nn_sampler_default(void)
 {
-    const nn_sampler s = {.temperature = 1.0f, .top_k = 0, .top_p = 1.0f, .ban_below = 0, .stop = -1};
+    const nn_sampler s = {.temperature = 1.0f, .top_k = 0, .top_p = 1.0f, .banned = NULL, .stop = -1};
 
     return s;
 }
@@ -31,37 +31,67 @@ size_t nn_sample_scratch(size_t V)
 
 /* --- who may be drawn ------------------------------------------------------------------------- */
 
-/* Candidate j, ascending by id: `stop` when it lies below the ban, then all ids from `first` on. */
+/* Candidates are the allowed ids, ascending: runs [first, end) between banned ones. */
 typedef struct {
-    size_t first, n;
-    int32_t stop; /* -1: none */
+    const unsigned char *banned; /* NULL: none */
+    size_t V, stop;              /* stop: SIZE_MAX when it needs no exception */
+    size_t first, end;           /* the run at hand */
 } allowed;
+
+/* The first id from `at` on with a ban. */
+static size_t next_ban(const allowed *a, size_t at)
+{
+    uint64_t w[8] = {0};
+
+    if (!a->banned) return a->V;
+    for (; at + sizeof w <= a->V; at += sizeof w) {
+        memcpy(w, a->banned + at, sizeof w);
+        if (w[0] | w[1] | w[2] | w[3] | w[4] | w[5] | w[6] | w[7]) break;
+    }
+    while (at < a->V && !a->banned[at]) at++;
+    return at;
+}
+
+/* Moves to the next run, from the beginning when end is 0; false: there is none. */
+static bool next_run(allowed *a)
+{
+    size_t at = a->end;
+
+    while (at < a->V && a->banned && a->banned[at] && at != a->stop) at++;
+    a->first = at;
+    a->end = next_ban(a, at == a->stop ? at + 1 : at);
+    return a->first < a->end;
+}
 
 static allowed allowed_of(const nn_sampler *s, size_t V)
 {
-    const size_t ban = s->ban_below > 0 ? (size_t)s->ban_below : 0, first = ban < V ? ban : V;
-    const bool before = s->stop >= 0 && (size_t)s->stop < first;
-    const allowed a = {first, V - first + before, before ? s->stop : -1};
+    const bool known = s->stop >= 0 && (size_t)s->stop < V, but = known && s->banned && s->banned[s->stop];
 
-    NN_ASSERT(a.n > 0);
-    return a;
+    return (allowed){.banned = s->banned, .V = V, .stop = but ? (size_t)s->stop : SIZE_MAX};
 }
 
-static int32_t id_of(const allowed *a, size_t j)
+/* The id of candidate j. */
+static int32_t id_of(allowed a, size_t j)
 {
-    if (a->stop < 0) return (int32_t)(a->first + j);
-    return j == 0 ? a->stop : (int32_t)(a->first + j - 1);
+    for (; next_run(&a); j -= a.end - a.first)
+        if (j < a.end - a.first) break;
+    return (int32_t)(a.first + j);
 }
 
 /* The largest allowed logit; the first of equals. */
-static int32_t greedy(const nn_kern *k, const allowed *a, const float *logits, size_t V)
+static int32_t greedy(const nn_kern *k, allowed a, const float *logits)
 {
-    size_t at = a->first;
+    size_t best = a.V;
 
-    if (at == V) return a->stop;
-    const float most = k->max(logits + at, V - at);
-    while (at + 1 < V && !(logits[at] >= most)) at++;
-    return a->stop >= 0 && !(logits[at] > logits[a->stop]) ? a->stop : (int32_t)at;
+    while (next_run(&a)) {
+        const float most = k->max(logits + a.first, a.end - a.first);
+        size_t at = a.first;
+
+        while (at + 1 < a.end && !(logits[at] >= most)) at++;
+        if (best == a.V || logits[at] > logits[best]) best = at;
+    }
+    NN_ASSERT(best < a.V);
+    return (int32_t)best;
 }
 
 /* --- a draw from all of them --------------------------------------------------------------------- */
@@ -119,44 +149,47 @@ static size_t place_by_chain(const float *p, size_t n, double u)
 
 /* --- together ---------------------------------------------------------------------------------- */
 
-/* p [n] = softmax(logits / temperature) over the candidates */
-static void probabilities(const nn_kern *k, float *p, const allowed *a, const float *logits, float temperature,
-                          float *log_sum_exp)
+/* p [n] = softmax(logits / temperature) over the candidates; returns n. */
+static size_t probabilities(const nn_kern *k, float *p, allowed a, const float *logits, float temperature,
+                            float *log_sum_exp)
 {
-    const float *from = logits + a->first;
+    const float *from = p;
+    size_t n = 0;
 
-    if (a->stop >= 0) {
-        p[0] = logits[a->stop];
-        memcpy(p + 1, from, (a->n - 1) * sizeof *p);
-        from = p;
+    for (; next_run(&a); n += a.end - a.first) {
+        if (n == 0 && a.end == a.V) from = logits + a.first; /* the only run */
+        else memcpy(p + n, logits + a.first, (a.end - a.first) * sizeof *p);
     }
-    k->softmax_row(p, from, 1.0f / temperature, a->n, log_sum_exp);
+    NN_ASSERT(n > 0);
+    k->softmax_row(p, from, 1.0f / temperature, n, log_sum_exp);
+    return n;
 }
 
 int32_t nn_sample(const nn_exec *x, const nn_sampler *s, const float *logits, size_t V, nn_rng *rng, float *logprob,
                   void *scratch)
 {
     const allowed a = allowed_of(s, V);
-    const bool cold = !(s->temperature >= COLDEST), plain = a.n == V && s->temperature == 1.0f;
+    const bool cold = !(s->temperature >= COLDEST);
     float *p = scratch, log_sum_exp = 0.0f;
+    size_t n = 0;
     int32_t id = 0;
 
     if (cold) {
-        id = greedy(x->k, &a, logits, V);
+        id = greedy(x->k, a, logits);
     } else {
-        probabilities(x->k, p, &a, logits, s->temperature, &log_sum_exp);
+        n = probabilities(x->k, p, a, logits, s->temperature, &log_sum_exp);
         const double u = (double)nn_rng_float(rng);
-        size_t j = a.n;
-        if ((s->top_k > 0 && s->top_k < a.n) || s->top_p < 1.0f) {
-            j = nn_sample_cut(s, p, (uint32_t *)(void *)(p + V), a.n, u);
+        size_t j = n;
+        if ((s->top_k > 0 && s->top_k < n) || s->top_p < 1.0f) {
+            j = nn_sample_cut(s, p, (uint32_t *)(void *)(p + V), n, u);
         } else {
-            j = place_by_blocks(p, a.n, u);
-            if (j == a.n) j = place_by_chain(p, a.n, u);
+            j = place_by_blocks(p, n, u);
+            if (j == n) j = place_by_chain(p, n, u);
         }
-        id = id_of(&a, j);
+        id = id_of(a, j);
     }
     if (logprob) {
-        if (cold || !plain) x->k->softmax_row(p, logits, 1.0f, V, &log_sum_exp);
+        if (n < V || s->temperature != 1.0f) x->k->softmax_row(p, logits, 1.0f, V, &log_sum_exp);
         *logprob = logits[id] - log_sum_exp; /* nn_xent's expression */
     }
     return id;

@@ -78,7 +78,7 @@ Test(decode, slots_threads_and_neighbours_change_nothing)
 {
     static const size_t slots[] = {2, 3, ROWS, 20};
     nn_model *m = tiny_model(TINY_QWEN, 31);
-    nn_sampler s = {.temperature = 0.8f, .top_k = 20, .top_p = 0.9f, .ban_below = 0, .stop = -1};
+    nn_sampler s = {.temperature = 0.8f, .top_k = 20, .top_p = 0.9f, .banned = NULL, .stop = -1};
     static rollout one, many;
     size_t stopped = 0;
 
@@ -156,7 +156,8 @@ static nn_exec long_exec(size_t threads)
 static void run_long(long_rollout *o, const nn_model *m, size_t slots, size_t threads)
 {
     static const size_t prompt[] = {1, 200, 2, 128, 127, 129, 1, 290, 283, 17, 64, 1};
-    const nn_sampler s = {.temperature = 0.9f, .top_k = 0, .top_p = 1.0f, .ban_below = 2, .stop = 1};
+    static const unsigned char banned[V] = {1, 1};
+    const nn_sampler s = {.temperature = 0.9f, .top_k = 0, .top_p = 1.0f, .banned = banned, .stop = 1};
     nn_rng rng = nn_rng_at(4, "long", 0);
     nn_decoder *d = NULL;
     nn_exec x = long_exec(threads);

@@ -64,10 +64,15 @@ Test(sample, draws_follow_the_softmax_of_what_the_cuts_keep)
     s.top_p = 0.5f;
     expect_frequencies(&s, "010000");
     s = nn_sampler_default();
-    s.ban_below = 4;
+    s.banned = (const unsigned char[N]){1, 1, 1, 1};
     expect_frequencies(&s, "000011");
     s.stop = 1;
     expect_frequencies(&s, "010011");
+    s.banned = (const unsigned char[N]){0, 1, 0, 7, 0, 1};
+    expect_frequencies(&s, "111010");
+    s.stop = 5;
+    s.top_p = 0.9f; /* 0.52, 0.32 and 0.12; the others go */
+    expect_frequencies(&s, "100011");
 }
 
 Test(sample, greedy_takes_the_first_maximum_that_is_allowed)
@@ -79,9 +84,13 @@ Test(sample, greedy_takes_the_first_maximum_that_is_allowed)
 
     s.temperature = 0.0f;
     cr_expect_eq(nn_sample(&x, &s, logits, N, &rng, NULL, scratch), 1);
-    s.ban_below = 2;
+    s.banned = (const unsigned char[N]){1, 1};
     cr_expect_eq(nn_sample(&x, &s, logits, N, &rng, NULL, scratch), 3);
-    s.ban_below = 4;
+    s.banned = (const unsigned char[N]){0, 0, 1};
+    cr_expect_eq(nn_sample(&x, &s, logits, N, &rng, NULL, scratch), 1, "of two that are equal");
+    s.banned = (const unsigned char[N]){0, 1, 0, 1, 1};
+    cr_expect_eq(nn_sample(&x, &s, logits, N, &rng, NULL, scratch), 0);
+    s.banned = (const unsigned char[N]){1, 1, 1, 1};
     s.stop = 0;
     cr_expect_eq(nn_sample(&x, &s, logits, N, &rng, NULL, scratch), 4);
     s.stop = 1;
@@ -92,7 +101,7 @@ Test(sample, greedy_takes_the_first_maximum_that_is_allowed)
 
 Test(sample, logprob_has_the_bytes_of_the_cross_entropy)
 {
-    const nn_sampler s = {.temperature = 0.7f, .top_k = 4, .top_p = 0.9f, .ban_below = 0, .stop = -1};
+    const nn_sampler s = {.temperature = 0.7f, .top_k = 4, .top_p = 0.9f, .banned = NULL, .stop = -1};
     nn_exec x = tiny_exec(1);
     nn_rng rng = nn_rng_at(1, "draws", 0);
     float scratch[4 * N];
@@ -155,7 +164,7 @@ static int32_t defined_draw(const nn_exec *x, const nn_sampler *s, const float *
     size_t n = 0;
 
     for (size_t i = 0; i < n_id; i++) {
-        if ((int32_t)i < s->ban_below && (int32_t)i != s->stop) continue;
+        if (s->banned && s->banned[i] && (int32_t)i != s->stop) continue;
         p[n] = z[i];
         c[n++].id = (int32_t)i;
     }
@@ -204,6 +213,16 @@ static void expect_the_definition(const nn_exec *x, const nn_sampler *s, size_t 
     }
 }
 
+/* The first ids; the last; some here and there; all but one. */
+static const unsigned char *bans_of(size_t n, size_t kind)
+{
+    static unsigned char banned[MANY];
+
+    for (size_t i = 0; i < n; i++)
+        banned[i] = kind == 0 ? i < 5 : kind == 1 ? i + 3 >= n : kind == 2 ? (i * 7) % 11 < 3 : i != 6;
+    return banned;
+}
+
 Test(sample, finds_the_place_that_the_chain_of_sums_defines)
 {
     static const size_t n[] = {1, 2, 9, 128, 130, MANY}, top_k[] = {0, 1, 5, 40, 0, 0, 0, 60};
@@ -220,10 +239,15 @@ Test(sample, finds_the_place_that_the_chain_of_sums_defines)
                 s.top_p = top_p[cut];
                 expect_the_definition(&x, &s, n[i], shape);
                 if (n[i] < 9) continue;
-                s.ban_below = 5;
-                expect_the_definition(&x, &s, n[i], shape);
-                s.stop = 2;
-                expect_the_definition(&x, &s, n[i], shape);
+                for (size_t bans = 0; bans < 4; bans++) {
+                    s.banned = bans_of(n[i], bans);
+                    s.stop = -1;
+                    expect_the_definition(&x, &s, n[i], shape);
+                    s.stop = 2;
+                    expect_the_definition(&x, &s, n[i], shape);
+                    s.stop = (int32_t)n[i] - 1;
+                    expect_the_definition(&x, &s, n[i], shape);
+                }
             }
     nn_exec_free(&x);
 }
