@@ -145,6 +145,12 @@ Test(tok_model, special_tokens_are_found_by_the_texts_the_trainer_gave_them)
     expect_ok(read(&v, &p, &err), &err);
     cr_expect(v.bos == 1 && v.eos == 2);
     nn_vocab_free(&v);
+    trainer.len = 0;
+    put_string(&trainer, 46, "<s>", 3);
+    put_message(&p, 2, &trainer);
+    expect_ok(read(&v, &p, &err), &err);
+    cr_expect(v.bos == -1 && v.eos == 2);
+    nn_vocab_free(&v);
 }
 
 /* --- hostile files --------------------------------------------------------------------------------------- */

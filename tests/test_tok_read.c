@@ -51,6 +51,9 @@ Test(tok_read, gpt2_in_gguf)
     expect_piece(&v, 220, " ", NN_PIECE_NORMAL);
     expect_piece(&v, 50255, " gazed", NN_PIECE_NORMAL);
     expect_piece(&v, 50256, "<|endoftext|>", NN_PIECE_CONTROL);
+    bool byte[256] = {false}; /* its first 256 tokens are the bytes */
+    for (size_t i = 0; i < 256; i++) byte[(unsigned char)v.piece[i].text[0]] = v.piece[i].len == 1;
+    for (size_t i = 0; i < 256; i++) cr_expect(byte[i], "byte %zu", i);
     expect_merge(&v, 0, " ", "t");
     expect_merge(&v, 49999, " g", "azed");
     nn_vocab_free(&v);
@@ -185,6 +188,8 @@ Test(tok_read, hostile_llama2c_files_are_refused)
                            "\0\0\0\0\2\0\0\0ab" "\0\0\200\277\2\0\0\0 b";
 
     expect_sturdy(read_llama2c, file, sizeof file - 1);
+    file[0] = 4;
+    cr_expect(read_exact(read_llama2c, file, sizeof file - 1) == NN_FILE, "a token longer than the longest");
 }
 
 static nn_status read_gguf(nn_vocab *v, const void *bytes, size_t len, nn_err *err)
@@ -252,6 +257,28 @@ Test(tok_read, what_gguf_must_say_is_said_in_the_refusal)
     expect_gguf(small_gguf("gpt2", "gpt-2", "a b", eight), "token 2 has type 8");
     expect_gguf(small_gguf("gpt2", "gpt-2", "a b", byte), "token 2 is a byte");
     expect_gguf(small_gguf("llama", NULL, NULL, small_types), NULL);
+}
+
+Test(tok_read, families_have_defaults)
+{
+    static const char *const models[] = {"llama", "t5"};
+    static const int32_t want[2][4] = {{0, 1, 2, -1}, {2, -1, 1, 0}}; /* unknown, BOS, EOS, padding */
+
+    for (int i = 0; i < 2; i++) {
+        nn_gguf_writer *w = small_gguf(models[i], NULL, NULL, small_types);
+        const unsigned char *bytes = NULL;
+        size_t len = 0;
+        nn_vocab v;
+
+        nn_vocab_init(&v);
+        expect_ok(nn_gguf_bytes(w, &bytes, &len, NULL), NULL);
+        expect_ok(read_gguf(&v, bytes, len, NULL), NULL);
+        cr_expect(v.model == (i == 0 ? NN_TOK_SPM : NN_TOK_UNIGRAM) && v.prefix_space && !v.squeeze && !v.charsmap);
+        cr_expect(v.unk == want[i][0] && v.bos == want[i][1] && v.eos == want[i][2] && v.pad == want[i][3]);
+        cr_expect(v.add_bos == (i == 0) && v.add_eos == (i == 1) && v.piece[1].score == -2.0f);
+        nn_vocab_free(&v);
+        nn_gguf_writer_free(w);
+    }
 }
 
 Test(tok_read, ids_and_flags_in_gguf_are_checked)
