@@ -307,6 +307,7 @@ Test(host, every_function_has_usage_and_meaning)
 {
     expect_documented("parapet", lua_parapet_fns);
     expect_documented("run", lua_run_fns);
+    expect_documented("models", lua_model_fns);
     expect_documented("train", lua_train_fns);
     expect_documented("generator", lua_generator_fns);
     expect_documented("synth", lua_synth_fns);

@@ -1,0 +1,131 @@
+/* Other people's models in runs: scripts from end to end, on any number of threads, stopped and gone on with. */
+#include "guard/run.h"
+#include "tests/support.h"
+#include "tests/test_cli_support.h"
+#include "tests/test_foreign.h"
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *model_option(nn_tok_model model)
+{
+    static char set[1024];
+
+    snprintf(set, sizeof set, "model=%s", foreign_file("qwen2", model, true, NN_F16, 4));
+    return set;
+}
+
+static void identity_of(char id[65], const char *dir)
+{
+    nn_err err = {NN_OK, ""};
+
+    expect_ok(guard_run_identity(id, dir, &err), &err);
+}
+
+/* The script in tests/lua: the same bytes on one thread, on two, and stopped on the way. */
+Test(foreign_run, every_role_gives_the_same_bytes_however_it_is_run)
+{
+    const char *script = path_in(copy_scripts("tests/lua/foreign.lua", "foreign.lua"), "scripts/foreign.lua");
+    const char *set = model_option(NN_TOK_BPE), *one = path_in(temp_dir(), "run"), *two = path_in(temp_dir(), "run"),
+               *stopped = path_in(temp_dir(), "run");
+    char id[3][65];
+    cli_result r = CLI(NULL, "run", script, "--set", set, "--out", one, "--threads", "1");
+
+    expect_status(&r, 0);
+    expect_says(r.out, "again");
+    r = CLI(NULL, "run", script, "--set", set, "--out", two, "--threads", "2");
+    expect_status(&r, 0);
+    const cli_options interrupt = {.signal = SIGINT, .times = 1, .after = 0.5};
+    r = CLI(&interrupt, "run", script, "--set", set, "--out", stopped);
+    cr_expect(r.status == 130 || r.status == 0, "%d: %s", r.status, r.err);
+    r = CLI(NULL, "run", script, "--set", set, "--out", stopped, "--resume");
+    expect_status(&r, 0);
+    identity_of(id[0], one);
+    identity_of(id[1], two);
+    identity_of(id[2], stopped);
+    cr_expect_str_eq(id[0], id[1]);
+    cr_expect_str_eq(id[0], id[2]);
+    r = CLI(NULL, "audit", one);
+    expect_status(&r, 0);
+}
+
+Test(foreign_run, a_changed_model_is_not_the_run_s)
+{
+    const char *script = path_in(copy_scripts("tests/lua/foreign.lua", "foreign.lua"), "scripts/foreign.lua");
+    const char *set = model_option(NN_TOK_BPE), *out = path_in(temp_dir(), "run");
+    const cli_options interrupt = {.signal = SIGINT, .times = 1, .after = 0.3};
+    size_t len = 0;
+    cli_result r = CLI(&interrupt, "run", script, "--set", set, "--out", out);
+
+    char *bytes = read_bytes(set + strlen("model="), &len);
+    bytes[len - 1] = (char)(bytes[len - 1] ^ 1);
+    write_bytes(set + strlen("model="), bytes, len);
+    r = CLI(NULL, "run", script, "--set", set, "--out", out, "--resume");
+    expect_status(&r, 2);
+    expect_says(r.err, "changed since the run");
+    free(bytes);
+}
+
+Test(foreign_run, the_experiment_plans_runs_and_its_guard_checks)
+{
+    const char *script = "scripts/experiments/05_pretrained.lua", *set = model_option(NN_TOK_SPM),
+               *out = path_in(temp_dir(), "run");
+    cli_result r = CLI(NULL, "plan", script, "--set", set);
+
+    expect_status(&r, 0);
+    expect_says(r.out, "label_guard");
+    r = CLI(NULL, "run", script, "--set", set, "--out", out);
+    expect_status(&r, 0);
+    expect_says(r.out, "20 steps and wide");
+    r = CLI(NULL, "check", "--model", path_in(out, "guard.gguf"), "--json", "bread for the river");
+    cr_expect(r.status == 0 || r.status == 1, "%s", r.err);
+    expect_says(r.out, "\"p_unsafe\"");
+    r = CLI(NULL, "check", "--model", path_in(out, "guard.gguf"), "--response", "yes", "bread");
+    expect_status(&r, 3);
+    expect_says(r.err, "prompts alone");
+    r = CLI(NULL, "check", "--model", set + strlen("model="), "bread");
+    expect_status(&r, 4);
+    expect_says(r.err, "run:label_guard");
+}
+
+/* --- what a script gets wrong --------------------------------------------------------------------------------- */
+
+static void refused(const char *lines, const char *want)
+{
+    const char *dir = copy_scripts(NULL, NULL), *script = path_in(dir, "scripts/wrong.lua");
+    char text[2048];
+
+    snprintf(text, sizeof text,
+             "local run = parapet.run { taxonomy = require 'taxonomy' }\n"
+             "local model = run:open_model(parapet.set.model)\n"
+             "local rows = run:load('data/seeds.jsonl', { cap = 20 })\n%s\n",
+             lines);
+    write_text(script, text);
+    const cli_result r = CLI(NULL, "plan", script, "--set", model_option(NN_TOK_BPE));
+    cr_expect(r.status == 2 || r.status == 3, "%d: %s", r.status, r.err); /* the script's, or options that do not fit */
+    expect_says(r.err, want);
+}
+
+Test(foreign_run, mistakes_are_told_before_any_work)
+{
+#define LABELS "labels = { safe = ' safe', unsafe = ' unsafe' }"
+    refused("run:label_guard(model, rows, { " LABELS " })", "template: missing");
+    refused("run:label_guard(model, rows, { template = 'x' })", "label_guard.labels: missing");
+    refused("run:label_guard(model, rows, { template = 'x', " LABELS " })", "no place {prompt}");
+    refused("run:label_guard(model, rows, { template = '{prompt}', messages = {}, " LABELS " })", "want one of them");
+    refused("run:label_guard(model, rows, { messages = { { role = 'user', text = '{prompt}' } }, " LABELS " })",
+            "chat format is not known");
+    refused("run:label_guard(model, rows, { template = { '{prompt}', { special = '<|x|>' } }, " LABELS " })", "<|x|>");
+    refused("run:label_guard(model, rows, { template = { 7 }, " LABELS " })", "template[1]");
+    refused("run:train_guard(rows, rows, { template = '{prompt}' })", "no tokenizer yet");
+    refused("run:train_guard(rows, rows, { base = model, layers = 3 })", "layers: not with a base");
+    refused("run:train_guard(rows, rows, { base = model, window = 1024 })", "context of");
+    refused("run:train_guard(rows, rows, { base = model, template = '{prompt}.', pool = 'mean_max', " LABELS " })",
+            "want pool = 'last'");
+    refused("run:use_tokenizer(model)\nrun:train_tokenizer(rows)", "called twice");
+    refused("run:use_tokenizer(model)\nrun:use_tokenizer(model)", "want one a run");
+    refused("run:use_tokenizer(model)\nrun:train_guard(rows, rows, { template = '{prompt}' })", "only with a base");
+    refused("run:open_model('/etc/hosts')", "outside what a script may open");
+    refused("run:open_model(parapet.set.model, { chat = 'nobody' })", "open_model.chat");
+}
