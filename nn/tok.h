@@ -2,8 +2,8 @@
  * et al. 2019), and the tokenizers of other people's models behind the same calls (tok_vocab.h, tok_read.h).
  *
  * Reads: unicode.h.   Read next: tok.c (ids, bytes, files), tok_encode.c (pre-tokenizer, merging), tok_train.c.
- * Ids of ours: 0..63 reserved (below), 64..319 the bytes 0..255, then one id per merge in merge order. Pre-tokenizer `gpt-2`.
- * Special tokens are never made from text: encode gives ids >= 64 only. Encoding a pre-token is O(n log n).
+ * Ids of ours: 0..63 reserved (below), 64..319 the bytes 0..255, then one id per merge in merge order. Pre-tokenizer
+ * `gpt-2`. Special tokens are never made from text: encode gives ids >= 64 only. Encoding a pre-token is O(n log n).
  * Threads: an nn_tok is immutable after load or train; encode scratch belongs to the caller's nn_tok_buf.
  */
 #ifndef NN_TOK_H
@@ -38,8 +38,9 @@ NN_CHECKED nn_status nn_tok_train(nn_tok **out, const char *const *text, const s
                                   nn_err *err);
 void nn_tok_free(nn_tok *t);
 size_t nn_tok_vocab(const nn_tok *t);
-/* Merges of ours as pairs of ids, for files: n_merges pairs (none for another's: nn_tok_clone copies those). from_merges copies them and refuses an id that is not there yet, a
- * pair that comes twice and a token of more than 256 bytes. */
+/* Merges of ours as pairs of ids, for files: n_merges pairs (none for another's: nn_tok_clone copies those).
+ * from_merges copies them and refuses an id that is not there yet, a pair that comes twice and a token of more than 256
+ * bytes. */
 size_t nn_tok_merges(const nn_tok *t, const int32_t **pairs);
 NN_CHECKED nn_status nn_tok_from_merges(nn_tok **out, const int32_t *pairs, size_t n_merges, nn_err *err);
 void nn_tok_hash(const nn_tok *t, char hex[65]);
@@ -74,8 +75,8 @@ bool nn_tok_is_control(const nn_tok *t, int32_t id);
 int32_t nn_tok_find(const nn_tok *t, const char *s, size_t len);
 /* nn_tok_encode for text that goes on after other tokens: no blank of its own before it (SentencePiece's families). */
 NN_CHECKED nn_status nn_tok_encode_more(const nn_tok *t, nn_tok_buf *buf, const char *text, size_t len, nn_err *err);
-/* Whether no token reaches over the place before text[i], 0 < i < len, whatever follows: encoding the two parts (the second
- * with nn_tok_encode_more) gives the ids of the whole. May say no where the answer is yes. */
+/* Whether no token reaches over the place before text[i], 0 < i < len, whatever follows: encoding the two parts (the
+ * second with nn_tok_encode_more) gives the ids of the whole. May say no where the answer is yes. */
 bool nn_tok_cuts_before(const nn_tok *t, const char *text, size_t i);
 
 /* Ids to text one at a time, whole characters only. */

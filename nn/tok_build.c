@@ -329,7 +329,8 @@ static nn_status fill(nn_tok *t, const nn_vocab *v, nn_err *err)
     if ((st = index_texts(t, err)) != NN_OK) return st;
     if ((st = take_bytes(t, v, err)) != NN_OK) return st;
     if ((st = take_users(t, err)) != NN_OK) return st;
-    if (v->charsmap && (st = nn_tok_charsmap_build(&o->charsmap, v->charsmap, v->charsmap_len, err)) != NN_OK) return st;
+    if (v->charsmap) st = nn_tok_charsmap_build(&o->charsmap, v->charsmap, v->charsmap_len, err);
+    if (st != NN_OK) return st;
     if (v->model == NN_TOK_UNIGRAM) st = take_scores(t, v, err);
     else if (v->model == NN_TOK_SPM && v->n_merge == 0) st = nn_tok_spm_merges(t, v, err);
     else st = take_merges(t, v, err);

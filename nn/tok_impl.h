@@ -1,8 +1,8 @@
 /* tok_impl.h - the inside of an nn_tok, shared by the tok_*.c files that are not readers.
  *
  * Reads: tok.h, tok_vocab.h.   Read next: tok.c (ours), tok_build.c (other people's), tok_encode.c, tok_text.c.
- * Why two halves: our own tokenizer needs tok.c, tok_encode.c and tok_pre.c alone, so that a machine without files links
- * nothing else; what the other families need hangs from `other` and is reached through its functions.
+ * Why two halves: our own tokenizer needs tok.c, tok_encode.c and tok_pre.c alone, so that a machine without files
+ * links nothing else; what the other families need hangs from `other` and is reached through its functions.
  */
 #ifndef NN_TOK_IMPL_H
 #define NN_TOK_IMPL_H
@@ -139,8 +139,10 @@ size_t nn_tok_cutter_next(nn_tok_cutter *c); /* bytes of the next pre-token, 0 a
 bool nn_tok_pre_cuts(const char *text, size_t i);
 
 /* --- tok_trie.c -------------------------------------------------------------------------------------------- */
-NN_CHECKED nn_status nn_tok_trie_build(nn_tok_trie *t, size_t bytes, nn_err *err); /* room for texts of so many bytes */
-void nn_tok_trie_add(nn_tok_trie *t, const char *s, size_t len, int32_t id);       /* the first of equal texts stays */
+/* Room for texts of so many bytes. */
+NN_CHECKED nn_status nn_tok_trie_build(nn_tok_trie *t, size_t bytes, nn_err *err);
+/* The first of equal texts stays. */
+void nn_tok_trie_add(nn_tok_trie *t, const char *s, size_t len, int32_t id);
 uint32_t nn_tok_trie_step(const nn_tok_trie *t, uint32_t node, unsigned char byte); /* 0: no such edge */
 void nn_tok_trie_free(nn_tok_trie *t);
 
@@ -177,8 +179,8 @@ NN_CHECKED nn_status nn_tok_spm_encode(const nn_tok *t, nn_tok_buf *buf, const c
 NN_CHECKED nn_status nn_tok_unigram_encode(const nn_tok *t, nn_tok_buf *buf, const char *s, size_t len, nn_err *err);
 /* Where the word ends that begins at `at`: before a run of blanks, if no piece goes over its beginning. */
 size_t nn_tok_word_end(const nn_tok *t, const char *s, size_t len, size_t at);
-/* What stands for s[at, at + n), which is no piece: a byte's piece for every byte, else the unknown id, once for a run of
- * them; ids before `first` are not looked at. buf has room for n ids. */
+/* What stands for s[at, at + n), which is no piece: a byte's piece for every byte, else the unknown id, once for a
+ * run of them; ids before `first` are not looked at. buf has room for n ids. */
 void nn_tok_append_unknown(const nn_tok *t, nn_tok_buf *b, const char *s, size_t at, size_t n, size_t first);
 /* The merges that scores stand for, into t->slot. */
 NN_CHECKED nn_status nn_tok_spm_merges(nn_tok *t, const nn_vocab *v, nn_err *err);

@@ -186,7 +186,7 @@ static bool has_blank_sign(const char *s, size_t len)
 {
     const char *end = s + len;
 
-    while (s < end && (s = memchr(s, BLANK_SIGN[0], (size_t)(end - s))) != NULL) {
+    while (s < end && (s = memchr(s, 0xE2, (size_t)(end - s))) != NULL) {
         if (end - s >= 3 && memcmp(s, BLANK_SIGN, 3) == 0) return true;
         s++;
     }
@@ -231,8 +231,8 @@ nn_status nn_tok_charsmap_build(nn_tok_charsmap *m, const unsigned char *bytes, 
     const size_t trie = len >= 4 ? u32_at(bytes) : 0;
 
     if (len < 8 || trie % 4 != 0 || trie == 0 || trie > len - 4)
-        return nn_fail(err, NN_FILE, "tokenizer: charsmap of %zu bytes: a trie of %zu, want a multiple of 4 that fits", len,
-                       trie);
+        return nn_fail(err, NN_FILE, "tokenizer: charsmap of %zu bytes: a trie of %zu, want a multiple of 4 that fits",
+                       len, trie);
     m->text_len = len - 4 - trie;
     for (size_t i = 0, run = 0; i < m->text_len; i++) {
         run = bytes[4 + trie + i] == 0 ? 0 : run + 1;

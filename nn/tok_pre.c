@@ -85,8 +85,8 @@ static size_t some_digits(const unsigned char *s, size_t len, size_t most)
     return at;
 }
 
-/* \s*[\r\n]+|\s+(?!\S)|\s+ for a text that begins with white space: up to its run's last newline; without one, the whole
- * run at the end of the text, else all but the last blank of it. */
+/* \s*[\r\n]+|\s+(?!\S)|\s+ for a text that begins with white space: up to its run's last newline; without one, the
+ * whole run at the end of the text, else all but the last blank of it. */
 static size_t blanks(const unsigned char *s, size_t len)
 {
     size_t last, after_newline = 0;

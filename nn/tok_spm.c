@@ -4,9 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* SentencePiece's BPE (Kudo, Richardson 2018, arXiv:1808.06226): characters are symbols, and the neighbours whose union is
- * the piece of the highest score merge first, of equal scores the leftmost. Every way to put a piece together from two
- * pieces is looked up once, when the tokenizer is built: merging is then the same as with a list of merges. */
+/* SentencePiece's BPE (Kudo, Richardson 2018, arXiv:1808.06226): characters are symbols, and the neighbours whose
+ * union is the piece of the highest score merge first, of equal scores the leftmost. Every way to put a piece
+ * together from two pieces is looked up once, when the tokenizer is built: merging is then the same as with a list of
+ * merges. */
 
 static int32_t piece_of(const nn_tok *t, const char *s, size_t len)
 {

@@ -26,7 +26,8 @@ static bool may_go_on(const unsigned char *s, size_t len)
     return s[0] >= 0xC2 && s[0] <= 0xF4 && len < want;
 }
 
-/* Appends s to out with ill-formed parts as U+FFFD; a beginning of a character at the end is held when `more` may come. */
+/* Appends s to out with ill-formed parts as U+FFFD; a beginning of a character at the end is held when `more` may
+ * come. */
 static size_t put(nn_tok_stream *st, char *out, const unsigned char *s, size_t len, bool more)
 {
     size_t n = 0;
@@ -47,8 +48,8 @@ static size_t put(nn_tok_stream *st, char *out, const unsigned char *s, size_t l
     return n;
 }
 
-/* Adds bytes of s to what is held, one by one, until nothing is held. [out] n: bytes put out; returns how many of s were
- * used. */
+/* Adds bytes of s to what is held, one by one, until nothing is held. [out] n: bytes put out; returns how many of s
+ * were used. */
 static size_t finish_held(nn_tok_stream *st, char *out, size_t *n, const unsigned char *s, size_t len)
 {
     size_t used = 0;

@@ -6,7 +6,8 @@ static size_t edge_slot(const nn_tok_trie *t, uint32_t node, unsigned char byte)
 {
     size_t i = (size_t)nn_mix64((uint64_t)node << 8 | byte) & (t->n_edge - 1);
 
-    while (t->edge[i].child != 0 && (t->edge[i].parent != node || t->edge[i].byte != byte)) i = (i + 1) & (t->n_edge - 1);
+    for (; t->edge[i].child != 0; i = (i + 1) & (t->n_edge - 1))
+        if (t->edge[i].parent == node && t->edge[i].byte == byte) break;
     return i;
 }
 
@@ -15,7 +16,8 @@ nn_status nn_tok_trie_build(nn_tok_trie *t, size_t bytes, nn_err *err)
     nn_status st = NN_OK;
     void *p = NULL;
 
-    if (bytes >= UINT32_MAX / 4) return nn_fail(err, NN_FILE, "tokenizer: %zu bytes of pieces, want less than 2^30", bytes);
+    if (bytes >= UINT32_MAX / 4)
+        return nn_fail(err, NN_FILE, "tokenizer: %zu bytes of pieces, want less than 2^30", bytes);
     for (t->n_edge = 16; t->n_edge < 2 * bytes; t->n_edge *= 2) continue;
     if ((st = nn_alloc(&p, t->n_edge, sizeof *t->edge, err)) != NN_OK) return st;
     t->edge = p;

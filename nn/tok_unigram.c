@@ -6,8 +6,9 @@
  *
  *   best(0) = 0,   best(end) = max over pieces s[at, end) of best(at) + log p(piece)
  *
- * A character that is no piece counts as unknown, 10 below the lowest log-probability (as SentencePiece has it). Of equal
- * sums the one that begins first stays. Words are segmented one by one where no piece goes over their beginnings. */
+ * A character that is no piece counts as unknown, 10 below the lowest log-probability (as SentencePiece has it). Of
+ * equal sums the one that begins first stays. Words are segmented one by one where no piece goes over their
+ * beginnings. */
 
 #define NODE_FITS (sizeof(node) <= NN_TOK_LIST_BYTES) /* what buf's scratch has for a byte */
 
@@ -24,7 +25,8 @@ static void offer(node *at, size_t from, double sum, int32_t id)
     *at = (node){sum, (uint32_t)from, id, 0};
 }
 
-/* Offers every piece that begins at s[at], and the character there as unknown when it is no piece. Returns its bytes. */
+/* Offers every piece that begins at s[at], and the character there as unknown when it is no piece. Returns its
+ * bytes. */
 static size_t offer_all(node *path, const nn_tok *t, const unsigned char *s, size_t len, size_t at)
 {
     const nn_tok_other *o = t->other;

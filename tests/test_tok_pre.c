@@ -1,4 +1,5 @@
-/* Tests of the pre-tokenizers of other people's models: each alternative of their patterns, and where a text may be cut. */
+/* Tests of the pre-tokenizers of other people's models: each alternative of their patterns, and where a text may be
+ * cut. */
 #include "nn/rng.h"
 #include "nn/tok_impl.h"
 #include "tests/support.h"
@@ -72,8 +73,9 @@ Test(tok_pre, falcon_takes_punctuation_out_first_and_threes_last)
 /* Texts of the characters that the patterns tell apart. */
 static size_t random_text(char *out, size_t room, uint64_t row)
 {
-    static const char *const part[] = {"a", "S", "'", "'s", "1", "23", " ", "  ", "\n", "\r\n", "\t", ".", "$", "\xC3\xA9",
-                                       "\xCC\x81", "\xE3\x80\x80", "\xC2\xA0", "\xE2\x80\xA6", "\xFF", "\xE3\x80"};
+    static const char *const part[] = {"a", "S", "'", "'s", "1", "23", " ", "  ", "\n", "\r\n", "\t", ".", "$",
+                                       "\xC3\xA9", "\xCC\x81", "\xE3\x80\x80", "\xC2\xA0", "\xE2\x80\xA6", "\xFF",
+                                       "\xE3\x80"};
     nn_rng r = nn_rng_at(7, "pre-tokens", row);
     size_t len = 0;
 
