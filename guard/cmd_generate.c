@@ -20,6 +20,7 @@ static const cmd_flag generate_flags[] = {
     {"--top-k", "K", "0", "0: all"},
     {"--top-p", "P", "1", "1: all"},
     {"--seed", "N", "1", "seed of the draws"},
+    {"--exact", NULL, NULL, "by the weights alone, without the rounding of llama.cpp's products (docs/models.md)"},
     {"--threads", "N", "1", "threads; they change no byte"},
     {"--label", "NAME", "safe", "of a run's generator: safe or unsafe, what is asked for"},
     {"--category", "NAME", "none", "of a run's generator: category of the taxonomy"},
@@ -65,7 +66,8 @@ static nn_status is_requests(bool *yes, const char *path, nn_err *err)
 /* A flag of the other kind of model would do nothing here, so it is no use to take it. */
 static nn_status refuse_others(const cmd_line *line, bool requests, nn_err *err)
 {
-    static const char *const of_text[] = {"--prompt", "--chat", "--system", "--stop", "--tokenizer", NULL};
+    static const char *const of_text[] = {"--prompt", "--chat", "--system", "--stop", "--tokenizer", "--exact",
+                                          NULL};
     static const char *const of_requests[] = {"--label", "--category", "--n", NULL};
 
     for (const char *const *flag = requests ? of_text : of_requests; *flag; flag++)

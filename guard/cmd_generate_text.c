@@ -224,7 +224,7 @@ static void find_stops(session *s)
 
 /* --- together --------------------------------------------------------------------------------------------------- */
 
-static nn_status load(session *s, const generate_wishes *w, nn_err *err)
+static nn_status load(session *s, const generate_wishes *w, bool exact, nn_err *err)
 {
     nn_config c = *nn_pretrained_config(s->file);
     nn_load_options o = {.max_t = s->prompt.len + s->max_tokens - 1};
@@ -234,7 +234,9 @@ static nn_status load(session *s, const generate_wishes *w, nn_err *err)
     o.extra = nn_decoder_bytes(&c, 1);
     if ((st = nn_pretrained_load(&s->model, s->file, &o, err)) != NN_OK) return st;
     if ((st = nn_exec_open(&s->exec, NULL, (size_t)w->threads, o.max_t, err)) != NN_OK) return st;
-    return nn_decoder_build(&s->decoder, s->model, 1, err);
+    if ((st = nn_decoder_build(&s->decoder, s->model, 1, err)) != NN_OK) return st;
+    nn_decoder_round_inputs(s->decoder, !exact);
+    return NN_OK;
 }
 
 nn_status generate_text(const cmd_line *line, const char *model, const generate_wishes *w, nn_err *err)
@@ -249,7 +251,7 @@ nn_status generate_text(const cmd_line *line, const char *model, const generate_
     if ((st = make_prompt(&s, line, err)) != NN_OK) goto done;
     if ((st = fit_context(&s, line, err)) != NN_OK) goto done;
     find_stops(&s);
-    if ((st = load(&s, w, err)) != NN_OK) goto done;
+    if ((st = load(&s, w, cmd_given(line, "--exact") != NULL, err)) != NN_OK) goto done;
     st = draw(&s, w, stop, err);
 done:
     nn_decoder_free(s.decoder);

@@ -16,8 +16,7 @@ static const cmd_flag perplexity_flags[] = {
     {"--model", "M", NULL, "a Hugging Face folder, a GGUF or llama2.c file"},
     {"--tokenizer", "FILE", NULL, "another tokenizer than the model's own"},
     {"--context", "N", "512", "tokens of a window; the second half of each is scored"},
-    {"--exact", NULL, NULL, "without ggml's rounding of what enters a product (see docs/models.md)"},
-    {"--exact", NULL, NULL, "of the weights alone, without the rounding of llama.cpp's products"},
+    {"--exact", NULL, NULL, "of the weights alone, without the rounding of llama.cpp's products (docs/models.md)"},
     {"--json", NULL, NULL, "one JSON object"},
     {"--threads", "N", "1", "threads; they change no byte"},
     {NULL, NULL, NULL, NULL}};

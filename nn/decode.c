@@ -123,6 +123,11 @@ void nn_decoder_free(nn_decoder *d)
     nn_free(d);
 }
 
+void nn_decoder_round_inputs(nn_decoder *d, bool on)
+{
+    d->body.round_inputs = on;
+}
+
 /* --- one round ---------------------------------------------------------------------------- */
 
 /* The next n tokens of a row: of its prompt, or the one drawn last. */
@@ -242,6 +247,7 @@ static void draw_all(nn_decoder *d, const nn_matrix *output, const nn_exec *x, c
         draw_ctx draw = {d, x, s, V, at};
 
         n = smaller(d->n_draw - at, step);
+        nn_round_inputs(&d->body, x, d->body.hidden + at * output->K, output, n);
         nn_products_fwd(x, &head, 1, d->body.hidden + at * output->K, n, d->body.rows_i8);
         nn_par_run(&x->par, n, 1, draw_rows, &draw);
     }

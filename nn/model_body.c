@@ -106,6 +106,7 @@ void nn_block_qkv(nn_body *body, size_t l, const nn_model *m, const nn_matrices 
     nn_round_inputs(body, x, a->norm1, &mat->q, R);
     nn_products_fwd(x, qkv, 3, a->norm1, R, body->rows_i8);
     nn_qk_rope(x, q, k, c->norm_eps, body->pos, m->cos_t, m->sin_t, R, c->head_dim, c->rope == NN_ROPE_HALF, 1.0f);
+    nn_round_cached(body, x, a, mat, R);
 }
 
 /* mid = x + att Wo;  out = mid + Wdown swiglu(Wgate n, Wup n) with n = norm(mid) */

@@ -125,6 +125,8 @@ void nn_block_out(float *out, nn_body *body, size_t l, const nn_model *m, const 
 
 /* Rounds in [R,K], about to be multiplied with w, in place, where b says so. */
 void nn_round_inputs(const nn_body *b, const nn_exec *x, float *in, const nn_matrix *w, size_t R);
+/* The same for keys and values as ggml's caches hold them: in F16. */
+void nn_round_cached(const nn_body *b, const nn_exec *x, const nn_block *a, const nn_layer_matrices *w, size_t R);
 
 /* Rows of the embedding, and the memory's sums added to them, from whichever form the model has. */
 void nn_model_embed(const nn_model *m, const nn_exec *x, float *y, const int32_t *ids, size_t R);

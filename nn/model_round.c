@@ -1,11 +1,11 @@
 /* model_round.c - what enters a product, rounded as ggml's kernels round it.
  *
- * Reads: model_impl.h, dtype.h.   Users: model_body.c, model_state.c; perplexity.c asks for it.
+ * Reads: model_impl.h, dtype.h.   Users: model_body.c, model_state.c, decode.c.
  * ggml multiplies weights in F16 or BF16 with rows brought to that type, and weights in blocks with rows in blocks of 8-bit
- * integers (ggml-cpu.c, type_traits_cpu, vec_dot_type): Q8_0 or Q8_1 of 32 numbers, their scale an F16, or Q8_K of 256. We do
- * not, so our results are those of the weights alone. Where numbers are to be compared with llama.cpp's, this rounding is
- * most of the difference: the perplexity of a 280k-parameter Llama in Q5_0 is 163.94 without it, 166.53 with it, and 166.66
- * there.
+ * integers (ggml-cpu.c, type_traits_cpu, vec_dot_type): Q8_0 or Q8_1 of 32 numbers, their scale an F16, or Q8_K of 256; its
+ * caches hold keys and values in F16. We round nothing unless asked, so our results are those of the weights alone. Where
+ * numbers are to be compared with llama.cpp's, this rounding is most of the difference: the perplexity of a 280k-parameter
+ * Llama in Q5_0 is 163.94 without it, 166.81 with it, and 166.66 there (docs/numbers.md).
  */
 #include "nn/model_impl.h"
 #include "nn/op_impl.h"
@@ -60,11 +60,27 @@ static void round_rows(void *ctx, size_t first, size_t last, size_t thread)
     }
 }
 
+static bool rounds(const nn_body *b, const nn_matrix *w)
+{
+    return b->round_inputs && w->bytes && w->type != NN_F32;
+}
+
+static void round_all(const nn_exec *x, float *in, size_t K, nn_dtype type, size_t R)
+{
+    rounding o = {x, in, K, type};
+
+    NN_ASSERT(K <= x->scratch_len);
+    nn_par_run(&x->par, R, nn_grain(K), round_rows, &o);
+}
+
 void nn_round_inputs(const nn_body *b, const nn_exec *x, float *in, const nn_matrix *w, size_t R)
 {
-    rounding o = {x, in, w->K, w->type};
+    if (rounds(b, w)) round_all(x, in, w->K, w->type, R);
+}
 
-    if (!b->round_inputs || !w->bytes || w->type == NN_F32) return;
-    NN_ASSERT(w->K <= x->scratch_len);
-    nn_par_run(&x->par, R, nn_grain(w->K), round_rows, &o);
+void nn_round_cached(const nn_body *b, const nn_exec *x, const nn_block *a, const nn_layer_matrices *w, size_t R)
+{
+    if (!rounds(b, &w->k)) return;
+    round_all(x, a->k, w->k.N, NN_F16, R);
+    round_all(x, a->v, w->v.N, NN_F16, R);
 }

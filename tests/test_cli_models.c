@@ -36,7 +36,7 @@ static void expect_refused(const cli_result *r, int status, const char *part)
 Test(cli_models, greedy_text_is_the_published_one_byte_for_byte)
 {
     static const char *const format[] = {STORIES "stories260K.bin", STORIES "stories260K.gguf",
-                                         STORIES "stories260K_F16.gguf"};
+                                         STORIES "stories260K_F16.gguf", STORIES "stories260K_BF16.gguf"};
     size_t len = 0;
 
     skip_unless_fixture(STORIES "expected_greedy_200.txt");
