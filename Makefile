@@ -157,8 +157,10 @@ fuzz: ## fuzz every format that is read, SECONDS=60 each (T='gguf csv' chooses; 
 	@$(MAKE) --no-print-directory -j$(JOBS) CC=clang SAN=1 B=$(FUZZ_B) CFLAGS='$(FUZZ_CC)' $(FUZZ_B)/fuzz
 	@sh tests/fuzz.sh $(FUZZ_B) $(SECONDS) $(or $(T),$(sort $(notdir $(wildcard tests/corpus/*))))
 
-fuzz-seeds: ## write the seeds in tests/corpus again
+fuzz-seeds: $(LIB) ## write the seeds in tests/corpus again
 	python3 tests/gen/fuzz_seeds.py tests/corpus
+	$(CC) -std=c99 $(SANFLAGS) -I. tests/gen/guard_seeds.c $(LIB) $(LIBS) -o $(B)/guard_seeds
+	$(B)/guard_seeds tests/corpus/guard
 
 check-data: deps ## schema, near-duplicates, baselines, copied sentences of data/; COMPLETE=1: the corpus' plan is filled too
 	@$(MAKE) --no-print-directory $(B)/check_data

@@ -11,6 +11,7 @@
 const fuzz_target fuzz_targets[] = {
     {"csv", fuzz_csv, 1024 * KIB, 256},
     {"gguf", fuzz_gguf, 64 * KIB, 64},
+    {"guard", fuzz_guard, 256 * KIB, 256},
     {"hf_folder", fuzz_model_folder, 256 * KIB, 256},
     {"json", fuzz_json, 64 * KIB, 64},
     {"jsonl", fuzz_jsonl, 1024 * KIB, 256},

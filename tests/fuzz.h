@@ -54,6 +54,7 @@ size_t fuzz_pick(const uint8_t *bytes, size_t len, uint32_t salt, size_t n);
 /* --- the targets, in alphabetical order ------------------------------------------------------- */
 nn_status fuzz_csv(const uint8_t *bytes, size_t len, nn_err *err);
 nn_status fuzz_gguf(const uint8_t *bytes, size_t len, nn_err *err);
+nn_status fuzz_guard(const uint8_t *bytes, size_t len, nn_err *err);
 nn_status fuzz_json(const uint8_t *bytes, size_t len, nn_err *err);
 nn_status fuzz_jsonl(const uint8_t *bytes, size_t len, nn_err *err);
 nn_status fuzz_model_file(const uint8_t *bytes, size_t len, nn_err *err);

@@ -47,6 +47,7 @@ static void replay(const char *name)
 
 Test(fuzz_replay, csv) { replay("csv"); }
 Test(fuzz_replay, gguf) { replay("gguf"); }
+Test(fuzz_replay, guard) { replay("guard"); }
 Test(fuzz_replay, hf_folder) { replay("hf_folder"); }
 Test(fuzz_replay, json) { replay("json"); }
 Test(fuzz_replay, jsonl) { replay("jsonl"); }

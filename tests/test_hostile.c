@@ -21,7 +21,7 @@ static const victim victims[] = {
     {"tok_json", "ok_llama", true, 100},     {"tok_model", "ok_bpe", false, 330}, {"tok_model", "ok_charsmap", false, 100},
     {"tok_llama2c", "ok_small", false, 120}, {"llama2c", "ok_tied", true, 28},    {"llama2c", "ok_version1", true, 40},
     {"model_gguf", "ok_qwen3", true, 600},   {"hf_folder", "ok_linear", false, 120}, {"json", "ok_values", false, 100},
-    {"jsonl", "ok_rows", false, 100},        {"csv", "ok_xstest", false, 60},
+    {"jsonl", "ok_rows", false, 100},        {"csv", "ok_xstest", false, 60},      {"guard", "ok_foreign", true, 300},
 };
 enum { VICTIMS = sizeof victims / sizeof *victims };
 
