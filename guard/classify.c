@@ -30,7 +30,8 @@ static nn_status check_decoder(const guard_parts *p, nn_err *err)
         return nn_fail(err, NN_USAGE, "guard %s: decoder has %zu ids, tokenizer %zu, want one vocabulary", p->name,
                        c->vocab, vocab);
     if (!own && c->memory_rows > 0)
-        return nn_fail(err, NN_USAGE, "guard %s: an n-gram memory beside another model's tokenizer, want none", p->name);
+        return nn_fail(err, NN_USAGE, "guard %s: an n-gram memory beside another model's tokenizer, want none",
+                       p->name);
     if (c->n_class != 2)
         return nn_fail(err, NN_USAGE, "guard %s: decoder without verdict head, want 2 rows", p->name);
     if (c->n_category != 0 && c->n_category != p->taxonomy.n)
@@ -280,8 +281,8 @@ static nn_status round_model(guard_parts *p, nn_dtype type, nn_err *err)
 {
     nn_status st = NN_OK;
 
-    if (nn_model_is_stored(p->m)) return NN_OK; /* in its file's types, which nothing is added to */
     if (type == NN_I8) return round_to_i8(p, err);
+    if (nn_model_is_stored(p->m)) return NN_OK;
     if (nn_model_is_i8(p->m))
         return nn_fail(err, NN_USAGE, "guard %s: its weights are int8 and stay so, want the type int8", p->name);
     for (size_t i = 0; i < nn_model_tensors(p->m) && st == NN_OK; i++) {
@@ -290,6 +291,19 @@ static nn_status round_model(guard_parts *p, nn_dtype type, nn_err *err)
         st = round_tensor(t.data, t.rows, t.cols, type, err);
     }
     return st;
+}
+
+nn_status guard_classifier_floats(guard_classifier *g, nn_err *err)
+{
+    guard_parts *p = &g->parts;
+    nn_model *m = NULL;
+    nn_status st;
+
+    if (!p->m || !nn_model_is_stored(p->m)) return NN_OK;
+    if ((st = nn_model_floats(&m, p->m, err)) != NN_OK) return st;
+    nn_model_free(p->m);
+    p->m = m;
+    return NN_OK;
 }
 
 nn_status guard_classifier_round(guard_classifier *g, nn_dtype type, nn_err *err)

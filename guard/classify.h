@@ -2,8 +2,9 @@
  *
  * Reads: parapet.h, wide.h, nn/model.h, nn/tok.h, job.h.   Read next: classify.c (windows, verdict), gguard.c
  * (the file), train_guard.h.
- * The verdict's logit is wide + decoder; each part is a switch. The decoder may be another's model with its own tokenizer
- * and prompt format (format.h, label.h). Window 256 tokens, stride half (CONTRACTS 3); the verdict is the worst window.
+ * The verdict's logit is wide + decoder; each part is a switch. The decoder may be another's model with its own
+ * tokenizer and prompt format (format.h, label.h). Window 256 tokens, stride half (CONTRACTS 3); the verdict is the
+ * worst window.
  */
 #ifndef GUARD_CLASSIFY_H
 #define GUARD_CLASSIFY_H
@@ -41,9 +42,12 @@ const guard_parts *guard_classifier_parts(const guard_classifier *g);
 NN_CHECKED nn_status guard_classifier_only(guard_classifier **out, const guard_classifier *g, const char *part,
                                            nn_err *err);
 /* Weights rounded to the storage type, as the file will hold them (dtype NN_F32, NN_BF16, NN_Q8_0, NN_I8), so that
- * thresholds are chosen on what ships. NN_I8 is the form that products read (nn_model_quantize): smaller and faster, and
- * no longer to be trained; the wide part is then Q8_0. */
+ * thresholds are chosen on what ships. NN_I8 is the form that products read (nn_model_quantize): smaller and faster,
+ * and no longer to be trained; the wide part is then Q8_0. */
 NN_CHECKED nn_status guard_classifier_round(guard_classifier *g, nn_dtype type, nn_err *err);
+/* Matrices that lie in their file's types stay so when a guard is rounded (int8 excepted); after this they are
+ * floats, and are rounded as every other's. */
+NN_CHECKED nn_status guard_classifier_floats(guard_classifier *g, nn_err *err);
 /* Rounds to `type` first, so that what is in memory is what the file holds. */
 NN_CHECKED nn_status guard_classifier_save(guard_classifier *g, const char *path, nn_dtype type, nn_err *err);
 

@@ -8,8 +8,8 @@
 
 #define GUARD_DEFAULT_RATE 2u /* index into guard_target_rates */
 
-/* An opened file, shared by the guards whose matrices lie in it: one, and parts of it (guard_classifier_only). Guards that
- * share one are closed by one thread at a time. */
+/* An opened file, shared by the guards whose matrices lie in it: one, and parts of it (guard_classifier_only). Guards
+ * that share one are closed by one thread at a time. */
 typedef struct {
     size_t users;
     nn_file file;

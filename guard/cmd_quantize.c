@@ -34,6 +34,7 @@ static nn_status quantize(const char *from, const char *to, const char *type_nam
 
     if ((st = type_of(&type, type_name, err)) != NN_OK) return st;
     if ((st = guard_classifier_open(&g, from, err)) != NN_OK) return st;
+    if (type != NN_I8 && (st = guard_classifier_floats(g, err)) != NN_OK) goto done;
     if ((st = guard_classifier_save(g, to, type, err)) != NN_OK) goto done;
     if ((st = nn_file_open(&before, from, err)) != NN_OK || (st = nn_file_open(&after, to, err)) != NN_OK) goto done;
     printf("%s: %zu bytes, %s; from %zu bytes; thresholds and calibration as they were\n", to, after.len, type_name,

@@ -65,12 +65,13 @@ nn_status guard_format_check(const guard_format *f, size_t vocab, size_t window,
     if (prompt == 0)
         return nn_fail(err, NN_USAGE, "prompt format: nothing beside the text, want at least one token around it");
     if (prompt + ROOM_LEAST > window)
-        return nn_fail(err, NN_USAGE, "prompt format: %zu tokens beside the text, want a window of at least %zu, not %zu",
-                       prompt, prompt + ROOM_LEAST, window);
+        return nn_fail(err, NN_USAGE,
+                       "prompt format: %zu tokens beside the text, want a window of at least %zu, not %zu", prompt,
+                       prompt + ROOM_LEAST, window);
     if (f->response && response + ROOM_LEAST > window)
         return nn_fail(err, NN_USAGE,
-                       "prompt format: %zu tokens beside prompt and response and a quarter of the window for the prompt, "
-                       "want a window larger than %zu",
+                       "prompt format: %zu tokens beside prompt and response and a quarter of the window for the "
+                       "prompt, want a window larger than %zu",
                        guard_format_fixed(f, true), window);
     return NN_OK;
 }

@@ -1,8 +1,8 @@
 /* format.h - the ids around a judged text: what a model reads before it, between prompt and response, and after it.
  *
  * Reads: nn/tok.h.   Read next: format.c, template.h (a format from a text with places), windows.h (its user).
- * Ours: BOS TASK_PROMPT text LABEL, and BOS TASK_RESPONSE prompt-tail RESPONSE response LABEL. Another model's comes from a
- * prompt template and is made of its own tokens.
+ * Ours: BOS TASK_PROMPT text LABEL, and BOS TASK_RESPONSE prompt-tail RESPONSE response LABEL. Another model's comes
+ * from a prompt template and is made of its own tokens.
  * Why ids and not the template: tokens are what the model sees, what a guard's file must give back exactly, and what
  * windows are counted in.
  * Ownership: a value without pointers; guard_parts holds one.

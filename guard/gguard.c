@@ -18,7 +18,8 @@ static void read_version(guard_reader *r)
     uint64_t version = 0;
 
     if (nn_gguf_u64(r->g, GUARD_KEY_VERSION, &version) && version == GUARD_FILE_VERSION) return;
-    if (guard_has_key(r, GUARD_KEY_VERSION)) guard_refuse(r, GUARD_KEY_VERSION, "1: a guard that this program can read");
+    if (guard_has_key(r, GUARD_KEY_VERSION))
+        guard_refuse(r, GUARD_KEY_VERSION, "1: a guard that this program can read");
     else if (r->st == NN_OK)
         r->st = nn_fail(r->err, NN_FILE,
                         "%s: no guard: key %s is absent. A language model becomes one in a script: run:open_model and "

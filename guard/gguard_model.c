@@ -1,8 +1,8 @@
 /* gguard_model.c - a guard's weights: configuration, decoder, wide part; out of its file.
  *
  * Reads: gguard_read.h.   Read next: gguard_write.c.
- * A decoder of ours becomes floats, which products read fastest; int8 panels and another model's matrices stay where the
- * file lies in memory.
+ * A decoder of ours becomes floats, which products read fastest; int8 panels and another model's matrices stay where
+ * the file lies in memory.
  */
 #include "guard/gguard_read.h"
 #include "guard/ngram_impl.h"
@@ -101,9 +101,10 @@ static const nn_st_tensor *i8_part(guard_reader *r, const char *name, nn_dtype t
     const nn_st_tensor *t = nn_gguf_find(r->g, name);
     const size_t n_dim = rows ? 2 : 1;
 
-    if (t && t->type == type && t->n_dim == n_dim && t->dim[n_dim - 1] == cols && (!rows || t->dim[0] == rows)) return t;
-    r->st = nn_fail(r->err, NN_FILE, "%s: tensor %s is absent or has another type or shape, want %s [%zu, %zu]", r->name,
-                    name, type == NN_I8 ? "I8" : "F32", rows, cols);
+    if (t && t->type == type && t->n_dim == n_dim && t->dim[n_dim - 1] == cols && (!rows || t->dim[0] == rows))
+        return t;
+    r->st = nn_fail(r->err, NN_FILE, "%s: tensor %s is absent or has another type or shape, want %s [%zu, %zu]",
+                    r->name, name, type == NN_I8 ? "I8" : "F32", rows, cols);
     return NULL;
 }
 
@@ -166,8 +167,8 @@ static void place_stored(guard_reader *r, nn_model *m, size_t i)
     nn_err cause = {NN_OK, ""};
 
     if (!from || from->n_dim != 2 || from->dim[0] != t.rows || from->dim[1] != t.cols)
-        r->st = nn_fail(r->err, NN_FILE, "%s: tensor %s is absent or has another shape, want [%zu, %zu]", r->name, t.gguf,
-                        t.rows, t.cols);
+        r->st = nn_fail(r->err, NN_FILE, "%s: tensor %s is absent or has another shape, want [%zu, %zu]", r->name,
+                        t.gguf, t.rows, t.cols);
     else if (nn_model_place_stored(m, i, from->type, from->data, &cause) != NN_OK)
         r->st = nn_fail(r->err, NN_FILE, "%s: %s", r->name, cause.text);
 }

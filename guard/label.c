@@ -8,8 +8,8 @@ nn_status guard_check_base(const nn_pretrained *p, const nn_tok *tok, size_t win
     const nn_config *c = nn_pretrained_config(p);
 
     if (nn_tok_vocab(tok) > c->vocab)
-        return nn_fail(err, NN_USAGE, "%s: embeddings of %zu ids, want at least the tokenizer's %zu", nn_pretrained_path(p),
-                       c->vocab, nn_tok_vocab(tok));
+        return nn_fail(err, NN_USAGE, "%s: embeddings of %zu ids, want at least the tokenizer's %zu",
+                       nn_pretrained_path(p), c->vocab, nn_tok_vocab(tok));
     if (window > c->max_t)
         return nn_fail(err, NN_USAGE, "%s: a context of %zu tokens, want a window of at most that, not %zu",
                        nn_pretrained_path(p), c->max_t, window);
@@ -23,7 +23,8 @@ nn_status guard_label_head(nn_model *m, const nn_pretrained *p, const int32_t la
     nn_status st = NN_OK;
 
     if (!nn_model_find(m, "cls.output.weight", &head) || head.rows != 2 || head.cols != C || !head.data)
-        return nn_fail(err, NN_USAGE, "%s: no verdict head of the model's width, want pool 'last'", nn_pretrained_path(p));
+        return nn_fail(err, NN_USAGE, "%s: no verdict head of the model's width, want pool 'last'",
+                       nn_pretrained_path(p));
     for (size_t i = 0; i < 2 && st == NN_OK; i++)
         st = nn_pretrained_output_row(p, head.data + i * C, (size_t)label[i], err);
     return st;

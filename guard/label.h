@@ -1,8 +1,9 @@
-/* label.h - a guard of a language model as it is: the verdict is what the model would say next, "unsafe" against "safe".
+/* label.h - a guard of a language model as it is: the verdict is what the model would say next, "unsafe" against
+ * "safe".
  *
  * Reads: classify.h, template.h, nn/pretrained.h.   Read next: label.c.
- * After a prompt template the logits of two tokens are compared. They are products of the last hidden state with two rows
- * of the output matrix, so those two rows are a verdict head: the guard that they make has windows, calibration,
+ * After a prompt template the logits of two tokens are compared. They are products of the last hidden state with two
+ * rows of the output matrix, so those two rows are a verdict head: the guard that they make has windows, calibration,
  * thresholds and a file as every other, and its logits are the model's own, bit for bit.
  */
 #ifndef GUARD_LABEL_H

@@ -122,7 +122,7 @@ typedef struct {
     const guard_template *t;
     guard_format_part part, last; /* being written; the template's tail */
     nn_tok_buf ids;               /* scratch */
-    bool first;                   /* no text yet, or none behind a special token: SentencePiece's families put a blank there */
+    bool first; /* no text yet, or none behind a special token: SentencePiece's families put a blank there */
     bool blank;                   /* the text before ended in one, which goes to what follows */
     size_t run_at, run_len;       /* the text that the template ends with, without that blank */
     bool run_first;
@@ -218,8 +218,8 @@ static nn_status write_template(writer *w, nn_err *err)
 
 /* --- labels --------------------------------------------------------------------------------------------- */
 
-/* The first token of a word after the text that the template ends with: both are encoded together, because that is how the
- * model met them. */
+/* The first token of a word after the text that the template ends with: both are encoded together, because that is
+ * how the model met them. */
 static nn_status find_label(writer *w, int32_t *label, const char *word, nn_err *err)
 {
     guard_buf b = {0};
@@ -255,8 +255,9 @@ static nn_status find_labels(writer *w, int32_t label[2], const char *safe, cons
     if ((st = find_label(w, &label[0], safe, err)) != NN_OK) return st;
     if ((st = find_label(w, &label[1], unsafe, err)) != NN_OK) return st;
     if (label[0] != label[1]) return NN_OK;
-    return nn_fail(err, NN_CONTENT, "labels \"%s\" and \"%s\" begin with the same token %d, want words that differ there",
-                   safe, unsafe, (int)label[0]);
+    return nn_fail(err, NN_CONTENT,
+                   "labels \"%s\" and \"%s\" begin with the same token %d, want words that differ there", safe, unsafe,
+                   (int)label[0]);
 }
 
 static nn_status write_one(guard_format *f, int32_t label[2], const nn_tok *tok, const guard_template *t,
@@ -286,14 +287,16 @@ nn_status guard_format_of_templates(guard_format *f, int32_t label[2], const nn_
     f->response = true;
     st = write_one(f, again, tok, response, GUARD_RESPONSE_LEAD, GUARD_RESPONSE_TAIL, safe, unsafe, err);
     if (st != NN_OK || (again[0] == label[0] && again[1] == label[1])) return st;
-    return nn_fail(err, NN_CONTENT, "labels: other first tokens after the template for responses (%d, %d) than after the "
-                   "one for prompts (%d, %d), want the same",
+    return nn_fail(err, NN_CONTENT,
+                   "labels: other first tokens after the template for responses (%d, %d) than after the one for "
+                   "prompts (%d, %d), want the same",
                    (int)again[0], (int)again[1], (int)label[0], (int)label[1]);
 }
 
 nn_status guard_format_plain(guard_format *f, const nn_tok *tok, nn_err *err)
 {
-    static const char ask[] = "Request: {prompt}\nVerdict:", answered[] = "Request: {prompt}\nAnswer: {response}\nVerdict:";
+    static const char ask[] = "Request: {prompt}\nVerdict:",
+                      answered[] = "Request: {prompt}\nAnswer: {response}\nVerdict:";
     guard_template prompt = {0}, response = {0};
     int32_t none[2];
     nn_status st;

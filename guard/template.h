@@ -3,8 +3,8 @@
  * Reads: format.h, buf.h.   Read next: template.c, label.h (a verdict from a model's own words).
  * A template is text with special tokens by name between and the places {prompt} and {response}: first and last of its
  * kind, prompt before response. Special tokens are never made from text, so a row's text cannot forge one.
- * A blank at the end of a text goes to what follows, a place or a label: tokenizers join a blank with the word after it.
- * The token that begins a text (BOS) comes first where the tokenizer adds it and the template does not name it.
+ * A blank at the end of a text goes to what follows, a place or a label: tokenizers join a blank with the word after
+ * it. The token that begins a text (BOS) comes first where the tokenizer adds it and the template does not name it.
  */
 #ifndef GUARD_TEMPLATE_H
 #define GUARD_TEMPLATE_H

@@ -8,7 +8,7 @@ nn_trainer_options guard_train_room(const guard_train_options *o)
 {
     const size_t rows = o->batch_tokens > o->window ? o->batch_tokens : o->window;
 
-    return (nn_trainer_options){rows, rows / SHORTEST};
+    return (nn_trainer_options){.max_rows = rows, .max_seg = rows / SHORTEST};
 }
 
 nn_status guard_train_batch_build(guard_train_batch *b, const guard_parts *p, const nn_config *c,
@@ -97,7 +97,8 @@ static void set_next(guard_train_batch *b, guard_window_spans s, size_t at, size
     const size_t context = at + s.lead, judged = context + s.context + s.mid;
 
     for (size_t r = at; r < at + n; r++) {
-        const bool text = (r + 1 >= context && r + 1 < context + s.context) || (r + 1 >= judged && r + 1 < judged + s.text);
+        const size_t next = r + 1;
+        const bool text = (next >= context && next < context + s.context) || (next >= judged && next < judged + s.text);
 
         b->next[r] = text ? b->ids[r + 1] : -1;
         b->next_weight[r] = weight;

@@ -213,7 +213,8 @@ static nn_status warm_decoder(nn_model *m, const nn_model *warm, nn_err *err)
 }
 
 /* Another's weights as floats; the verdict head as the rows of its output matrix, or small. */
-static nn_status base_decoder(nn_model **m, const guard_train_options *o, const nn_config *c, uint64_t seed, nn_err *err)
+static nn_status base_decoder(nn_model **m, const guard_train_options *o, const nn_config *c, uint64_t seed,
+                              nn_err *err)
 {
     const nn_load_options load = {.floats = true,
                                   .max_t = c->max_t,

@@ -33,7 +33,7 @@ typedef struct {
     size_t steps;                 /* of the decoder at most, 0: tokens decide */
     const nn_pretrained *base;    /* NULL, or a model to begin as: `model` is its configuration, tok its tokenizer */
     const guard_format *format;   /* NULL: ours, with another's tokenizer guard_format_plain */
-    int32_t label[2];             /* with a base: ids whose output rows begin as the verdict head; -1, -1: a small one */
+    int32_t label[2];             /* with a base: ids whose output rows the verdict head begins as; -1: small */
     const nn_model *warm;         /* NULL, or a language model: tensors of the same name and shape begin as its */
     uint64_t model_seed;          /* 0: from the job's stream */
 } guard_train_options;

@@ -41,8 +41,8 @@ void guard_windows_free(guard_windows *w)
 /* --- tokens ---------------------------------------------------------------------------------------- */
 
 /* Whether our pre-tokenizer cuts before s[i] whatever follows: a blank after something that is none. WHY not
- * nn_tok_cuts_before, which says no before tabs and line ends: a text without other blanks would be cut elsewhere, and get
- * other tokens than it always had. */
+ * nn_tok_cuts_before, which says no before tabs and line ends: a text without other blanks would be cut elsewhere,
+ * and get other tokens than it always had. */
 static bool always_cuts(const char *s, size_t i)
 {
     size_t from = i - 1;

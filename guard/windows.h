@@ -2,8 +2,9 @@
  *
  * Reads: classify.h.   Read next: windows.c, window_batch.h (its user).
  * Format (format.h), where T is the judged text: lead T tail, or lead prompt-tail mid T tail with at most a quarter of
- * the window for the prompt's last tokens. T has the rest of the window as its room; windows begin every `stride` tokens,
- * or every half room when that is less, until one reaches the end. An empty text is one window of the format's ids.
+ * the window for the prompt's last tokens. T has the rest of the window as its room; windows begin every `stride`
+ * tokens, or every half room when that is less, until one reaches the end. An empty text is one window of the
+ * format's ids.
  * Why a window is a function of its ids and its form: equal windows have equal logits, so they are scored once, and
  * training needs to keep no text. The form says which ids are whose: a text may spell the format's own ids, where those
  * are ordinary tokens, and must not so choose what is judged.

@@ -164,8 +164,8 @@ void nn_gguf_put_stored(nn_gguf_writer *w, const char *name, nn_dtype type, cons
     uint32_t id = 0;
 
     if (!nn_dtype_is_weights(type) || !nn_gg_type_id(type, &id) || cols % nn_dtype_block(type) != 0) {
-        nn_fail(&w->err, NN_USAGE, "tensor %s: rows of %zu numbers of type %s, want whole blocks of weights", name, cols,
-                nn_dtype_name(type));
+        nn_fail(&w->err, NN_USAGE, "tensor %s: rows of %zu numbers of type %s, want whole blocks of weights", name,
+                cols, nn_dtype_name(type));
         return;
     }
     begin_tensor(w, name, rows, cols, id);

@@ -1,3 +1,7 @@
+/* pretrained_row.c - one row of an output matrix: what a model multiplies with to say one token.
+ *
+ * Reads: pretrained_impl.h.
+ */
 #include "nn/pretrained_impl.h"
 
 nn_status nn_pretrained_output_row(const nn_pretrained *p, float *out, size_t row, nn_err *err)

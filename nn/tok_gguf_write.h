@@ -1,9 +1,10 @@
 /* tok_gguf_write.h - a tokenizer into a GGUF file of ours, and out of it again: the same ids, the same hash.
  *
  * Reads: tok.h, gguf.h.   Read next: tok_gguf_write.c, tok_export.c, tok_gguf_own.c.
- * Under tokenizer.ggml.* stands what other programs read: the family's algorithm, spellings, types, scores, merges. What
- * those keys cannot say stands under guard.tokenizer.*: of ours the merges as pairs of ids, because two of its ids may have
- * the same bytes; of other families normalisation, stripping of blanks, merges beside SentencePiece's pieces.
+ * Under tokenizer.ggml.* stands what other programs read: the family's algorithm, spellings, types, scores, merges.
+ * What those keys cannot say stands under guard.tokenizer.*: of ours the merges as pairs of ids, because two of its
+ * ids may have the same bytes; of other families normalisation, stripping of blanks, merges beside SentencePiece's
+ * pieces.
  */
 #ifndef NN_TOK_GGUF_WRITE_H
 #define NN_TOK_GGUF_WRITE_H

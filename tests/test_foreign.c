@@ -20,7 +20,8 @@ static void add(nn_vocab *v, const char *text, size_t len, float score, nn_piece
 static int32_t id_of(const nn_vocab *v, const char *text, size_t len)
 {
     for (size_t id = 0; id < v->n; id++)
-        if (v->piece[id].type == NN_PIECE_NORMAL && v->piece[id].len == len && memcmp(v->piece[id].text, text, len) == 0)
+        if (v->piece[id].type == NN_PIECE_NORMAL && v->piece[id].len == len &&
+            memcmp(v->piece[id].text, text, len) == 0)
             return (int32_t)id;
     return -1;
 }
@@ -158,7 +159,8 @@ const char *foreign_file(const char *kind, nn_tok_model model, bool tied, nn_dty
 
         nn_gguf_put_tensor(w, t.gguf, t.rows > 1 ? type : NN_F32, t.data, t.rows > 1 ? t.rows : 0, t.cols);
     }
-    if (strcmp(kind, "llama3") == 0) nn_gguf_put_tensor(w, "rope_freqs.weight", NN_F32, c.rope_divisor, 0, c.head_dim / 2);
+    if (strcmp(kind, "llama3") == 0)
+        nn_gguf_put_tensor(w, "rope_freqs.weight", NN_F32, c.rope_divisor, 0, c.head_dim / 2);
     expect_ok(nn_gguf_save(w, path, &err), &err);
     nn_gguf_writer_free(w);
     nn_model_free(m);

@@ -22,8 +22,8 @@ static void add_text(guard_template *t, const char *text)
 }
 
 /* Format and labels of templates of text alone; response may be NULL. */
-static nn_status format_of(guard_format *f, int32_t label[2], const nn_tok *tok, const char *prompt, const char *response,
-                           const char *safe, const char *unsafe, nn_err *err)
+static nn_status format_of(guard_format *f, int32_t label[2], const nn_tok *tok, const char *prompt,
+                           const char *response, const char *safe, const char *unsafe, nn_err *err)
 {
     guard_template p = {0}, r = {0};
 
@@ -70,7 +70,8 @@ Test(label, a_template_becomes_ids_and_blanks_go_to_what_follows)
     int32_t label[2];
     nn_err err = {NN_OK, ""};
 
-    expect_ok(format_of(&f, label, tok, "stone: {prompt}\nbread ", "river:{prompt} stone: {response} ", "safe", "unsafe", &err),
+    expect_ok(format_of(&f, label, tok, "stone: {prompt}\nbread ", "river:{prompt} stone: {response} ", "safe",
+                        "unsafe", &err),
               &err);
     cr_expect(ids_are(&f, GUARD_PROMPT_LEAD, tok, "<s>|stone|:"));
     cr_expect(ids_are(&f, GUARD_PROMPT_TAIL, tok, "\xc4\x8a|bread"));
@@ -170,9 +171,9 @@ static void expect_covered(nn_tok_model model, const char *prompt)
     char *given = malloc(len + 1);
     memcpy(given + 1, text, len);
     given[0] = ' ';
+    const bool blank = p.format.prompt == GUARD_PLACE_BLANK;
     if (p.format.prompt == GUARD_PLACE_FIRST) expect_ok(nn_tok_encode(p.tok, &whole, text, len, &err), &err);
-    else if (p.format.prompt == GUARD_PLACE_BLANK) expect_ok(nn_tok_encode_more(p.tok, &whole, given, len + 1, &err), &err);
-    else expect_ok(nn_tok_encode_more(p.tok, &whole, text, len, &err), &err);
+    else expect_ok(nn_tok_encode_more(p.tok, &whole, blank ? given : text, len + blank, &err), &err);
     cr_assert_eq(guard_windows_tokens(w), whole.len);
     const guard_window_form form = guard_windows_form(w);
     for (size_t i = 0; i < guard_windows_count(w); i++) {
@@ -217,7 +218,9 @@ Test(label, a_text_that_spells_the_format_does_not_choose_what_is_judged)
     size_t n = 0, first = 0, last = 0;
     nn_err err = {NN_OK, ""};
 
-    expect_ok(format_of(&p.format, label, p.tok, "x:{prompt}\nis", "x:{prompt}\nstone:{response}\nis", NULL, NULL, &err), &err);
+    expect_ok(format_of(&p.format, label, p.tok, "x:{prompt}\nis", "x:{prompt}\nstone:{response}\nis", NULL, NULL,
+                        &err),
+              &err);
     expect_ok(guard_windows_build(&w, &err), &err);
     expect_ok(guard_windows_of_text(w, &p, text, strlen(text), NULL, 0, &err), &err);
     guard_windows_at(w, 0, &ids, &n, &first, &last);
@@ -250,8 +253,8 @@ static labelled label_guard(const char *kind, nn_tok_model model, bool tied, nn_
     nn_err err = {NN_OK, ""};
 
     l.p = foreign_open(l.path, &l.tok);
-    expect_ok(format_of(&l.f, l.label, l.tok, "stone {prompt} is", "stone {prompt} corn {response} is", " safe", " unsafe",
-                        &err),
+    expect_ok(format_of(&l.f, l.label, l.tok, "stone {prompt} is", "stone {prompt} corn {response} is", " safe",
+                        " unsafe", &err),
               &err);
     expect_ok(guard_from_labels(&l.g, l.p, l.tok, &l.f, l.label, &o, &err), &err);
     return l;
@@ -355,6 +358,37 @@ static void expect_same_after_opening(const char *kind, nn_tok_model model, bool
     expect_same_verdict("decoder alone", &a, &b);
     guard_classifier_close(alone);
     free(bytes);
+    labelled_free(&l);
+}
+
+/* Rounding leaves what lies in a file's type; int8 does not, and floats are rounded as ever. */
+Test(label, other_types_are_asked_for)
+{
+    labelled l = label_guard("llama", NN_TOK_SPM, true, NN_F16);
+    const char *path = path_in(temp_dir(), "guard.gguf");
+    const nn_dtype types[] = {NN_Q8_0, NN_I8};
+    nn_err err = {NN_OK, ""};
+
+    expect_ok(guard_classifier_round(l.g, NN_Q8_0, &err), &err);
+    cr_expect(nn_model_is_stored(guard_classifier_parts(l.g)->m));
+    for (size_t i = 0; i < 2; i++) {
+        guard_classifier *g = NULL, *file = NULL;
+        nn_gguf *f = NULL;
+
+        expect_ok(guard_classifier_save(l.g, path, NN_F32, &err), &err);
+        expect_ok(guard_classifier_open(&g, path, &err), &err);
+        if (types[i] != NN_I8) expect_ok(guard_classifier_floats(g, &err), &err);
+        const char *to = path_in(temp_dir(), "rounded.gguf");
+        expect_ok(guard_classifier_save(g, to, types[i], &err), &err);
+        expect_ok(guard_classifier_open(&file, to, &err), &err);
+        expect_ok(nn_gguf_open(&f, to, &err), &err);
+        cr_expect_eq(nn_gguf_find(f, "blk.0.attn_q.weight")->type, types[i]);
+        const guard_verdict a = verdict_of(g, "river zorn", NULL), b = verdict_of(file, "river zorn", NULL);
+        expect_same_verdict("rounded", &a, &b);
+        nn_gguf_close(f);
+        guard_classifier_close(file);
+        guard_classifier_close(g);
+    }
     labelled_free(&l);
 }
 
@@ -501,7 +535,8 @@ Test(label, training_begins_as_the_model_and_ends_after_its_steps)
     o.adam.lr = 0.0f;
     o.store = NN_F32;
     expect_ok(guard_train(&g, train, valid, NULL, l.tok, &t, NULL, &o, &job, &err), &err);
-    const float was = verdict_of(l.g, "river zorn", NULL).decoder_logit, is = verdict_of(g, "river zorn", NULL).decoder_logit;
+    const float was = verdict_of(l.g, "river zorn", NULL).decoder_logit;
+    const float is = verdict_of(g, "river zorn", NULL).decoder_logit;
     expect_same_floats("before a step", &is, &was, 1);
     guard_classifier_close(g);
 

@@ -39,13 +39,14 @@ NN_CHECKED nn_status lua_stage_guard(lua_stage *s, guard_box *box, const char *s
 NN_CHECKED nn_status lua_stage_generator(lua_stage *s, generator_box *box, const char *suffix, nn_err *err);
 NN_CHECKED nn_status lua_file_hash(const char *path, char sha[65], nn_err *err);
 
-/* lua_models.c: how another model is asked; rows of options and what reads them. Words without labels: label is -1, -1. */
+/* lua_models.c: how another model is asked: rows of options, and what reads them. Without labels label is -1, -1. */
 #define LUA_TEMPLATE_ARGS                                                                                              \
     {"template", ARG_TEXT, 0, 0, "-",                                                                                  \
      "text with the place {prompt}, or a list of such texts and { special = '<|token|>' }"},                           \
     {"messages", ARG_TABLE, 0, 0, "-",                                                                                 \
      "instead: list of { role = 'user', text = '.. {prompt} ..' } for the model's chat format"},                       \
-    {"response_template", ARG_TEXT, 0, 0, "-", "the same with {prompt}, then {response}; without it prompts are judged alone"}, \
+    {"response_template", ARG_TEXT, 0, 0, "-",                                                                         \
+     "the same with {prompt}, then {response}; without it prompts are judged alone"},                                  \
     {"response_messages", ARG_TABLE, 0, 0, "-", "instead: the same as messages"}
 void lua_read_format(lua_State *L, int idx, const model_box *m, const char *what, guard_format *f, int32_t label[2]);
 

@@ -27,7 +27,8 @@ static bool ends_with(const char *s, const char *end)
 /* Of a Hugging Face folder: what a model is read from. */
 static bool is_part(const char *name)
 {
-    return ends_with(name, ".json") || ends_with(name, ".safetensors") || ends_with(name, ".model") || ends_with(name, ".jinja");
+    return ends_with(name, ".json") || ends_with(name, ".safetensors") || ends_with(name, ".model") ||
+           ends_with(name, ".jinja");
 }
 
 /* One hash of a folder: names and hashes of its parts. */
@@ -74,7 +75,8 @@ static nn_status open_model(model_box *out, const char *path, const char *tok_pa
     const char *template = nn_pretrained_chat_template(out->p, &len);
     if (chat != NULL && (out->chat = guard_chat_find(chat)) == NULL) {
         char names[512];
-        return nn_fail(err, NN_CONTENT, "open_model.chat: '%s', want one of %s", chat, guard_chat_names(names, sizeof names));
+        return nn_fail(err, NN_CONTENT, "open_model.chat: '%s', want one of %s", chat,
+                       guard_chat_names(names, sizeof names));
     }
     /* One that is not recognised matters to who writes messages: said there. */
     if (chat == NULL && template != NULL && guard_chat_of_template(&out->chat, template, len, NULL) != NN_OK)
@@ -120,7 +122,8 @@ static int l_open_model(lua_State *L)
     lua_args_check(L, 3, model_args, "open_model");
     const char *tok = lua_args_string(L, 3, model_args, "tokenizer"), *chat = lua_args_string(L, 3, model_args, "chat");
     if (lua_host_resolve(h, asked, path, sizeof path, &err) != NN_OK) return lua_host_raise(L, &err);
-    if (tok != NULL && lua_host_resolve(h, tok, tok_path, sizeof tok_path, &err) != NN_OK) return lua_host_raise(L, &err);
+    if (tok != NULL && lua_host_resolve(h, tok, tok_path, sizeof tok_path, &err) != NN_OK)
+        return lua_host_raise(L, &err);
     model_box *out = lua_push_model(L);
     snprintf(out->name, sizeof out->name, "%.60s", base_name(path));
     if (tok != NULL) lua_pushstring(L, base_name(tok_path));
@@ -196,7 +199,8 @@ static void read_messages(lua_State *L, guard_template *t, const model_box *m, c
     const int list = lua_gettop(L);
     const size_t n = lua_rawlen(L, list);
     if (m->chat == NULL)
-        luaL_error(L, "%s: the model's chat format is not known, want run:open_model(path, { chat = NAME }) or a template", what);
+        luaL_error(L, "%s: the model's chat format is not known, want run:open_model(.., { chat = NAME }) or a template",
+                   what);
     if (n < 1 || n > sizeof message / sizeof *message) luaL_error(L, "%s: %d messages, want 1 to 8", what, (int)n);
     for (size_t i = 0; i < n; i++) { /* the values stay on the stack */
         size_t role = 0;
@@ -205,7 +209,8 @@ static void read_messages(lua_State *L, guard_template *t, const model_box *m, c
             lua_getfield(L, -2, "text") != LUA_TSTRING)
             luaL_error(L, "%s[%d]: want { role = 'user', text = '..' }", what, (int)i + 1);
         while (role < GUARD_ROLES && strcmp(lua_tostring(L, -2), roles[role]) != 0) role++;
-        if (role == GUARD_ROLES) luaL_error(L, "%s[%d].role: '%s', want system, user or assistant", what, (int)i + 1, lua_tostring(L, -2));
+        if (role == GUARD_ROLES)
+            luaL_error(L, "%s[%d].role: '%s', want system, user or assistant", what, (int)i + 1, lua_tostring(L, -2));
         message[i].role = (guard_role)role;
         message[i].text = lua_tolstring(L, -1, &message[i].len);
     }
@@ -264,8 +269,8 @@ void lua_read_format(lua_State *L, int idx, const model_box *m, const char *what
         luaL_error(L, "%s.template: missing, want a text with the place {prompt}, or messages", what);
     const bool response = read_template(L, idx, m, &h->response, "response_template", "response_messages", what);
     read_labels(L, idx, word, what);
-    const nn_status st = guard_format_of_templates(f, label, m->tok, &h->prompt, response ? &h->response : NULL, word[0],
-                                                   word[1], &err);
+    const nn_status st = guard_format_of_templates(f, label, m->tok, &h->prompt, response ? &h->response : NULL,
+                                                   word[0], word[1], &err);
     lua_settop(L, top);
     if (st != NN_OK) lua_host_raise(L, &err);
 }
@@ -274,7 +279,8 @@ void lua_read_format(lua_State *L, int idx, const model_box *m, const char *what
 static const lua_arg label_args[] = {
     {"name", ARG_STRING, 0, 0, "label guard", "name in tables and files"},
     LUA_TEMPLATE_ARGS,
-    {"labels", ARG_TABLE, 0, 0, NULL, "{ safe = word, unsafe = word }: what the model would say next; first tokens count"},
+    {"labels", ARG_TABLE, 0, 0, NULL,
+     "{ safe = word, unsafe = word }: what the model would say next; first tokens count"},
     {"window", ARG_INTEGER, 16, 4096, "256", "tokens seen at once, the template's included"},
     {NULL, ARG_NUMBER, 0, 0, NULL, NULL}};
 
@@ -343,13 +349,13 @@ static int l_label_guard(lua_State *L)
 
 const lua_fn lua_model_fns[] = {
     {"open_model", l_open_model, "run:open_model(path [, options]) -> model",
-     "A model that somebody trained: a Hugging Face folder, a GGUF or a llama2.c file, below data/ or a root given with "
-     "--set.",
+     "A model that somebody trained: a Hugging Face folder, a GGUF or a llama2.c file, below data/ or a root given "
+     "with --set.",
      model_args},
     {"use_tokenizer", l_use_tokenizer, "run:use_tokenizer(model)",
      "The model's tokenizer is the run's, instead of run:train_tokenizer.", NULL},
     {"label_guard", l_label_guard, "run:label_guard(model, valid, options) -> guard",
-     "The model as it is, asked through a template: the verdict is the logit of the unsafe word's first token against the "
-     "safe one's, calibrated with thresholds on the validation rows.",
+     "The model as it is, asked through a template: the verdict is the logit of the unsafe word's first token against "
+     "the safe one's, calibrated with thresholds on the validation rows.",
      label_args},
     {NULL, NULL, NULL, NULL, NULL}};

@@ -150,13 +150,14 @@ static int l_evaluate(lua_State *L)
 static const lua_arg ship_args[] = {
     {"name", ARG_STRING, 0, 0, "guard", "name inside the file"},
     {"store", ARG_STRING, 0, 0, "q8_0",
-     "type of the tensors: f32, bf16, q8_0, int8; the guard's own unless it was trained with another"},
+     "type of the tensors: f32, bf16, q8_0, int8; the guard's own unless it was trained with another. Another model's "
+     "matrices stay as they are unless this is given"},
     {"licence", ARG_STRING, 0, 0, "-", "of the weights: what the rows they learnt from allow"},
     {NULL, ARG_NUMBER, 0, 0, NULL, NULL}};
 
 /* A fresh copy from the file, because the one at hand goes on in the script under its own name. */
 static nn_status ship_work(lua_host *h, const guard_box *in, const char *name, const char *licence, nn_dtype type,
-                           const char *path, nn_err *err)
+                           bool given, const char *path, nn_err *err)
 {
     guard_classifier *g = NULL;
     char head[65], source[1024];
@@ -165,20 +166,21 @@ static nn_status ship_work(lua_host *h, const guard_box *in, const char *name, c
     guard_run_head(h->run, head, &count);
     nn_status st = guard_classifier_open(&g, source, err);
     if (st == NN_OK) guard_classifier_stamp(g, name, head, NULL, licence);
+    if (st == NN_OK && given && type != NN_I8) st = guard_classifier_floats(g, err);
     if (st == NN_OK) st = guard_classifier_save(g, path, type, err);
     guard_classifier_close(g);
     return st;
 }
 
 static nn_status ship_stage(lua_host *h, const guard_box *in, const char *name, const char *licence, nn_dtype type,
-                            nn_err *err)
+                            bool given, nn_err *err)
 {
     lua_stage s;
     const char *hash[] = {in->hash};
     nn_status st = lua_stage_begin(&s, h, "ship", hash, 1, err);
     if (st != NN_OK) return st;
     const char *path = lua_stage_fixed(&s, "guard.gguf");
-    if (!s.s.finished) st = ship_work(h, in, name, licence, type, path, err);
+    if (!s.s.finished) st = ship_work(h, in, name, licence, type, given, path, err);
     return st == NN_OK ? lua_stage_end(&s, NULL, err) : st;
 }
 
@@ -193,10 +195,12 @@ static int l_ship(lua_State *L)
     lua_args_check(L, 3, ship_args, "ship");
     const char *name = lua_args_string(L, 3, ship_args, "name"), *licence = lua_args_string(L, 3, ship_args, "licence");
     const nn_dtype type = lua_read_store(L, "ship", lua_args_string(L, 3, ship_args, "store"));
+    const bool given = lua_args_push(L, 3, "store") != LUA_TNIL;
+    lua_pop(L, 1);
     luaL_argcheck(L, !in->derived, 2, "want a guard from a training stage, not a part of one");
     lua_stage_args(L, 3, NULL);
     if (h->o.planning) lua_plan_add(L, "ship", "guard.gguf", NULL, 0, 0, 0, 0);
-    else if (ship_stage(h, in, name, licence, type, &err) != NN_OK) return lua_host_raise(L, &err);
+    else if (ship_stage(h, in, name, licence, type, given, &err) != NN_OK) return lua_host_raise(L, &err);
     return 0;
 }
 

@@ -43,9 +43,11 @@ const lua_arg lua_guard_args[] = {
     {"wide_weight_column", ARG_STRING, 0, 0, "-", "column with one more factor, for the wide part alone"},
     {"warm", ARG_HANDLE, 0, 0, "-",
      "generator of this run: what the decoder shares with it in name and shape begins there"},
-    {"base", ARG_HANDLE, 0, 0, "-", "model of run:open_model that the decoder begins as, whole: its shape, its tokenizer"},
+    {"base", ARG_HANDLE, 0, 0, "-",
+     "model of run:open_model that the decoder begins as, whole: its shape, its tokenizer"},
     LUA_TEMPLATE_ARGS,
-    {"labels", ARG_TABLE, 0, 0, "-", "with a base: { safe = word, unsafe = word }, the verdict begins as run:label_guard's"},
+    {"labels", ARG_TABLE, 0, 0, "-",
+     "with a base: { safe = word, unsafe = word }, the verdict begins as run:label_guard's"},
     {"steps", ARG_INTEGER, 0, 1e9, "0", "steps of the decoder at most; 0: tokens and epochs decide"},
     {"focus", ARG_STRING, 0, 0, "-", "column: a pass takes every row with a value there, and `replay` others for each"},
     {"replay", ARG_NUMBER, 0, 1000, "4", "other rows for each row in focus"},
@@ -143,7 +145,8 @@ static void refuse_given(lua_State *L, int idx, const char *const *names, size_t
 static void read_base(lua_State *L, int idx, const model_box *base, guard_train_options *o, guard_format *f)
 {
     static const char *const shape[] = {"layers", "width", "heads", "kv_heads", "ff", "memory", "warm"},
-                            *const asked[] = {"template", "messages", "response_template", "response_messages", "labels"};
+                            *const asked[] = {"template", "messages", "response_template", "response_messages",
+                                              "labels"};
     nn_err err = {0};
     if (base == NULL) {
         refuse_given(L, idx, asked, sizeof asked / sizeof *asked, "only with a base, want base = run:open_model(..)");
@@ -211,8 +214,8 @@ void lua_need_tokenizer(lua_State *L, const char *what)
 
 /* --- train_guard -------------------------------------------------------------------------- */
 static nn_status train_stage(lua_host *h, guard_box *out, const corpus_box *train, const corpus_box *valid,
-                             const guard_box *init, const generator_box *warm, const model_box *base, const char *weight,
-                             const char *budget, guard_train_options *o, nn_err *err)
+                             const guard_box *init, const generator_box *warm, const model_box *base,
+                             const char *weight, const char *budget, guard_train_options *o, nn_err *err)
 {
     lua_stage s;
     const char *hash[6] = {train->hash, valid->hash, base != NULL ? base->tok_hash : h->tok_hash};
