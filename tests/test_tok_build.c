@@ -47,7 +47,7 @@ Test(tok_build, decoding_drops_the_blank_before_the_text_alone)
 
 Test(tok_build, a_copy_is_the_same_tokenizer)
 {
-    static unsigned char map[8192];
+    static unsigned char map[CHARSMAP_ROOM];
     nn_vocab v[3] = {llama_like(), byte_level(), random_vocab(NN_TOK_UNIGRAM, 5, 9, 0)};
 
     v[0].charsmap = map;
@@ -142,7 +142,8 @@ Test(tok_build, vocabularies_that_cannot_be_are_refused)
 
 Test(tok_build, building_and_encoding_survive_every_failed_allocation)
 {
-    static unsigned char map[8192];
+    static unsigned char map[CHARSMAP_ROOM];
+    static const char text[] = "Ab <x> \xC3\xA9 bah";
     nn_vocab v = random_vocab(NN_TOK_UNIGRAM, 5, 9, 0);
     nn_status st = NN_LIMIT;
 
@@ -158,7 +159,7 @@ Test(tok_build, building_and_encoding_survive_every_failed_allocation)
         nn_alloc_fail_at(n);
         st = nn_tok_build(&t, &v, &err);
         if (st == NN_OK) st = nn_tok_clone(&c, t, &err);
-        if (st == NN_OK) st = nn_tok_encode(c, &b, "Ab <x> \xC3\xA9 bah", 15, &err);
+        if (st == NN_OK) st = nn_tok_encode(c, &b, text, sizeof text - 1, &err);
         nn_alloc_fail_at(-1);
         cr_assert(st == NN_OK || st == NN_LIMIT);
         cr_assert(n < 200 && (st == NN_OK || err.text[0] != '\0'));

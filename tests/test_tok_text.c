@@ -154,7 +154,7 @@ Test(tok_text, runs_of_blanks_become_one)
 
 Test(tok_text, a_charsmap_replaces_the_longest_match)
 {
-    static unsigned char map[8192];
+    static unsigned char map[CHARSMAP_ROOM];
     nn_vocab v = llama_like();
 
     v.charsmap = map;
@@ -165,7 +165,7 @@ Test(tok_text, a_charsmap_replaces_the_longest_match)
 
 Test(tok_text, hostile_charsmaps_do_no_harm)
 {
-    static unsigned char map[8192], bad[8192];
+    static unsigned char map[CHARSMAP_ROOM], bad[CHARSMAP_ROOM];
     const size_t len = small_charsmap(map);
     nn_vocab v = llama_like();
     nn_rng r = nn_rng_at(3, "charsmap", 0);
