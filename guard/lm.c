@@ -22,7 +22,7 @@ guard_lm_options guard_lm_default(void)
     return o;
 }
 
-static nn_status check_parts(const nn_config *c, const nn_tok *tok, const guard_lm_prompt *p, nn_err *err)
+nn_status guard_lm_check(const nn_config *c, const nn_tok *tok, size_t room, nn_err *err)
 {
     const size_t ids = nn_tok_vocab(tok);
 
@@ -34,8 +34,8 @@ static nn_status check_parts(const nn_config *c, const nn_tok *tok, const guard_
     if (nn_tok_eos(tok) < 0)
         return nn_fail(err, NN_USAGE, "generator: tokenizer %s has no token that ends a text (EOS), want one",
                        nn_tok_kind(tok));
-    if (c->max_t <= p->room)
-        return nn_fail(err, NN_USAGE, "generator: room for %zu tokens, want more than %zu", c->max_t, p->room);
+    if (c->max_t <= room)
+        return nn_fail(err, NN_USAGE, "generator: room for %zu tokens, want more than %zu", c->max_t, room);
     return NN_OK;
 }
 
@@ -67,7 +67,7 @@ nn_status guard_lm_build(guard_lm **out, nn_model *m, const nn_tok *tok, const g
     if (taxonomy) g->taxonomy = *taxonomy;
     if ((st = nn_tok_clone(&g->tok, tok, err)) != NN_OK) goto done;
     if ((st = guard_lm_prompt_build(&g->prompt, tok, &g->taxonomy, prompt, err)) != NN_OK) goto done;
-    if ((st = check_parts(nn_model_config(m), tok, &g->prompt, err)) != NN_OK) goto done;
+    if ((st = guard_lm_check(nn_model_config(m), tok, g->prompt.room, err)) != NN_OK) goto done;
     if ((st = ban(g, err)) != NN_OK) goto done;
     *out = g;
     return NN_OK;

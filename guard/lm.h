@@ -42,6 +42,9 @@ NN_CHECKED nn_status guard_lm_train(guard_lm **out, const guard_corpus *train, c
                                     const guard_lm_options *o, guard_job *job, nn_err *err);
 /* Positions that training holds at once, with texts and what stands before them up to max_t; for the plan. */
 size_t guard_lm_train_rows(const guard_lm_options *o, size_t max_t);
+/* The model that training begins with, its weights apart; says what is wrong with base, tokenizer or prompt. */
+NN_CHECKED nn_status guard_lm_config(nn_config *c, const nn_tok *tok, const guard_taxonomy *taxonomy,
+                                     const guard_lm_options *o, nn_err *err);
 void guard_lm_free(guard_lm *g);
 NN_CHECKED nn_status guard_lm_clone(guard_lm **out, const guard_lm *g, nn_err *err);
 nn_model *guard_lm_model(guard_lm *g);

@@ -33,6 +33,8 @@ struct guard_lm {
     int32_t eos;
 };
 
+/* Whether a model of this configuration, a tokenizer and prefixes of `room` ids go together. */
+NN_CHECKED nn_status guard_lm_check(const nn_config *c, const nn_tok *tok, size_t room, nn_err *err);
 /* Copies tok, taxonomy and prompt (as guard_lm_prompt_build takes it); moves m (on failure the caller keeps it). */
 NN_CHECKED nn_status guard_lm_build(guard_lm **out, nn_model *m, const nn_tok *tok, const guard_taxonomy *taxonomy,
                                     const char *prompt, nn_err *err);

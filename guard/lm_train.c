@@ -255,47 +255,54 @@ size_t guard_lm_train_rows(const guard_lm_options *o, size_t max_t)
     return o->batch_tokens > max_t ? o->batch_tokens : max_t;
 }
 
-/* The weights on disk, as floats. */
-static nn_status load_base(nn_model **m, size_t max_t, const guard_lm_options *o, nn_err *err)
+nn_status guard_lm_config(nn_config *c, const nn_tok *tok, const guard_taxonomy *taxonomy, const guard_lm_options *o,
+                          nn_err *err)
 {
-    nn_load_options load = {.floats = true, .max_t = max_t};
-    nn_config c = *nn_pretrained_config(o->base);
-    const size_t rows = guard_lm_train_rows(o, max_t);
+    guard_lm_prompt prompt = {.text = NULL};
+    nn_status st;
 
-    c.max_t = max_t;
-    load.extra = nn_trainer_bytes(&c, (nn_trainer_options){rows, rows});
+    if ((st = guard_lm_prompt_build(&prompt, tok, taxonomy, o->prompt, err)) != NN_OK) return st;
+    *c = o->base ? *nn_pretrained_config(o->base) : o->model;
+    if (!o->base) c->vocab = nn_tok_vocab(tok);
+    c->max_t = o->max_tokens + prompt.room;
+    c->lm_head = true;
+    c->memory_rows = c->n_class = c->n_category = 0;
+    guard_lm_prompt_free(&prompt);
+    if ((st = guard_lm_check(c, tok, c->max_t - o->max_tokens, err)) != NN_OK) return st;
+    return nn_config_check(c, err);
+}
+
+/* The weights on disk, as floats; training's memory is counted too. */
+static nn_status load_base(nn_model **m, const nn_config *c, const guard_lm_options *o, nn_err *err)
+{
+    const size_t rows = guard_lm_train_rows(o, c->max_t);
+    const nn_load_options load = {.floats = true,
+                                  .max_t = c->max_t,
+                                  .extra = nn_trainer_bytes(c, (nn_trainer_options){.max_rows = rows,
+                                                                                    .max_seg = rows})};
+
     return nn_pretrained_load(m, o->base, &load, err);
 }
 
-static nn_status new_model(nn_model **m, size_t vocab, size_t max_t, const guard_lm_options *o, const guard_job *job,
-                           nn_err *err)
+static nn_status new_model(nn_model **m, const nn_config *c, const guard_lm_options *o, const guard_job *job, nn_err *err)
 {
-    nn_config c = o->model;
     nn_rng rng = guard_job_rng(job, "init", 0);
-    nn_status st;
+    const nn_status st = nn_model_build(m, c, err);
 
-    c.vocab = vocab;
-    c.max_t = max_t;
-    c.lm_head = true;
-    c.memory_rows = c.n_class = c.n_category = 0;
-    if ((st = nn_model_build(m, &c, err)) != NN_OK) return st;
-    nn_model_init(*m, o->model_seed ? o->model_seed : nn_rng_u64(&rng));
-    return NN_OK;
+    if (st == NN_OK) nn_model_init(*m, o->model_seed ? o->model_seed : nn_rng_u64(&rng));
+    return st;
 }
 
 static nn_status build_model(guard_lm **out, const nn_tok *tok, const guard_taxonomy *taxonomy, const guard_lm *init,
                              const guard_lm_options *o, const guard_job *job, nn_err *err)
 {
-    guard_lm_prompt prompt = {.text = NULL};
     nn_model *m = NULL;
+    nn_config c;
     nn_status st;
 
     if (init) return continue_model(out, tok, taxonomy, init, o, err);
-    if ((st = guard_lm_prompt_build(&prompt, tok, taxonomy, o->prompt, err)) != NN_OK) return st;
-    const size_t max_t = o->max_tokens + prompt.room;
-    guard_lm_prompt_free(&prompt);
-    st = o->base ? load_base(&m, max_t, o, err) : new_model(&m, nn_tok_vocab(tok), max_t, o, job, err);
-    if (st != NN_OK) return st;
+    if ((st = guard_lm_config(&c, tok, taxonomy, o, err)) != NN_OK) return st;
+    if ((st = o->base ? load_base(&m, &c, o, err) : new_model(&m, &c, o, job, err)) != NN_OK) return st;
     if ((st = guard_lm_build(out, m, tok, taxonomy, o->prompt, err)) != NN_OK) nn_model_free(m);
     return st;
 }
@@ -316,7 +323,8 @@ static nn_status build_run(lm_run *r, const guard_corpus *train, const guard_cor
     if ((st = nn_alloc((void **)&r->next, r->max_rows, sizeof *r->next, err)) != NN_OK) return st;
     if ((st = nn_alloc((void **)&r->weight, r->max_rows, sizeof *r->weight, err)) != NN_OK) return st;
     if ((st = nn_alloc((void **)&r->start, r->max_rows + 1, sizeof *r->start, err)) != NN_OK) return st;
-    if ((st = nn_trainer_build(&r->t, r->g->m, (nn_trainer_options){r->max_rows, r->max_rows}, err)) != NN_OK)
+    const nn_trainer_options room = {.max_rows = r->max_rows, .max_seg = r->max_rows};
+    if ((st = nn_trainer_build(&r->t, r->g->m, room, err)) != NN_OK)
         return st;
     count_steps(r);
     r->key = run_key(r);

@@ -26,38 +26,90 @@ static const lua_arg generator_args[] = {
     {"heads", ARG_INTEGER, 1, 128, "4", "query heads"},
     {"kv_heads", ARG_INTEGER, 1, 128, "2", "key and value heads"},
     {"ff", ARG_INTEGER, 8, 65536, "352", "width of the feed-forward"},
-    {"lr", ARG_NUMBER, 0, 1, "0.002", "peak learning rate"},
+    {"lr", ARG_NUMBER, 0, 1, "0.002", "peak learning rate; with a base 0.00002 unless given"},
     {"batch_tokens", ARG_INTEGER, 64, 1e6, "2048", "tokens of one step"},
     {"max_tokens", ARG_INTEGER, 8, 4096, "96", "tokens of one text"},
+    {"steps", ARG_INTEGER, 0, 1e9, "0", "steps on each corpus at most; 0: tokens and epochs decide"},
+    {"base", ARG_HANDLE, 0, 0, "-", "model of run:open_model that training begins with: its shape, its tokenizer"},
+    {"prompt", ARG_STRING, 0, 0, "-",
+     "what a tokenizer of others reads before a text, with {label} and {category}; '{label} request about {category}:\\n' "
+     "unless given"},
     {NULL, ARG_NUMBER, 0, 0, NULL, NULL}};
 
-static void read_generator_options(lua_State *L, int idx, guard_lm_options *o)
+/* A base has its own shape. */
+static void read_base(lua_State *L, int idx, const model_box *base, guard_lm_options *o, const char *what)
+{
+    static const char *const shape[] = {"layers", "width", "heads", "kv_heads", "ff"};
+    lua_host *h = lua_host_of(L);
+    nn_err err = {0};
+    for (size_t i = 0; i < sizeof shape / sizeof *shape; i++) {
+        if (lua_args_push(L, idx, shape[i]) != LUA_TNIL)
+            luaL_error(L, "%s.%s: not with a base, which has its own", what, shape[i]);
+        lua_pop(L, 1);
+    }
+    if (lua_args_push(L, idx, "lr") == LUA_TNIL) o->adam.lr = 2e-5f;
+    lua_pop(L, 1);
+    o->base = base->p;
+    if (guard_lm_config(&o->model, base->tok, &h->taxonomy, o, &err) != NN_OK) lua_host_raise(L, &err);
+}
+
+/* The box of the base, or NULL. */
+static const model_box *read_generator_options(lua_State *L, int idx, guard_lm_options *o, const char *what)
 {
     nn_err err = {0};
+    const model_box *base = lua_args_model(L, idx, "base", true);
+    if (base == NULL) lua_need_tokenizer(L, what);
     *o = guard_lm_default();
     lua_read_shape(L, idx, generator_args, &o->model, lua_host_of(L)->vocab);
     o->model.lm_head = o->model.tied = true;
     o->epochs = lua_args_number(L, idx, generator_args, "epochs");
     o->token_budget = (uint64_t)lua_args_number(L, idx, generator_args, "tokens");
+    o->steps = lua_args_size(L, idx, generator_args, "steps");
     o->adam.lr = (float)lua_args_number(L, idx, generator_args, "lr");
     o->batch_tokens = lua_args_size(L, idx, generator_args, "batch_tokens");
     o->max_tokens = lua_args_size(L, idx, generator_args, "max_tokens");
+    o->prompt = lua_args_string(L, idx, generator_args, "prompt");
     o->model.max_t = o->max_tokens + 8;
-    if (nn_config_check(&o->model, &err) != NN_OK) lua_host_raise(L, &err);
+    if (base != NULL) read_base(L, idx, base, o, what);
+    else if (nn_config_check(&o->model, &err) != NN_OK) lua_host_raise(L, &err);
+    return base;
 }
 
 static nn_status generator_stage(lua_host *h, const char *name, generator_box *out, const corpus_box *c,
-                                 const generator_box *init, const char *budget, const guard_lm_options *o, nn_err *err)
+                                 const generator_box *init, const model_box *base, const char *budget,
+                                 const guard_lm_options *o, nn_err *err)
 {
     lua_stage s;
-    const char *hash[] = {c->hash, h->tok_hash, init != NULL ? init->hash : NULL};
-    nn_status st = lua_stage_begin(&s, h, name, hash, init != NULL ? 3 : 2, err);
+    const char *hash[4] = {c->hash, base != NULL ? base->tok_hash : h->tok_hash};
+    size_t n = 2;
+    if (init != NULL) hash[n++] = init->hash;
+    if (base != NULL) hash[n++] = base->hash;
+    nn_status st = lua_stage_begin(&s, h, name, hash, n, err);
     if (st != NN_OK) return st;
     s.budget = budget;
     if (!s.s.finished)
-        st = guard_lm_train(&out->g, c->c, NULL, h->tok, &h->taxonomy, init != NULL ? init->g : NULL, o, &s.job, err);
+        st = guard_lm_train(&out->g, c->c, NULL, base != NULL ? base->tok : h->tok, &h->taxonomy,
+                            init != NULL ? init->g : NULL, o, &s.job, err);
     if (st == NN_OK) st = lua_stage_generator(&s, out, "", err);
     return st == NN_OK ? lua_stage_end(&s, NULL, err) : st;
+}
+
+/* Peak memory: the trainer; of a base also its floats, and what tuning begins with beside them. */
+static size_t training_bytes(const guard_lm_options *o, bool tuning)
+{
+    const size_t rows = guard_lm_train_rows(o, o->model.max_t), copies = tuning ? 2 : 1;
+    if (o->base == NULL)
+        return nn_trainer_bytes(&o->model, (nn_trainer_options){.max_rows = o->batch_tokens + o->max_tokens,
+                                                                .max_seg = o->batch_tokens});
+    return nn_trainer_bytes(&o->model, (nn_trainer_options){.max_rows = rows, .max_seg = rows}) +
+           copies * nn_config_params(&o->model) * sizeof(float);
+}
+
+/* What the plan expects: steps are an upper bound too. */
+static uint64_t planned_tokens(const guard_lm_options *o, double share)
+{
+    const uint64_t most = (uint64_t)o->steps * o->batch_tokens, asked = (uint64_t)((double)o->token_budget * share);
+    return most != 0 && (asked == 0 || most < asked) ? most : asked;
 }
 
 /* First all of the corpus, then the rows that the small guard picked: two stages, each with its checkpoint.
@@ -71,29 +123,27 @@ static int l_train_generator(lua_State *L)
     const corpus_box *all = lua_check_corpus(L, 2), *picked = lua_check_corpus(L, 3);
     lua_settop(L, 4);
     lua_args_check(L, 4, generator_args, "train_generator");
-    lua_need_tokenizer(L, "train_generator");
-    read_generator_options(L, 4, &o);
+    const model_box *model = read_generator_options(L, 4, &o, "train_generator");
     const char *budget = lua_args_string(L, 4, generator_args, "budget");
     const uint64_t tokens = o.token_budget;
     if (budget != NULL && tokens == 0)
         return luaL_error(L, "train_generator.tokens: missing, want them beside a budget");
     const double share = lua_args_number(L, 4, generator_args, "tune_share");
     lua_stage_args(L, 4, NULL);
-    generator_box *base = lua_push_generator(L), *out = lua_push_generator(L);
+    generator_box *base = lua_push_generator(L), *out = lua_push_generator(L); /* base: of tuning */
     if (h->o.planning) {
-        const nn_trainer_options t = {o.batch_tokens + o.max_tokens, o.batch_tokens};
-        lua_plan_add(L, "train_generator", "corpus", budget, (uint64_t)((double)tokens * (1.0 - share)), all->rows,
-                     nn_config_params(&o.model), nn_trainer_bytes(&o.model, t));
-        lua_plan_add(L, "tune_generator", "picked rows", budget, (uint64_t)((double)tokens * share), picked->rows,
-                     nn_config_params(&o.model), nn_trainer_bytes(&o.model, t));
+        lua_plan_add(L, "train_generator", "corpus", budget, planned_tokens(&o, 1.0 - share), all->rows,
+                     nn_config_params(&o.model), training_bytes(&o, false));
+        lua_plan_add(L, "tune_generator", "picked rows", budget, planned_tokens(&o, share), picked->rows,
+                     nn_config_params(&o.model), training_bytes(&o, true));
         return 1;
     }
     o.token_budget = (uint64_t)((double)tokens * (1.0 - share));
-    if (generator_stage(h, "train_generator", base, all, NULL, budget, &o, &err) != NN_OK)
+    if (generator_stage(h, "train_generator", base, all, NULL, model, budget, &o, &err) != NN_OK)
         return lua_host_raise(L, &err);
     o.token_budget = (uint64_t)((double)tokens * share);
     o.adam.lr *= 0.5f;
-    if (generator_stage(h, "tune_generator", out, picked, base, budget, &o, &err) != NN_OK)
+    if (generator_stage(h, "tune_generator", out, picked, base, model, budget, &o, &err) != NN_OK)
         return lua_host_raise(L, &err);
     return 1;
 }
@@ -109,9 +159,8 @@ static int l_pretrain(lua_State *L)
     const corpus_box *all = lua_check_corpus(L, 2);
     lua_settop(L, 3);
     lua_args_check(L, 3, generator_args, "pretrain");
-    lua_need_tokenizer(L, "pretrain");
     if (lua_args_push(L, 3, "tune_share") != LUA_TNIL) return luaL_error(L, "pretrain.tune_share: not for pretraining");
-    read_generator_options(L, 3, &o);
+    const model_box *model = read_generator_options(L, 3, &o, "pretrain");
     o.plain = true;
     const char *budget = lua_args_string(L, 3, generator_args, "budget");
     if (budget != NULL && o.token_budget == 0)
@@ -119,10 +168,9 @@ static int l_pretrain(lua_State *L)
     lua_stage_args(L, 3, NULL);
     generator_box *out = lua_push_generator(L);
     if (h->o.planning) {
-        const nn_trainer_options t = {o.batch_tokens + o.max_tokens, o.batch_tokens};
-        lua_plan_add(L, "pretrain", NULL, budget, o.token_budget, all->rows, nn_config_params(&o.model),
-                     nn_trainer_bytes(&o.model, t));
-    } else if (generator_stage(h, "pretrain", out, all, NULL, budget, &o, &err) != NN_OK) {
+        lua_plan_add(L, "pretrain", NULL, budget, planned_tokens(&o, 1.0), all->rows, nn_config_params(&o.model),
+                     training_bytes(&o, false));
+    } else if (generator_stage(h, "pretrain", out, all, NULL, model, budget, &o, &err) != NN_OK) {
         return lua_host_raise(L, &err);
     }
     return 1;
@@ -130,7 +178,9 @@ static int l_pretrain(lua_State *L)
 
 const lua_fn lua_generator_fns[] = {
     {"train_generator", l_train_generator, "run:train_generator(corpus, picked [, options]) -> generator",
-     "A language model of requests with control tokens: on the corpus, then on the picked rows.", generator_args},
+     "A language model of requests, asked for by label and category: on the corpus, then on the picked rows. With a base "
+     "it is that model which goes on learning.",
+     generator_args},
     {"pretrain", l_pretrain, "run:pretrain(corpus [, options]) -> generator",
      "Next-token training on plain text, labels ignored; train_guard{ warm = .. } begins from what it has learnt.",
      generator_args},
