@@ -53,9 +53,9 @@ static nn_status folder_hash(const char *dir, char sha[65], nn_err *err)
     return st;
 }
 
-static nn_status path_hash(const char *path, bool folder, char sha[65], nn_err *err)
+static nn_status path_hash(const char *path, char sha[65], nn_err *err)
 {
-    return folder ? folder_hash(path, sha, err) : lua_file_hash(path, sha, err);
+    return lua_file_hash(path, sha, NULL) == NN_OK ? NN_OK : folder_hash(path, sha, err);
 }
 
 static const char *base_name(const char *path)
@@ -89,11 +89,10 @@ static nn_status model_stage(lua_host *h, model_box *out, const char *path, cons
 {
     lua_stage s;
     char sha[65], tok_sha[65], note[256];
-    const bool folder = strcmp(nn_pretrained_format(out->p), "Hugging Face folder") == 0;
-    nn_status st = path_hash(path, folder, sha, err);
+    nn_status st = path_hash(path, sha, err);
     if (st == NN_OK) st = guard_run_input(h->run, path, sha, err);
     if (st == NN_OK && tok_path != NULL) {
-        st = lua_file_hash(tok_path, tok_sha, err);
+        st = path_hash(tok_path, tok_sha, err);
         if (st == NN_OK) st = guard_run_input(h->run, tok_path, tok_sha, err);
     }
     const char *hash[] = {sha, out->tok_hash};
