@@ -102,7 +102,7 @@ static void write_tokenizer(inspection *r, const nn_pretrained *p)
     if (nn_pretrained_tok(&tok, p, NULL, &err) == NN_OK) inspect_tokenizer(r, tok);
     else inspect_text(r, "problem", err.text);
     for (size_t i = 0, n = nn_pretrained_stops(p, stop, 16); i < n; i++) {
-        char key[24];
+        char key[32];
         snprintf(key, sizeof key, "stop_%zu", i);
         inspect_u64(r, key, (uint64_t)stop[i]);
     }
@@ -141,7 +141,7 @@ static uint64_t train_bytes(const nn_pretrained *p, size_t max_t)
     nn_config c = *nn_pretrained_config(p);
 
     c.max_t = max_t;
-    return nn_pretrained_bytes(p, &o) + nn_trainer_bytes(&c, (nn_trainer_options){max_t, 1});
+    return nn_pretrained_bytes(p, &o) + nn_trainer_bytes(&c, (nn_trainer_options){.max_rows = max_t, .max_seg = 1});
 }
 
 static void write_memory(inspection *r, const nn_pretrained *p)
