@@ -52,7 +52,7 @@ static nn_status lesson_build(lesson *l, nn_err *err)
         l->weight[r] = 1.0f / ROWS;
     }
     for (size_t s = 0; s <= SEGMENTS; s++) l->start[s] = s * LENGTH;
-    return nn_trainer_build(&l->t, l->m, (nn_trainer_options){ROWS, SEGMENTS}, err);
+    return nn_trainer_build(&l->t, l->m, (nn_trainer_options){.max_rows = ROWS, .max_seg = SEGMENTS}, err);
 }
 
 /* Milliseconds of one training step, from STEPS in a row. */

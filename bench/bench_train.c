@@ -161,7 +161,8 @@ static nn_status measure(program *g, const shape_row *s, size_t segments, bool h
     c.n_class = head ? 0 : 2;
     if ((st = nn_model_build(&m, &c, err)) != NN_OK) goto done;
     nn_model_init(m, 1);
-    if ((st = nn_trainer_build(&l.t, m, (nn_trainer_options){segments * LENGTH, segments}, err)) != NN_OK) goto done;
+    const nn_trainer_options room = {.max_rows = segments * LENGTH, .max_seg = segments};
+    if ((st = nn_trainer_build(&l.t, m, room, err)) != NN_OK) goto done;
     const bench_side side[] = {{"ours", lesson_step, &l}, {"PyTorch", p && p->pid ? peer_step : NULL, p}};
     bench_turns(&g->b, out, side, 2);
 done:

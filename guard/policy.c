@@ -34,7 +34,8 @@ nn_status guard_policy_build(guard_policy **out, nn_model *m, const nn_model *re
     p->adam = nn_adamw_default();
     p->adam.lr = o->lr;
     p->adam.weight_decay = 0.0f; /* the KL holds the weights, not their norm */
-    if ((st = nn_trainer_build(&p->t, m, (nn_trainer_options){o->max_rows, o->max_rows}, err)) != NN_OK) goto done;
+    const nn_trainer_options room = {.max_rows = o->max_rows, .max_seg = o->max_rows};
+    if ((st = nn_trainer_build(&p->t, m, room, err)) != NN_OK) goto done;
     if ((st = nn_state_build(&p->state, reference, o->max_rows, o->max_rows, err)) != NN_OK) goto done;
     if ((st = nn_alloc((void **)&p->next, o->max_rows, sizeof *p->next, err)) != NN_OK) goto done;
     if ((st = nn_alloc((void **)&p->weight, o->max_rows, sizeof *p->weight, err)) != NN_OK) goto done;

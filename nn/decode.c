@@ -57,7 +57,7 @@ static void decoder_layout(nn_decoder *d, nn_arena *a, const nn_config *c)
     d->room = n < ROUND_ROWS ? ROUND_ROWS : n;
     d->n_logits = smaller(n, DRAW_ROWS);
     d->cache_floats = nn_attn_cache_floats(c->max_t, c->kv_heads, c->head_dim);
-    nn_body_take(&d->body, a, c, d->room, n, true);
+    nn_body_take(&d->body, a, c, d->room, n, NN_KEEP_LAST);
     d->slot = nn_arena_take(a, n, sizeof *d->slot);
     d->cache = nn_arena_take(a, caches, d->cache_floats * sizeof *d->cache);
     d->logits = nn_arena_take(a, d->n_logits, c->vocab * sizeof *d->logits);

@@ -7,12 +7,12 @@
 
 /* --- buffers ---------------------------------------------------------------------------- */
 
+/* All but x. */
 static void block_take(nn_block *b, nn_arena *a, const nn_config *c, size_t R)
 {
     const size_t stream = c->width * sizeof(float), q = c->heads * c->head_dim * sizeof(float),
                  kv = c->kv_heads * c->head_dim * sizeof(float), ff = c->ff * sizeof(float);
 
-    b->x = nn_arena_take(a, R, stream);
     b->norm1 = nn_arena_take(a, R, stream);
     b->rstd1 = nn_arena_take(a, R, sizeof(float));
     b->q = nn_arena_take(a, R, q);
@@ -38,8 +38,9 @@ static size_t widest_input(const nn_config *c)
     return most > att ? most : att;
 }
 
-void nn_body_take(nn_body *b, nn_arena *a, const nn_config *c, size_t max_rows, size_t max_seg, bool share)
+void nn_body_take(nn_body *b, nn_arena *a, const nn_config *c, size_t max_rows, size_t max_seg, nn_keep keep)
 {
+    const bool share = keep == NN_KEEP_LAST;
     nn_block one = {0};
 
     memset(b, 0, sizeof *b);
@@ -47,7 +48,8 @@ void nn_body_take(nn_body *b, nn_arena *a, const nn_config *c, size_t max_rows, 
     b->max_seg = max_seg;
     b->block = nn_arena_take(a, c->layers, sizeof *b->block);
     for (size_t l = 0; l < c->layers; l++) {
-        if (l == 0 || !share) block_take(&one, a, c, max_rows);
+        if (l == 0 || !share) one.x = nn_arena_take(a, max_rows, c->width * sizeof *one.x);
+        if (l == 0 || keep == NN_KEEP_ALL) block_take(&one, a, c, max_rows);
         if (b->block) b->block[l] = one;
     }
     b->last = share ? one.x : nn_arena_take(a, max_rows, c->width * sizeof(float));
@@ -127,6 +129,7 @@ void nn_block_out(float *out, nn_body *body, size_t l, const nn_model *m, const 
     nn_round_inputs(body, x, a->norm2, &mat->gate, R);
     nn_products_fwd(x, gate_up, 2, a->norm2, R, body->rows_i8);
     nn_swiglu_fwd(x, a->act, a->gate, a->up, R, F);
+    if (!out) return;
     nn_round_inputs(body, x, a->act, &mat->down, R);
     nn_products_fwd(x, &down, 1, a->act, R, body->rows_i8);
     stream_add(x, out, a->mid, body->sum, R, C);

@@ -96,7 +96,7 @@ typedef struct {
 } nn_block;
 
 typedef struct {
-    nn_block *block;           /* [L]; shared: all the same buffers */
+    nn_block *block;           /* [L]; shared: all the same buffers, or all but x (nn_keep) */
     float *last, *rstd;        /* [R,C] the stream after the last block; [R] */
     float *hidden;             /* [R,C] after the final norm */
     float *sum;                /* [R,C] a product on its way into the stream */
@@ -110,14 +110,18 @@ typedef struct {
     bool round_inputs;         /* of stored products, as ggml does (model_round.c) */
 } nn_body;
 
-/* share: one block's buffers for all layers (inference). */
-void nn_body_take(nn_body *b, nn_arena *a, const nn_config *c, size_t max_rows, size_t max_seg, bool share);
+/* Of which layers' activations something is left after forward: of all (training), their inputs alone (training that
+ * computes the rest again), or the last one's (inference). */
+typedef enum { NN_KEEP_ALL, NN_KEEP_INPUTS, NN_KEEP_LAST } nn_keep;
+
+void nn_body_take(nn_body *b, nn_arena *a, const nn_config *c, size_t max_rows, size_t max_seg, nn_keep keep);
 /* Embedding, memory, blocks, final norm, pooling, heads. */
 void nn_body_fwd(nn_body *a, const nn_model *m, const nn_exec *x, const nn_batch *b);
 /* The same heads, in inference: rows that they do not read stop early. */
 void nn_body_heads_fwd(nn_body *a, const nn_model *m, const nn_exec *x, const nn_batch *b);
 
-/* The two halves of a block around attention: stream to q, k, v; then att to the stream `out`, which may be a->x.
+/* The two halves of a block around attention: stream to q, k, v; then att to the stream `out`, which may be a->x; NULL:
+ * up to a->act alone.
  * mx: m->mx, or a packed copy of it. Of `body` the first R positions and the scratch are used. */
 void nn_block_qkv(nn_body *body, size_t l, const nn_model *m, const nn_matrices *mx, const nn_exec *x, size_t R);
 void nn_block_out(float *out, nn_body *body, size_t l, const nn_model *m, const nn_matrices *mx, const nn_exec *x,

@@ -14,7 +14,7 @@ struct nn_state {
 
 static void state_layout(nn_state *s, nn_arena *a, const nn_config *c, size_t max_rows, size_t max_seg)
 {
-    nn_body_take(&s->body, a, c, max_rows, max_seg, true);
+    nn_body_take(&s->body, a, c, max_rows, max_seg, NN_KEEP_LAST);
     nn_lm_take(&s->lm, a, c, NN_LM_CHUNK);
     s->target = c->lm_head ? nn_arena_take(a, max_rows, sizeof *s->target) : NULL;
 }

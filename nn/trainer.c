@@ -37,7 +37,7 @@ static void trainer_layout(nn_trainer *t, nn_arena *a, const nn_config *c, nn_tr
     nn_weights_take(&t->moment2, a, c);
     t->square = nn_arena_take(a, nn_config_tensors(c), sizeof *t->square);
     t->grad_output = c->lm_head && c->tied ? nn_arena_take(a, c->vocab, c->width * sizeof(float)) : NULL;
-    nn_body_take(&t->body, a, c, R, S, false);
+    nn_body_take(&t->body, a, c, R, S, o.recompute ? NN_KEEP_INPUTS : NN_KEEP_ALL);
     nn_lm_take(&t->lm, a, c, NN_LM_CHUNK);
     t->logprob = nn_arena_take(a, R, sizeof(float));
     if (c->n_class) {
@@ -85,6 +85,7 @@ nn_status nn_trainer_build(nn_trainer **out, nn_model *m, nn_trainer_options o, 
     if ((st = nn_arena_open(&t->arena, nn_trainer_bytes(&m->config, o), err)) != NN_OK) goto done;
     trainer_layout(t, &t->arena, &m->config, o);
     t->m = m;
+    t->recompute = o.recompute;
     nn_model_unpack(m); /* a packed copy would grow old */
     t->power1 = t->power2 = 1.0;
     *out = t;
@@ -113,6 +114,7 @@ static nn_losses forward(nn_trainer *t, const nn_exec *x, const nn_batch *b, con
     t->batch = *b;
     t->target = *y;
     nn_body_fwd(&t->body, t->m, x, b);
+    t->held = c->layers - 1;
     if (learn) memset(t->dhidden, 0, t->body.n_rows * c->width * sizeof *t->dhidden);
     if (y->next) out.next_loss = nn_trainer_next(t, x, learn);
     if (y->label)

@@ -11,6 +11,9 @@
 
 typedef struct {
     size_t max_rows, max_seg; /* room of one micro-batch */
+    /* Of each layer only its input is kept; backward computes the rest again (Chen et al. 2016, arXiv:1604.06174). The
+     * same bits, a forward pass more, and one layer's activations instead of all. */
+    bool recompute;
 } nn_trainer_options;
 
 typedef struct nn_trainer nn_trainer;

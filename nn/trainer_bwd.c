@@ -83,6 +83,19 @@ static void qkv_bwd(nn_trainer *t, size_t l, const nn_exec *x)
     nn_rmsnorm_bwd(x, t->dx, g->attn_norm, t->dnorm, a->x, w->attn_norm, a->rstd1, R, C);
 }
 
+/* What layer l's forward left in the buffers that all layers share, from its input. */
+static void block_again(nn_trainer *t, size_t l, const nn_exec *x)
+{
+    const nn_config *c = &t->m->config;
+    const nn_block *a = t->body.block + l;
+    const size_t R = t->body.n_rows;
+
+    nn_block_qkv(&t->body, l, t->m, &t->m->mx, x, R);
+    nn_attn_fwd(x, a->att, a->q, a->k, a->v, t->batch.seg, c->sliding_window, c->heads, c->kv_heads, c->head_dim);
+    nn_block_out(NULL, &t->body, l, t->m, &t->m->mx, x, R);
+    t->held = l;
+}
+
 void nn_trainer_body_bwd(nn_trainer *t, const nn_exec *x)
 {
     const nn_batch *b = &t->batch;
@@ -93,6 +106,7 @@ void nn_trainer_body_bwd(nn_trainer *t, const nn_exec *x)
     zero(t->dx, R * C);
     nn_rmsnorm_bwd(x, t->dx, t->grad.norm, t->dhidden, a->last, t->m->w.norm, a->rstd, R, C);
     for (size_t l = t->m->config.layers; l-- > 0;) {
+        if (t->recompute && t->held != l) block_again(t, l, x);
         ffn_bwd(t, l, x);
         att_bwd(t, l, x);
         qkv_bwd(t, l, x);

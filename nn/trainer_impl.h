@@ -11,6 +11,8 @@
 struct nn_trainer {
     nn_arena arena;
     nn_model *m; /* borrowed */
+    bool recompute;
+    size_t held; /* recompute: the layer of which the shared buffers hold the activations */
 
     /* what step needs */
     nn_weights grad, moment1, moment2;

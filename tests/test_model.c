@@ -259,7 +259,7 @@ Test(model, packed_weights_give_the_same_bits)
             nn_model_fwd(m, packed, &x, &b.b);
             expect_same_floats("hidden", nn_state_hidden(packed), nn_state_hidden(plain), b.start[N_SEG] * C);
         }
-        cr_assert(nn_trainer_build(&t, m, (nn_trainer_options){8, 2}, NULL) == NN_OK);
+        cr_assert(nn_trainer_build(&t, m, (nn_trainer_options){.max_rows = 8, .max_seg = 2}, NULL) == NN_OK);
         for (size_t i = 0; i < nn_model_tensors(m); i++) nn_model_tensor(m, i).data[0] += 1.0f;
         nn_model_fwd(m, plain, &x, &b.b);
         nn_model_unpack(m);
@@ -418,7 +418,7 @@ static nn_status build_all(nn_err *err)
     if ((st = nn_model_build(&m, &c, err)) != NN_OK) goto done;
     if ((st = nn_model_clone(&copy, m, err)) != NN_OK) goto done;
     if ((st = nn_state_build(&s, m, 8, 2, err)) != NN_OK) goto done;
-    if ((st = nn_trainer_build(&t, m, (nn_trainer_options){8, 2}, err)) != NN_OK) goto done;
+    if ((st = nn_trainer_build(&t, m, (nn_trainer_options){.max_rows = 8, .max_seg = 2}, err)) != NN_OK) goto done;
     st = nn_decoder_build(&d, m, 3, err);
 done:
     cr_expect(st == NN_OK || d == NULL);
@@ -456,8 +456,8 @@ Test(model, sizes_that_no_machine_has_are_refused_not_wrapped)
 
     cr_expect(nn_state_build(&s, m, SIZE_MAX / 16, 1, &err) == NN_LIMIT);
     cr_expect(nn_decoder_build(&d, m, SIZE_MAX / 16, &err) == NN_LIMIT);
-    cr_expect(nn_trainer_build(&t, m, (nn_trainer_options){SIZE_MAX / 16, 1}, &err) == NN_LIMIT);
-    cr_expect(nn_trainer_build(&t, m, (nn_trainer_options){0, 0}, &err) == NN_USAGE);
+    cr_expect(nn_trainer_build(&t, m, (nn_trainer_options){.max_rows = SIZE_MAX / 16, .max_seg = 1}, &err) == NN_LIMIT);
+    cr_expect(nn_trainer_build(&t, m, (nn_trainer_options){.max_rows = 0, .max_seg = 0}, &err) == NN_USAGE);
     cr_expect(!s && !d && !t);
     nn_model_free(m);
 }

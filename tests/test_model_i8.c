@@ -179,7 +179,8 @@ Test(model_i8, bad_bytes_and_training_are_refused)
     panels[bytes / 2] = 0;
     scale[1] = NAN;
     expect_fails(nn_model_place_i8(placed, 0, panels, scale, x.k, &e2), NN_FILE, &e2, "scale");
-    expect_fails(nn_trainer_build(&trainer, q, (nn_trainer_options){8, 2}, &e3), NN_USAGE, &e3, "int8");
+    const nn_trainer_options small = {.max_rows = 8, .max_seg = 2};
+    expect_fails(nn_trainer_build(&trainer, q, small, &e3), NN_USAGE, &e3, "int8");
     expect_fails(nn_model_quantize(&again, q, x.k, &e4), NN_USAGE, &e4, "int8 already");
     free(scale);
     free(panels);

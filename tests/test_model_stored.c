@@ -378,7 +378,8 @@ Test(model_stored, types_shapes_and_numbers_that_do_not_fit_are_refused)
     p.bytes[2][2 * 123 + 1] = 0x7c; /* infinity */
     p.bytes[2][2 * 123] = 0;
     expect_refused(p.m, NN_F16, p.bytes[2], "weight 123 is a NaN or an infinity");
-    expect_fails(nn_trainer_build(&t, p.m, (nn_trainer_options){8, 2}, &err), NN_USAGE, &err, "want a float copy");
+    const nn_trainer_options small = {.max_rows = 8, .max_seg = 2};
+    expect_fails(nn_trainer_build(&t, p.m, small, &err), NN_USAGE, &err, "want a float copy");
     pair_free(&p);
 }
 

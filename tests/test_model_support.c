@@ -128,7 +128,7 @@ void tiny_part(nn_batch *b, nn_targets *y, size_t *start, const tiny_batch *t, c
 
 nn_trainer *tiny_trainer(nn_model *m, size_t max_rows)
 {
-    const nn_trainer_options o = {max_rows, max_rows < TINY_SEG ? max_rows : TINY_SEG};
+    const nn_trainer_options o = {.max_rows = max_rows, .max_seg = max_rows < TINY_SEG ? max_rows : TINY_SEG};
     nn_trainer *t = NULL;
     nn_err err = {NN_OK, ""};
 

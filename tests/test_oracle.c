@@ -1,9 +1,7 @@
-/* The model against others' numbers: PyTorch's loss, gradients and AdamW steps; llama2.c's text. */
-#include "nn/decode.h"
+/* The model against others' numbers: PyTorch's loss, gradients and AdamW steps. */
 #include "nn/pretrained.h"
 #include "nn/trainer.h"
 #include "tests/support.h"
-#include "tests/test_llama2c.h"
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -12,9 +10,6 @@
 
 #define ORACLE "fixtures/llama2xs/train_oracle.json"
 #define CHECKPOINT "fixtures/llama2xs/model.bin"
-#define STORIES "fixtures/stories260K/stories260K.bin"
-#define VOCAB "fixtures/stories260K/tok512.bin"
-#define TEXT "fixtures/stories260K/expected_greedy_200.txt"
 
 typedef struct {
     json_t *root;
@@ -63,7 +58,7 @@ static void open_oracle(oracle *o)
     o->b = (nn_batch){o->ids, {o->start, 1}, NULL, NULL};
     o->y = (nn_targets){.next = o->ids + 1, .next_weight = o->weight};
     expect_ok(nn_exec_open(&o->x, NULL, 1, 256, &err), &err);
-    expect_ok(nn_trainer_build(&o->t, o->m, (nn_trainer_options){256, 1}, &err), &err);
+    expect_ok(nn_trainer_build(&o->t, o->m, (nn_trainer_options){.max_rows = 256, .max_seg = 1}, &err), &err);
 }
 
 static void close_oracle(oracle *o)
@@ -179,40 +174,4 @@ Test(oracle, five_adamw_steps_are_those_of_pytorch)
         cr_expect(fabs(norm - norms[i]) < 1e-3 * norms[i], "step %zu: norm %.7f, want %.7f", i, norm, norms[i]);
     }
     close_oracle(&o);
-}
-
-/* --- stories260K -------------------------------------------------------------------------------- */
-
-Test(oracle, stories_are_told_byte_for_byte)
-{
-    enum { STEPS = 200, BOS = 1 };
-    static llama2c_vocab v;
-    nn_decoder *d = NULL;
-    nn_exec x;
-    nn_sampler greedy = nn_sampler_default();
-    nn_err err = {NN_OK, ""};
-    const int32_t bos = BOS;
-    int32_t out[STEPS]; /* one for each token fed, BOS being the first */
-    nn_decode_row row = {.prompt = &bos, .n_prompt = 1, .max_new = STEPS, .out = out};
-    char text[8192];
-    size_t len = 0, want_len = 0;
-
-    skip_unless_fixture(STORIES);
-    skip_unless_fixture(TEXT);
-    nn_model *m = open_model(STORIES);
-    expect_ok(llama2c_vocab_read(&v, shared_path(VOCAB), nn_model_config(m)->vocab, &err), &err);
-    expect_ok(nn_exec_open(&x, NULL, 1, nn_model_config(m)->max_t, &err), &err);
-    expect_ok(nn_decoder_build(&d, m, 1, &err), &err);
-    greedy.temperature = 0.0f;
-    nn_decode_batch(m, d, &x, &row, 1, &greedy, NULL, NULL);
-    for (size_t i = 0; i < row.n_out; i++) len += llama2c_piece(&v, text + len, i ? out[i - 1] : BOS, out[i]);
-
-    char *want = read_bytes(shared_path(TEXT), &want_len);
-    cr_expect_eq(len, want_len, "%zu bytes, want %zu: %.*s", len, want_len, (int)len, text);
-    cr_expect(memcmp(text, want, len < want_len ? len : want_len) == 0, "%.*s", (int)len, text);
-    free(want);
-    llama2c_vocab_free(&v);
-    nn_decoder_free(d);
-    nn_exec_free(&x);
-    nn_model_free(m);
 }

@@ -223,7 +223,7 @@ Test(trainer, rows_beyond_one_chunk_of_logits_give_the_same_bytes)
     nn_exec x = tiny_exec(2);
     nn_rng rng = nn_rng_at(2, "rows", 0);
 
-    cr_assert(nn_trainer_build(&whole, m, (nn_trainer_options){R, S}, NULL) == NN_OK);
+    cr_assert(nn_trainer_build(&whole, m, (nn_trainer_options){.max_rows = R, .max_seg = S}, NULL) == NN_OK);
     for (size_t r = 0; r < R; r++) {
         ids[r] = (int32_t)nn_rng_below(&rng, 37);
         next[r] = (int32_t)nn_rng_below(&rng, 37);
