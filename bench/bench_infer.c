@@ -1,4 +1,5 @@
-/* bench_infer.c - prompts, decoding, verdicts: tokens per second, milliseconds and bytes, float and int8, five sizes.
+/* bench_infer.c - prompts, decoding, verdicts: tokens per second, milliseconds and bytes; float (packed), int8, and
+ * three types that stay as a file holds them (f16 q8_0 q4_0); five sizes.
  *
  *   prefill  a prompt of T tokens, the output matrix for its last token only; share of the peak of the format's
  * instruction decode   one sequence, 64 tokens, the most probable each; share of its floor: the bytes of the weights
@@ -35,6 +36,20 @@ static const char about[] =
     "Case names: 10m fp32 prefill 512, 10m int8 decode, 10m fp32 batch 64, 10m int8 verdict.\n";
 
 typedef struct {
+    const char *name;
+    bool i8, stored;
+    nn_dtype type;
+    double bytes; /* a weight */
+} form;
+
+static const form forms[] = {{"fp32", false, false, NN_F32, 4.0},
+                             {"int8", true, false, NN_I8, 1.0},
+                             {"f16", false, true, NN_F16, 2.0},
+                             {"q8_0", false, true, NN_Q8_0, 34.0 / 32.0},
+                             {"q4_0", false, true, NN_Q4_0, 18.0 / 32.0}};
+enum { FORMS = sizeof forms / sizeof *forms };
+
+typedef struct {
     bench b;
     int32_t ids[LONGEST];
     nn_decode_row row[MOST_ROWS];
@@ -45,9 +60,10 @@ typedef struct {
 typedef struct {
     program *g;
     const shape_row *shape;
-    bool i8;
+    const form *form;
     nn_config c;
     nn_model *m;
+    unsigned char *bytes; /* of a stored model's matrices */
     nn_state *s;
     nn_decoder *d;
     float *logits;
@@ -71,16 +87,46 @@ static void fill(nn_model *m)
     }
 }
 
-static nn_status subject_open(subject *s, program *g, const shape_row *shape, size_t max_t, bool i8, nn_err *err)
+/* The matrices of a stored model, one after another: any bits, with scales (or halves) of 2^-8 or so. */
+static nn_status place(subject *s, nn_err *err)
+{
+    const size_t each = nn_dtype_bytes(s->form->type, 1);
+    size_t total = 0, at = 0;
+    nn_status st = NN_OK;
+    uint32_t h = 1;
+
+    for (size_t i = 0; i < nn_model_tensors(s->m); i++) {
+        const nn_tensor t = nn_model_tensor(s->m, i);
+        if (!t.data) total += nn_dtype_bytes(s->form->type, t.rows * t.cols);
+    }
+    if (!(s->bytes = malloc(total))) return nn_fail(err, NN_LIMIT, "no memory for %zu bytes", total);
+    for (size_t i = 0; i < total; i++) {
+        h = h * 1664525u + 1013904223u;
+        s->bytes[i] = (unsigned char)(i % each == 1 ? (h >> 24 & 0x83u) | 0x1cu : h >> 24);
+    }
+    for (size_t i = 0; i < nn_model_tensors(s->m) && st == NN_OK; i++) {
+        const nn_tensor t = nn_model_tensor(s->m, i);
+        if (t.data) continue;
+        st = nn_model_place_stored(s->m, i, s->form->type, s->bytes + at, err);
+        at += nn_dtype_bytes(s->form->type, t.rows * t.cols);
+    }
+    return st;
+}
+
+static nn_status subject_open(subject *s, program *g, const shape_row *shape, size_t max_t, const form *f, nn_err *err)
 {
     nn_model *m = NULL;
     nn_status st;
 
-    *s = (subject){.g = g, .shape = shape, .i8 = i8, .c = shape_config(shape, max_t)};
+    *s = (subject){.g = g, .shape = shape, .form = f, .c = shape_config(shape, max_t)};
     s->c.n_class = 2;
+    if (f->stored) {
+        if ((st = nn_model_build_stored(&s->m, &s->c, err)) != NN_OK) return st;
+        return place(s, err);
+    }
     if ((st = nn_model_build(&m, &s->c, err)) != NN_OK) return st;
     fill(m);
-    if (i8) st = nn_model_quantize(&s->m, m, g->b.x.k, err);
+    if (f->i8) st = nn_model_quantize(&s->m, m, g->b.x.k, err);
     else if ((st = nn_model_pack(m, &g->b.x, err)) == NN_OK) s->m = m;
     if (s->m != m) nn_model_free(m);
     return st;
@@ -92,6 +138,7 @@ static void subject_close(subject *s)
     nn_decoder_free(s->d);
     nn_model_free(s->m);
     free(s->logits);
+    free(s->bytes);
 }
 
 /* The most resident memory from here on: the kernel forgets what was before. */
@@ -149,13 +196,13 @@ static const char *case_name(char out[BENCH_NAME], const subject *s, const char 
     char number[24] = "";
 
     if (n) snprintf(number, sizeof number, " %zu", n);
-    snprintf(out, BENCH_NAME, "%s %s %s%s", s->shape->name, s->i8 ? "int8" : "fp32", what, number);
+    snprintf(out, BENCH_NAME, "%s %s %s%s", s->shape->name, s->form->name, what, number);
     return out;
 }
 
 static double peak_of(const subject *s)
 {
-    return s->i8 ? peak_i8_gops(&s->g->b.x) : peak_fma_gflops(&s->g->b.x);
+    return s->form->i8 ? peak_i8_gops(&s->g->b.x) : peak_fma_gflops(&s->g->b.x);
 }
 
 static void say(subject *s, const char *name, const char *unit, double value, const char *of, double most,
@@ -174,8 +221,8 @@ static void beside_llama(subject *s, const char *name, double ours, size_t n_pro
     static const char *const of_i8[] = {"q8_0", "bf16", "q4_0"}, *const of_fp32[] = {"f32"};
     char peer[BENCH_NAME];
 
-    for (size_t i = 0; s->g->llama && i < (s->i8 ? 3u : 1u); i++) {
-        const char *format = s->i8 ? of_i8[i] : of_fp32[i];
+    for (size_t i = 0; s->g->llama && i < (s->form->i8 ? 3u : 1u); i++) {
+        const char *format = s->form->i8 ? of_i8[i] : s->form->stored ? s->form->name : of_fp32[i];
         const double rate = peer_llama_rate(s->shape->name, format, n_prompt, n_gen, s->g->b.threads);
 
         if (rate <= 0.0) continue;
@@ -213,7 +260,7 @@ static nn_status decode_one(subject *s, nn_err *err)
     char name[BENCH_NAME];
     bench_times t;
     nn_status st;
-    const double bytes = shape_weights(&s->c, true) * (s->i8 ? 1.0 : 4.0);
+    const double bytes = shape_weights(&s->c, true) * s->form->bytes;
     const size_t len = bytes < (double)READ_MOST ? (size_t)bytes / 4096 * 4096 : READ_MOST;
 
     if (!bench_wants(&s->g->b, case_name(name, s, "decode", 0))) return NN_OK;
@@ -293,7 +340,7 @@ static nn_status verdict(subject *s, nn_err *err)
 /* --- the program ---------------------------------------------------------------------------- */
 /* Every case of one size and form. The first model's scaling with T, and batches, are what the others would repeat.
  */
-static nn_status all_of(program *g, size_t i, bool i8, nn_err *err)
+static nn_status all_of(program *g, size_t i, const form *f, nn_err *err)
 {
     static const size_t usual[] = {128, 512}, scaling[] = {64, 128, 256, 512, 1024, 2048, 4096},
                         slots[] = {64, 256, 512};
@@ -301,7 +348,7 @@ static nn_status all_of(program *g, size_t i, bool i8, nn_err *err)
     const size_t *T = wide && !quick ? scaling : usual, n_T = wide && !quick ? 7 : 2;
     subject s = {.m = NULL};
     char name[BENCH_NAME];
-    nn_status st = subject_open(&s, g, &shape_table[i], wide ? LONGEST : USUAL, i8, err);
+    nn_status st = subject_open(&s, g, &shape_table[i], wide ? LONGEST : USUAL, f, err);
 
     memory_forget();
     for (size_t j = 0; j < n_T && st == NN_OK; j++) st = prefill(&s, T[j], err);
@@ -312,7 +359,7 @@ static nn_status all_of(program *g, size_t i, bool i8, nn_err *err)
     subject_close(&s);
     if (st != NN_OK) return st;
     /* Caches have room for max_t tokens a sequence: no more than is decoded. */
-    if ((st = subject_open(&s, g, &shape_table[i], PROMPT + NEW, i8, err)) == NN_OK) st = decode_one(&s, err);
+    if ((st = subject_open(&s, g, &shape_table[i], PROMPT + NEW, f, err)) == NN_OK) st = decode_one(&s, err);
     for (size_t j = 0; j < (quick || i == 2 ? 1u : 3u) && i < 3 && st == NN_OK; j++)
         st = decode_batch(&s, slots[j], err);
     subject_close(&s);
@@ -320,11 +367,11 @@ static nn_status all_of(program *g, size_t i, bool i8, nn_err *err)
 }
 
 /* Saves building a model none of whose cases is wanted. */
-static bool may_be(const char *only, const char *name)
+static bool may_be(const char *only, const char *name, const char *of)
 {
-    char prefix[16];
+    char prefix[32];
 
-    snprintf(prefix, sizeof prefix, "%s ", name);
+    snprintf(prefix, sizeof prefix, "%s %s ", name, of);
     return !only || only[0] < '0' || only[0] > '9' ||
            strncmp(only, prefix, strlen(only) < strlen(prefix) ? strlen(only) : strlen(prefix)) == 0;
 }
@@ -340,10 +387,10 @@ int main(int argc, char **argv)
     if (!g.llama)
         bench_skip(&g.b, "no llama.cpp (LLAMA_BENCH=path of llama-bench, LLAMA_MODELS=folder of NAME-FORMAT.gguf)");
     for (size_t i = 0; i < SHAPES; i++)
-        for (size_t form = 0; form < 2; form++) {
-            if (!may_be(g.b.only, shape_table[i].name)) continue;
+        for (const form *f = forms; f < forms + FORMS; f++) {
+            if (!may_be(g.b.only, shape_table[i].name, f->name)) continue;
             if (g.b.quick && !g.b.only && i > 1) continue;
-            if (all_of(&g, i, form == 1, &err) == NN_OK) continue;
+            if (all_of(&g, i, f, &err) == NN_OK) continue;
             fprintf(stderr, "bench_infer: %s: %s\n", shape_table[i].name, err.text);
             return 5;
         }

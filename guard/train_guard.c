@@ -204,6 +204,9 @@ static nn_status warm_decoder(nn_model *m, const nn_model *warm, nn_err *err)
         nn_tensor from;
 
         if (!nn_model_find(warm, to.name, &from) || from.rows != to.rows || from.cols != to.cols) continue;
+        if (!from.data)
+            return nn_fail(err, NN_USAGE, "training: the language model to begin with: %s is not float, want floats",
+                           from.name);
         memcpy(to.data, from.data, to.rows * to.cols * sizeof *to.data);
         taken++;
     }

@@ -13,8 +13,8 @@
 
 /* --- the table ------------------------------------------------------------------------------ */
 
-/* halves: where a block's d and m stand; equal when it has no m. A block's numbers are finite when these are: no product
- * with a scale of 8 bits and an integer of 8 comes near the largest float. */
+/* halves: where a block's d and m stand; equal when it has no m. A block's numbers are finite when these are: no
+ * product with a scale of 8 bits and an integer of 8 comes near the largest float. */
 static const struct {
     const char *name;
     size_t block, bytes;
@@ -165,7 +165,8 @@ bool nn_dtype_is_weights(nn_dtype t)
 nn_status nn_dtype_to_f32(float *out, nn_dtype type, const unsigned char *data, size_t n, nn_err *err)
 {
     if (!nn_dtype_is_weights(type))
-        return nn_fail(err, NN_FILE, "tensor type %s holds no weights, want F32, F16, BF16 or Q8_0 to Q6_K", types[type].name);
+        return nn_fail(err, NN_FILE, "tensor type %s holds no weights, want F32, F16, BF16 or Q8_0 to Q6_K",
+                       types[type].name);
     if (n % types[type].block != 0)
         return nn_fail(err, NN_FILE, "%s data: %zu numbers, want a multiple of %zu", types[type].name, n,
                        types[type].block);

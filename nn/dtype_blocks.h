@@ -159,16 +159,21 @@ static inline void q2_k_floats(float *out, const unsigned char *block)
 /* Q3_K:  32 bytes (bit 4 h + s of byte j belongs to element 128 h + 32 s + j; 0: 4 is taken off), 64 bytes as Q2_K's,
  *        12 bytes (16 scales of 6 bits, less 32: scale g has its low bits in half g / 8 of byte g % 8, its upper two
  *        in byte 8 + g % 4 from bit 2 (g / 4) on), d.   x = (d scale) q */
+static inline float q3_k_scale(const unsigned char *b, unsigned g)
+{
+    const int low4 = b[g % 8] >> 4 * (g / 8) & 15, high2 = b[8 + g % 4] >> 2 * (g / 4) & 3;
+
+    return (float)((low4 | high2 << 4) - 32);
+}
+
 static inline void q3_k_floats(float *out, const unsigned char *block)
 {
-    const unsigned char *scales = block + 96;
     const float d = f16_float(load_u16(block + 108));
 
     for (unsigned g = 0; g < 16; g++) {
         const unsigned char *high = block + 16 * (g % 2), *q = block + 32 + 32 * (g / 8) + 16 * (g % 2);
         const unsigned shift = 2 * (g / 2 % 4), bit = g / 2;
-        const int low4 = scales[g % 8] >> 4 * (g / 8) & 15, high2 = scales[8 + g % 4] >> 2 * (g / 4) & 3;
-        const float scale = d * (float)((low4 | high2 << 4) - 32);
+        const float scale = d * q3_k_scale(block + 96, g);
 
         for (size_t j = 0; j < 16; j++)
             out[16 * g + j] = scale * (float)((q[j] >> shift & 3) + (high[j] >> bit & 1) * 4 - 4);

@@ -51,8 +51,8 @@ static void block(const products *o, const nn_product *p, size_t r0, size_t r1, 
         k->gemm_i8(y, w->N, o->room.q + r0 * K4, K4, o->room.scale + r0, w->i8 + n0 * K4, w->scale + n0, w->sum + n0,
                    r1 - r0, n1 - n0, K4);
     else if (!w->panels)
-        k->gemm_stored(y, w->N, o->in + r0 * w->K, w->K, w->type, w->bytes + n0 * nn_dtype_bytes(w->type, w->K), r1 - r0,
-                       n1 - n0, w->K, nn_exec_scratch(o->x, thread));
+        k->gemm_stored(y, w->N, o->in + r0 * w->K, w->K, w->type, w->bytes + n0 * nn_dtype_bytes(w->type, w->K),
+                       r1 - r0, n1 - n0, w->K, nn_exec_scratch(o->x, thread));
     else
         k->gemm_packed(y, w->N, o->in + r0 * w->K, w->K, 1, w->panels + n0 * w->K, w->K, r1 - r0, n1 - n0, w->K, false,
                        nn_exec_scratch(o->x, thread));

@@ -1,4 +1,4 @@
-/* The block types of GGUF files: against an independent implementation, against the floats they came from, NaN scales. */
+/* The block types of GGUF files: against another implementation, against the floats they came from, NaN scales. */
 #include "nn/dtype.h"
 #include "nn/gguf.h"
 #include "nn/kern.h"
@@ -14,7 +14,8 @@ static const struct {
     size_t halves[2];
     const char *golden;
 } blocks[] = {
-    /* SHA-256 of the floats that gguf-py/gguf/quants.py (ggml-org/llama.cpp; numpy 1.24.2) makes of fill_blocks' bytes */
+    /* SHA-256 of the floats that the formulas of gguf-py/gguf/quants.py (ggml-org/llama.cpp), run with numpy 1.24.2,
+     * make of fill_blocks' bytes */
     {NN_Q8_0, {0, 0}, "5cd30fbd5c5638425ca4d93fd54f9940b1f1c1e4c3f60f285f19c4f37e27f8c1"},
     {NN_Q4_0, {0, 0}, "b898027311482795e3b3ec86f2c507c723e26e0dc6928abbb93065dd56d30a4c"},
     {NN_Q4_1, {0, 2}, "d85182e3542dad27df10af4ff5cf3885e73b5be8ca540df928f612c4de0ce0b8"},
@@ -120,7 +121,7 @@ static float *floats_of(const nn_st_tensor *t)
     return x;
 }
 
-/* |quantised - float| / |float| over all matrices of a type. A swap of halves, of bits or of groups gives more than 1. */
+/* |quantised - float| / |float| over all matrices of a type. Halves or bits that are swapped give far more. */
 Test(dtype, quantised_files_are_near_the_float_file)
 {
     static const struct {

@@ -13,9 +13,9 @@
 static const struct {
     nn_dtype type;
     size_t halves[2];
-} kinds[] = {{NN_F32, {0, 0}},      {NN_F16, {0, 0}},      {NN_BF16, {0, 0}},  {NN_Q8_0, {0, 0}}, {NN_Q4_0, {0, 0}},
-             {NN_Q4_1, {0, 2}},     {NN_Q5_0, {0, 0}},     {NN_Q5_1, {0, 2}},  {NN_Q2_K, {80, 82}}, {NN_Q3_K, {108, 108}},
-             {NN_Q4_K, {0, 2}},     {NN_Q5_K, {0, 2}},     {NN_Q6_K, {208, 208}}};
+} kinds[] = {{NN_F32, {0, 0}},  {NN_F16, {0, 0}},  {NN_BF16, {0, 0}},     {NN_Q8_0, {0, 0}},     {NN_Q4_0, {0, 0}},
+             {NN_Q4_1, {0, 2}}, {NN_Q5_0, {0, 0}}, {NN_Q5_1, {0, 2}},     {NN_Q2_K, {80, 82}},   {NN_Q3_K, {108, 108}},
+             {NN_Q4_K, {0, 2}}, {NN_Q5_K, {0, 2}}, {NN_Q6_K, {208, 208}}};
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
 static void *room(size_t n, size_t bytes)
@@ -64,7 +64,8 @@ static void check_products(const nn_exec *x, size_t kind, size_t R, size_t K)
     static const size_t N[] = {1, 100, 17};
     const nn_dtype type = kinds[kind].type;
     unsigned char *bytes[3];
-    float *w[3], *y[3], *in = room(R * K, sizeof *in), *bias = room(N[1], sizeof *bias), *want = room(R * N[1], sizeof *want);
+    float *w[3], *y[3], *in = room(R * K, sizeof *in);
+    float *bias = room(N[1], sizeof *bias), *want = room(R * N[1], sizeof *want);
     nn_matrix m[3];
     nn_product p[3];
     uint32_t seed = 5;
@@ -123,7 +124,8 @@ Test(model_stored, every_table_has_the_same_products_and_panels)
             const size_t K = 768, N = 35;
             unsigned char *bytes = some_bytes(kind, N * K, 3);
             float *w = room(N * K, sizeof *w), *row = room(N * K, sizeof *row);
-            float *got = room(nn_matrix_panel_floats(N, K), sizeof *got), *want = room(nn_matrix_panel_floats(N, K), sizeof *want);
+            const size_t panels = nn_matrix_panel_floats(N, K);
+            float *got = room(panels, sizeof *got), *want = room(panels, sizeof *want);
             const nn_matrix m = {.N = N, .K = K, .bytes = bytes, .type = kinds[kind].type};
 
             check_products(&x, kind, 2, K);
@@ -132,7 +134,7 @@ Test(model_stored, every_table_has_the_same_products_and_panels)
             expect_same_floats("floats", row, w, N * K);
             nn_matrix_pack(&x, want, w, N, K);
             nn_matrix_pack_stored(&x, got, &m);
-            expect_same_floats("panels", got, want, nn_matrix_panel_floats(N, K));
+            expect_same_floats("panels", got, want, panels);
             free(bytes);
             free(w);
             free(row);
@@ -219,7 +221,8 @@ static void expect_same_results(const nn_model *got, const nn_model *want, const
     nn_model_fwd(want, b, x, &t.b);
     expect_same_floats("hidden", nn_state_hidden(a), nn_state_hidden(b), ALL * c->width);
     if (c->n_class) expect_same_floats("verdict", nn_state_verdict(a), nn_state_verdict(b), 2 * N_SEG);
-    if (c->n_category) expect_same_floats("category", nn_state_category(a), nn_state_category(b), N_SEG * c->n_category);
+    if (c->n_category)
+        expect_same_floats("category", nn_state_category(a), nn_state_category(b), N_SEG * c->n_category);
     if (c->lm_head) {
         nn_state_lm_logits(got, a, x, z, rows, ALL);
         nn_state_lm_logits(want, b, x, z + ALL * c->vocab, rows, ALL);
