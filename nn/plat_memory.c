@@ -1,5 +1,5 @@
-/* plat_memory.c - how much memory this process may still take. With plat_posix.c, par_posix.c the only files that include
- * POSIX headers; what it reads are Linux's files, and where they are absent nothing limits.
+/* plat_memory.c - how much memory this process may still take. With plat_posix.c and par_posix.c the only files that
+ * include POSIX headers; what it reads are Linux's files, and where they are absent nothing limits.
  *
  * Three limits, the least counts: what the machine can give without swapping (MemAvailable in /proc/meminfo), what the
  * process's group of a container may take (cgroup v2: memory.max less memory.current; v1: memory.limit_in_bytes less

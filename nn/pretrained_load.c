@@ -77,7 +77,7 @@ static nn_status check_memory(const nn_pretrained *p, const nn_load_options *o, 
     const uint64_t mapped = o->floats ? 0 : n.mapped;
     const uint64_t need = mapped < UINT64_MAX - alone ? mapped + alone : UINT64_MAX;
     const uint64_t there = o->memory ? o->memory : nn_memory_free_bytes();
-    const uint64_t room = o->memory ? o->memory : nn_memory_room_bytes();
+    const uint64_t room = o->memory ? UINT64_MAX : nn_memory_room_bytes();
 
     if (need > there)
         return nn_fail(err, NN_LIMIT, "%s: needs %" PRIu64 " bytes (%" PRIu64 " of weights in the file, %" PRIu64

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -248,4 +249,39 @@ Test(plat, a_stop_request_ends_a_waiting_read)
     close(ends[0]);
     close(ends[1]);
     cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 7, "status %x", (unsigned)status);
+}
+
+/* --- memory ---------------------------------------------------------------------------------------------- */
+
+Test(plat, free_memory_is_known_where_linux_says_it)
+{
+    const uint64_t there = nn_memory_free_bytes();
+
+    cr_expect(there > 0);
+    if (nn_path_exists("/proc/meminfo")) cr_expect(there < UINT64_MAX >> 8, "%llu", (unsigned long long)there);
+}
+
+/* Alone in a child, whose limits end with it. */
+Test(plat, own_limits_leave_less_room)
+{
+    const int kind[] = {RLIMIT_AS, RLIMIT_DATA};
+
+    for (size_t i = 0; i < 2; i++) {
+        int status = 0;
+        const pid_t child = fork();
+
+        if (child == 0) {
+            struct rlimit r;
+            const uint64_t before = nn_memory_room_bytes();
+
+            if (getrlimit(kind[i], &r) != 0) _exit(1);
+            r.rlim_cur = (rlim_t)1 << 44; /* more than a sanitizer maps */
+            if (r.rlim_max != RLIM_INFINITY && r.rlim_cur > r.rlim_max) _exit(0);
+            if (setrlimit(kind[i], &r) != 0) _exit(2);
+            const uint64_t after = nn_memory_room_bytes();
+            _exit(after < before && after <= (uint64_t)1 << 44 ? 0 : 3);
+        }
+        cr_assert(waitpid(child, &status, 0) == child);
+        cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0, "limit %zu: status %x", i, (unsigned)status);
+    }
 }
