@@ -1,4 +1,5 @@
-/* lm_file.c - the generator as one GGUF file: its architecture's keys, its tokenizer, its taxonomy's names, F32 weights.
+/* lm_file.c - the generator as one GGUF file: its architecture's keys, its tokenizer, its taxonomy's names, F32
+ * weights.
  *
  * Reads: lm_impl.h, gguard.h (what an architecture is called), nn/gguf.h, nn/tok_gguf_write.h.
  * Version 1 has a tokenizer of ours, as its merges; version 2 one of another family, as that is written, and the
@@ -71,7 +72,7 @@ static const char *arch_of(const guard_lm *g)
 
 static void put_config(nn_gguf_writer *w, const nn_config *c, const char *arch)
 {
-    arch_key k;
+    arch_key k = {""};
 
     for (size_t i = 0; i < SIZE_KEYS; i++)
         nn_gguf_put_u32(w, key_of(&k, arch, size_keys[i].key), (uint32_t)*const_field(c, size_keys[i].offset));
@@ -172,7 +173,7 @@ static nn_status get_divisors(nn_config *c, const nn_gguf *f, const char *path, 
 
 static nn_status get_sizes(nn_config *c, const nn_gguf *f, const char *arch, const char *path, nn_err *err)
 {
-    arch_key k;
+    arch_key k = {""};
     uint64_t value = 0;
 
     for (size_t i = 0; i < SIZE_KEYS; i++) {
@@ -190,7 +191,7 @@ static nn_status get_config(nn_config *c, const nn_gguf *f, bool own, const char
     const char *arch = get_arch(f, own);
     double theta = 0.0, eps = 0.0;
     bool pairs = false;
-    arch_key k;
+    arch_key k = {""};
     nn_status st;
 
     *c = nn_config_default();

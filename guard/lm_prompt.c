@@ -2,8 +2,8 @@
  *
  * Reads: lm_impl.h.   Read next: lm_units.c.
  * All prefixes are made once, when the generator is: asking for one cannot fail.
- * Text that goes on after a sentence is encoded as such (nn_tok_encode_more). A sentence should not end in a blank: most
- * tokenizers join it with the word after it, which the model then sees without.
+ * Text that goes on after a sentence is encoded as such (nn_tok_encode_more). A sentence should not end in a blank:
+ * most tokenizers join it with the word after it, which the model then sees without.
  */
 #include "guard/lm_impl.h"
 #include "nn/arena.h"

@@ -284,7 +284,8 @@ static nn_status load_base(nn_model **m, const nn_config *c, const guard_lm_opti
     return nn_pretrained_load(m, o->base, &load, err);
 }
 
-static nn_status new_model(nn_model **m, const nn_config *c, const guard_lm_options *o, const guard_job *job, nn_err *err)
+static nn_status new_model(nn_model **m, const nn_config *c, const guard_lm_options *o, const guard_job *job,
+                           nn_err *err)
 {
     nn_rng rng = guard_job_rng(job, "init", 0);
     const nn_status st = nn_model_build(m, c, err);

@@ -105,7 +105,8 @@ static nn_status decode_text(text_room *t, guard_text *out, const guard_lm *g, c
     nn_status st;
 
     if (n > 0 && ids[n - 1] == g->eos) n--;
-    for (size_t i = 0; i < n; i++) { /* not nn_tok_decode: a blank before the first word is the text's, not the tokenizer's */
+    /* Not nn_tok_decode: a blank before the first word is the text's, not the tokenizer's. */
+    for (size_t i = 0; i < n; i++) {
         const char *bytes = nn_tok_bytes(g->tok, ids[i], &more);
 
         if ((st = nn_grow((void **)&t->bytes, &t->bytes_cap, len + more + 1, 1, err)) != NN_OK) return st;

@@ -1,4 +1,5 @@
-/* Generators over other people's models in runs: the same bytes however a script is run, mistakes told before any work. */
+/* Generators over other people's models in runs: the same bytes however a script is run, mistakes told before any
+ * work. */
 #include "guard/run.h"
 #include "tests/support.h"
 #include "tests/test_cli_support.h"
@@ -54,7 +55,8 @@ static void refused(const char *lines, const char *want)
     char text[2048];
 
     snprintf(text, sizeof text,
-             "local run = parapet.run { seed = 1, taxonomy = { { name = 'malware', domain = 'd', definition = 'd', severity = 1 } } }\n"
+             "local run = parapet.run { seed = 1, taxonomy = { { name = 'malware', domain = 'd', definition = 'd', "
+             "severity = 1 } } }\n"
              "local model = run:open_model(parapet.set.model)\n"
              "local c = run:load('data/seeds.jsonl', { cap = 10 })\n%s\n",
              lines);

@@ -1,4 +1,5 @@
-/* Tests of guard/lm.h over other people's models: what asks for a request, where training begins, what is drawn, the file. */
+/* Tests of guard/lm.h over other people's models: what asks for a request, where training begins, what is drawn, the
+ * file. */
 #include "guard/lm_impl.h"
 #include "guard/policy.h"
 #include "nn/arena.h"

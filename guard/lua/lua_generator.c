@@ -32,8 +32,8 @@ static const lua_arg generator_args[] = {
     {"steps", ARG_INTEGER, 0, 1e9, "0", "steps on each corpus at most; 0: tokens and epochs decide"},
     {"base", ARG_HANDLE, 0, 0, "-", "model of run:open_model that training begins with: its shape, its tokenizer"},
     {"prompt", ARG_STRING, 0, 0, "-",
-     "what a tokenizer of others reads before a text, with {label} and {category}; '{label} request about {category}:\\n' "
-     "unless given"},
+     "what a tokenizer of others reads before a text, with {label} and {category}; '{label} request about "
+     "{category}:\\n' unless given"},
     {NULL, ARG_NUMBER, 0, 0, NULL, NULL}};
 
 /* A base has its own shape. */
@@ -178,8 +178,8 @@ static int l_pretrain(lua_State *L)
 
 const lua_fn lua_generator_fns[] = {
     {"train_generator", l_train_generator, "run:train_generator(corpus, picked [, options]) -> generator",
-     "A language model of requests, asked for by label and category: on the corpus, then on the picked rows. With a base "
-     "it is that model which goes on learning.",
+     "A language model of requests, asked for by label and category: on the corpus, then on the picked rows. With a "
+     "base it is that model which goes on learning.",
      generator_args},
     {"pretrain", l_pretrain, "run:pretrain(corpus [, options]) -> generator",
      "Next-token training on plain text, labels ignored; train_guard{ warm = .. } begins from what it has learnt.",

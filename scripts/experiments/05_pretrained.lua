@@ -1,6 +1,7 @@
 -- 05_pretrained.lua - somebody else's language model as a guard: first as it is, asked through a template and judged by two words;
--- then after some steps of training on the seeds, full weights. Then as the generator that attacks it, and one more round of the guard. The study's guard is such a model: Lite-Oute-1-300M-Instruct (Mistral's
--- architecture); SmolLM2-135M-Instruct and Qwen2.5-0.5B-Instruct are of the same size. Put one on disk as a Hugging Face folder or as GGUF:
+-- then after some steps of training on the seeds, full weights; then as the generator that attacks it, and one round more of the guard.
+-- The study's guard is such a model: Lite-Oute-1-300M-Instruct (Mistral's architecture); SmolLM2-135M-Instruct and Qwen2.5-0.5B-Instruct
+-- are of the same size. Put one on disk as a Hugging Face folder or as GGUF:
 --
 --     parapet plan scripts/experiments/05_pretrained.lua --set model=FOLDER
 --     parapet run  scripts/experiments/05_pretrained.lua --set model=FOLDER --out runs/pretrained

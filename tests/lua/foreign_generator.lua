@@ -12,7 +12,7 @@ local small = { layers = 1, width = 16, heads = 2, kv_heads = 1, ff = 32, tokens
 local judges = run:train_judges(train, valid, small)
 local guard = run:train_guard(train, valid, { base = model, wide_bits = 10, folds = 2, steps = 2, batch_tokens = 512, window = 128,
                                               budget = "guards" })
-local learnt = run:pretrain(train, { base = model, steps = 3, batch_tokens = 256, max_tokens = 32 })
+run:pretrain(train, { base = model, steps = 3, batch_tokens = 256, max_tokens = 32 })
 local generator = run:train_generator(train, valid, { base = model, prompt = "stone {label} river {category}: ", steps = 4,
                                                       batch_tokens = 256, max_tokens = 32, lr = 1e-3 })
 generator = run:attack(generator, { guard = guard, judges = judges, human = train, reward = adversary.reward,
