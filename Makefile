@@ -65,7 +65,7 @@ ALL_OBJ := $(LIB_OBJ) $(LUA_OBJ) $(CLI_OBJ) $(TEST_OBJ) $(B)/tests/check_data.o 
 EMBEDDED := $(wildcard nn/kern_*.c nn/op_*.c nn/unicode*.c) \
             $(patsubst %,nn/%.c,err arena cursor rng sha256 sha256_x86 mathf par exec dtype fmt_gguf fmt_gguf_get \
               tok tok_encode tok_pre tok_text tok_spm tok_unigram tok_trie tok_norm tok_vocab tok_build tok_clone \
-              tok_spelled tok_gguf_own model model_body model_pack model_i8 model_stored model_round quantize model_state) \
+              tok_spelled tok_gguf_own lora model model_body model_pack model_i8 model_stored model_round quantize model_state) \
             $(patsubst %,guard/%.c,classify format windows window_batch check gguard gguard_get gguard_keys \
               gguard_model gguard_tok wide ngram text) \
             tests/embedded_driver.c

@@ -41,6 +41,10 @@ typedef struct {
     float *scale;
 } nn_rows_i8;
 
+/* din [R,K] = dy [R,N] w, or += when add: the chain over N ascending, which goes on with din when adding. w: plain rows of
+ * floats, or stored, of which blocks of rows are made floats on the way; the same bits. */
+void nn_product_bwd(const nn_exec *x, float *din, const float *dy, const nn_matrix *w, size_t R, bool add);
+
 /* All n products of in [R,K], in one parallel region unless the matrices are plain rows of floats (then all are). */
 void nn_products_fwd(const nn_exec *x, const nn_product *p, size_t n, const float *in, size_t R, nn_rows_i8 room);
 #endif

@@ -163,8 +163,9 @@ size_t nn_config_active_params(const nn_config *c)
 
 /* --- build ------------------------------------------------------------------------------ */
 
-/* How the matrices are there: as floats of the model, in int8 (of which it has scales and sums), or stored elsewhere. */
-typedef enum { FORM_FLOATS, FORM_I8, FORM_STORED } weight_form;
+/* How the matrices are there: as floats of the model, in int8 (of which it has scales and sums), or stored elsewhere; or
+ * nothing is there but the guard's two heads. */
+typedef enum { FORM_FLOATS, FORM_I8, FORM_STORED, FORM_HEADS } weight_form;
 
 typedef struct {
     nn_arena *a;
@@ -174,17 +175,23 @@ typedef struct {
     nn_i8_tensor *i8; /* [n_tensor], NULL while measuring */
 } taking;
 
+static bool is_head(const param *p)
+{
+    return p->group == NN_GROUP_HEADS && p->init == NN_INIT_SMALL;
+}
+
 /* What lies elsewhere where the form is not floats: all matrices but the guard's two heads, which are small and decide. */
 static bool goes_elsewhere(const param *p)
 {
-    return p->decay && !(p->group == NN_GROUP_HEADS && p->init == NN_INIT_SMALL);
+    return p->decay && !is_head(p);
 }
 
 static void take_one(void *ctx, const param *p, float **slot)
 {
     taking *t = ctx;
     const bool i8 = t->form == FORM_I8 && goes_elsewhere(p), stored = t->form == FORM_STORED && goes_elsewhere(p);
-    float *data = i8 || stored ? NULL : nn_arena_take(t->a, p->rows, p->cols * sizeof *data);
+    const bool absent = i8 || stored || (t->form == FORM_HEADS && !is_head(p));
+    float *data = absent ? NULL : nn_arena_take(t->a, p->rows, p->cols * sizeof *data);
     float *scale = i8 ? nn_arena_take(t->a, nn_i8_rows(p->rows), sizeof *scale) : NULL;
     int32_t *sum = i8 ? nn_arena_take(t->a, nn_i8_rows(p->rows), sizeof *sum) : NULL;
 
@@ -208,6 +215,11 @@ static void weights_take(nn_weights *w, nn_arena *a, const nn_config *c, weight_
 void nn_weights_take(nn_weights *w, nn_arena *a, const nn_config *c)
 {
     weights_take(w, a, c, FORM_FLOATS, NULL);
+}
+
+void nn_weights_take_heads(nn_weights *w, nn_arena *a, const nn_config *c)
+{
+    weights_take(w, a, c, FORM_HEADS, NULL);
 }
 
 static void describe_one(void *ctx, const param *p, float **slot)

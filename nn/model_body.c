@@ -92,7 +92,7 @@ static void stream_add(const nn_exec *x, float *out, const float *stream, const 
     nn_par_run(&x->par, R, 64, stream_rows, &s);
 }
 
-/* 1. norm   2. three projections   3. q/k norm over each head's D values   4. rotation by position */
+/* 1. norm   2. three projections, and what adapters add   3. q/k norm over each head's D values   4. rotation by position */
 void nn_block_qkv(nn_body *body, size_t l, const nn_model *m, const nn_matrices *mx, const nn_exec *x, size_t R)
 {
     const nn_config *c = &m->config;
@@ -107,6 +107,9 @@ void nn_block_qkv(nn_body *body, size_t l, const nn_model *m, const nn_matrices 
     nn_rmsnorm_fwd(x, a->norm1, a->rstd1, a->x, w->attn_norm, c->norm_eps, R, c->width);
     nn_round_inputs(body, x, a->norm1, &mat->q, R);
     nn_products_fwd(x, qkv, 3, a->norm1, R, body->rows_i8);
+    nn_lora_fwd(&body->lora, x, l, NN_LORA_Q, a->q_raw, a->norm1, R);
+    nn_lora_fwd(&body->lora, x, l, NN_LORA_K, a->k_raw, a->norm1, R);
+    nn_lora_fwd(&body->lora, x, l, NN_LORA_V, a->v, a->norm1, R);
     nn_qk_rope(x, q, k, c->norm_eps, body->pos, m->cos_t, m->sin_t, R, c->head_dim, c->rope == NN_ROPE_HALF, 1.0f);
     nn_round_cached(body, x, a, mat, R);
 }
@@ -125,13 +128,17 @@ void nn_block_out(float *out, nn_body *body, size_t l, const nn_model *m, const 
 
     nn_round_inputs(body, x, a->att, &mat->o, R);
     nn_products_fwd(x, &o, 1, a->att, R, body->rows_i8);
+    nn_lora_fwd(&body->lora, x, l, NN_LORA_O, body->sum, a->att, R);
     nn_add_rmsnorm_fwd(x, a->norm2, a->rstd2, a->mid, a->x, body->sum, w->ffn_norm, c->norm_eps, R, C);
     nn_round_inputs(body, x, a->norm2, &mat->gate, R);
     nn_products_fwd(x, gate_up, 2, a->norm2, R, body->rows_i8);
+    nn_lora_fwd(&body->lora, x, l, NN_LORA_GATE, a->gate, a->norm2, R);
+    nn_lora_fwd(&body->lora, x, l, NN_LORA_UP, a->up, a->norm2, R);
     nn_swiglu_fwd(x, a->act, a->gate, a->up, R, F);
     if (!out) return;
     nn_round_inputs(body, x, a->act, &mat->down, R);
     nn_products_fwd(x, &down, 1, a->act, R, body->rows_i8);
+    nn_lora_fwd(&body->lora, x, l, NN_LORA_DOWN, body->sum, a->act, R);
     stream_add(x, out, a->mid, body->sum, R, C);
 }
 

@@ -7,6 +7,7 @@
  */
 #ifndef NN_MODEL_IMPL_H
 #define NN_MODEL_IMPL_H
+#include "nn/lora_impl.h"
 #include "nn/matrix.h"
 #include "nn/model.h"
 #include "nn/params.h"
@@ -68,6 +69,9 @@ size_t nn_config_tensors(const nn_config *c);
 /* Takes room for one value for every weight, in table order. */
 void nn_weights_take(nn_weights *w, nn_arena *a, const nn_config *c);
 
+/* The same for the guard's two heads alone; the others are NULL. */
+void nn_weights_take_heads(nn_weights *w, nn_arena *a, const nn_config *c);
+
 /* Takes room for one description a matrix. */
 void nn_matrices_take(nn_matrices *mx, nn_arena *a, const nn_config *c);
 /* Describes m's weights as they lie. */
@@ -108,6 +112,7 @@ typedef struct {
     size_t max_rows, max_seg;
     size_t n_rows;             /* of the last forward */
     bool round_inputs;         /* of stored products, as ggml does (model_round.c) */
+    nn_lora_room lora;         /* adapters beside the matrices, or none */
 } nn_body;
 
 /* Of which layers' activations something is left after forward: of all (training), their inputs alone (training that

@@ -12,14 +12,17 @@ struct nn_state {
     int32_t *target; /* [R] of nn_state_logprob; NULL without an LM head */
 };
 
-static void state_layout(nn_state *s, nn_arena *a, const nn_config *c, size_t max_rows, size_t max_seg)
+static void state_layout(nn_state *s, nn_arena *a, const nn_config *c, const nn_lora *l, size_t max_rows,
+                         size_t max_seg)
 {
     nn_body_take(&s->body, a, c, max_rows, max_seg, NN_KEEP_LAST);
+    nn_lora_room_take(&s->body.lora, a, l, max_rows);
     nn_lm_take(&s->lm, a, c, NN_LM_CHUNK);
     s->target = c->lm_head ? nn_arena_take(a, max_rows, sizeof *s->target) : NULL;
 }
 
-nn_status nn_state_build(nn_state **out, const nn_model *m, size_t max_rows, size_t max_seg, nn_err *err)
+nn_status nn_state_build_lora(nn_state **out, const nn_model *m, const nn_lora *l, size_t max_rows, size_t max_seg,
+                              nn_err *err)
 {
     nn_state *s = NULL;
     void *block = NULL;
@@ -27,17 +30,23 @@ nn_status nn_state_build(nn_state **out, const nn_model *m, size_t max_rows, siz
     nn_status st;
 
     *out = NULL;
+    if (l && (st = nn_lora_fits(l, &m->config, err)) != NN_OK) goto done;
     if ((st = nn_alloc(&block, 1, sizeof *s, err)) != NN_OK) goto done;
     s = block;
-    state_layout(s, &dry, &m->config, max_rows, max_seg);
+    state_layout(s, &dry, &m->config, l, max_rows, max_seg);
     if ((st = nn_arena_open(&s->arena, dry.used, err)) != NN_OK) goto done;
-    state_layout(s, &s->arena, &m->config, max_rows, max_seg);
+    state_layout(s, &s->arena, &m->config, l, max_rows, max_seg);
     NN_ASSERT(s->arena.used == dry.used);
     *out = s;
     s = NULL;
 done:
     nn_state_free(s);
     return st;
+}
+
+nn_status nn_state_build(nn_state **out, const nn_model *m, size_t max_rows, size_t max_seg, nn_err *err)
+{
+    return nn_state_build_lora(out, m, NULL, max_rows, max_seg, err);
 }
 
 void nn_state_free(nn_state *s)

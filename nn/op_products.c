@@ -4,7 +4,7 @@
  * Two ways to split: by rows when there are many (each thread multiplies its rows with all matrices, and quantises
  * them itself), by panels of columns when there are few (each thread reads its own part of the weights, and only that:
  * with few rows the weights are what moves). Stored weights are always split by columns, so that each is made a float by
- * one thread only. Threads own outputs, so neither way changes a bit.
+ * one thread only, in backward too. Threads own outputs, so neither way changes a bit.
  */
 #include "nn/matrix.h"
 #include "nn/op_impl.h"
@@ -134,6 +134,64 @@ void nn_products_fwd(const nn_exec *x, const nn_product *p, size_t n, const floa
     const size_t as_rows = R < READ_ROWS ? READ_ROWS : R;
     if (i8) nn_par_run(&x->par, R, nn_grain(K), quantize_rows, &o);
     nn_par_run(&x->par, items, grain_of(PANELS * NN_PANEL * as_rows * K, i8), piece_of_columns, &o);
+}
+
+/* --- backward ------------------------------------------------------------------------------- */
+
+enum {
+    STORED_COLUMNS = 512, /* of a piece at most; whole blocks of every type */
+    STORED_N = 512        /* rows of w that are floats at once, at most: a block of the kernel's own */
+};
+NN_STATIC_ASSERT(STORED_COLUMNS % NN_BLOCK_MAX == 0, pieces_are_whole_blocks);
+
+typedef struct {
+    const nn_exec *x;
+    float *din;
+    const float *dy;
+    const nn_matrix *w;
+    size_t R, columns; /* of a piece */
+    bool add;
+} stored_bwd;
+
+/* Columns of din: w's rows [n0, n0 + n) at these columns become floats behind the kernel's scratch, then are added. */
+static void bwd_columns(const stored_bwd *o, size_t k0, size_t cols, size_t thread)
+{
+    const nn_matrix *w = o->w;
+    const nn_kern *k = o->x->k;
+    const size_t row = nn_dtype_bytes(w->type, w->K), room = (o->x->scratch_len - k->gemm_scratch) / cols;
+    const size_t most = smaller(room, STORED_N);
+    float *scratch = nn_exec_scratch(o->x, thread), *rows = scratch + k->gemm_scratch;
+    const unsigned char *from = w->bytes + nn_dtype_bytes(w->type, k0);
+
+    for (size_t n0 = 0, n = 0; n0 < w->N; n0 += n) {
+        n = smaller(w->N - n0, most);
+        for (size_t i = 0; i < n; i++) k->from_stored(rows + i * cols, w->type, from + (n0 + i) * row, cols);
+        k->gemm(o->din + k0, w->K, o->dy + n0, w->N, 1, rows, cols, 1, o->R, cols, n, o->add || n0 > 0, scratch);
+    }
+}
+
+static void bwd_pieces(void *ctx, size_t first, size_t last, size_t thread)
+{
+    const stored_bwd *o = ctx;
+
+    for (size_t i = first; i < last; i++)
+        bwd_columns(o, i * o->columns, smaller(o->columns, o->w->K - i * o->columns), thread);
+}
+
+/* Stored: pieces are equal parts of every thread's share, so that each weight is made a float once. */
+void nn_product_bwd(const nn_exec *x, float *din, const float *dy, const nn_matrix *w, size_t R, bool add)
+{
+    stored_bwd o = {.x = x, .din = din, .dy = dy, .w = w, .R = R, .add = add};
+
+    if (w->w) {
+        nn_matmul(x, NN_NN, din, dy, w->w, R, w->K, w->N, add);
+        return;
+    }
+    NN_ASSERT(w->bytes && x->scratch_len - x->k->gemm_scratch >= STORED_COLUMNS);
+    const size_t block = nn_dtype_block(w->type) > NN_PANEL ? nn_dtype_block(w->type) : NN_PANEL;
+    const size_t share = (w->K + x->par.threads - 1) / x->par.threads, parts = (share - 1) / STORED_COLUMNS + 1;
+    o.columns = ((share - 1) / parts / block + 1) * block;
+    nn_par_run(&x->par, (w->K + o.columns - 1) / o.columns, grain_of(R * o.columns * w->N, false), bwd_pieces, &o);
 }
 
 /* --- making the packed form ---------------------------------------------------------------- */

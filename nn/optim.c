@@ -29,9 +29,11 @@ enum {
     CACHED = 2048 /* elements whose weight, moments and gradient the first cache holds */
 };
 
-static size_t tensor_size(const nn_model *m, size_t i)
+static size_t tensor_size(const nn_trainer *t, size_t i)
 {
-    return m->tensor[i].rows * m->tensor[i].cols;
+    const nn_tensor *w = nn_trainer_trained(t, i).w;
+
+    return w->rows * w->cols;
 }
 
 /* --- the norm --------------------------------------------------------------------------------------------- */
@@ -45,12 +47,14 @@ typedef struct {
 static void norm_piece(void *ctx, size_t first, size_t last, size_t thread)
 {
     const norm_ctx *o = ctx;
-    const nn_model *m = o->t->m;
+    const size_t n = nn_trainer_n_trained(o->t);
     size_t at = 0;
 
     (void)thread;
-    for (size_t i = 0; i < m->n_tensor && at < last; at += tensor_size(m, i++))
-        if (at >= first) o->t->square[i] = o->k->dot(o->t->grad.at[i], o->t->grad.at[i], tensor_size(m, i));
+    for (size_t i = 0; i < n && at < last; at += tensor_size(o->t, i++)) {
+        const float *g = nn_trainer_trained(o->t, i).grad;
+        if (at >= first) o->t->square[i] = o->k->dot(g, g, tensor_size(o->t, i));
+    }
 }
 
 /* Each tensor by the kernel's 16 lanes, then in double, in table order. */
@@ -58,11 +62,12 @@ static double gradient_norm(const nn_trainer *t, const nn_exec *x)
 {
     norm_ctx o = {t, x->k};
     double square = 0.0;
+    const size_t n_trained = nn_trainer_n_trained(t);
     size_t n = 0;
 
-    for (size_t i = 0; i < t->m->n_tensor; i++) n += tensor_size(t->m, i);
+    for (size_t i = 0; i < n_trained; i++) n += tensor_size(t, i);
     nn_par_run(&x->par, n, PIECE, norm_piece, &o);
-    for (size_t i = 0; i < t->m->n_tensor; i++) square += (double)t->square[i];
+    for (size_t i = 0; i < n_trained; i++) square += (double)t->square[i];
     return sqrt(square);
 }
 
@@ -98,7 +103,7 @@ static void adamw_piece(void *ctx, size_t first, size_t last, size_t thread)
  * the returned norm tells. */
 double nn_trainer_step(nn_trainer *t, const nn_exec *x, const nn_adamw *o)
 {
-    NN_ASSERT(!t->m->packed.arena.base);
+    NN_ASSERT(t->lora || !t->m->packed.arena.base);
     nn_trainer_fold(t, &x->par);
     const double norm = gradient_norm(t, x);
 
@@ -110,14 +115,16 @@ double nn_trainer_step(nn_trainer *t, const nn_exec *x, const nn_adamw *o)
     t->steps++;
     t->power1 *= (double)o->beta1;
     t->power2 *= (double)o->beta2;
-    for (size_t i = 0; i < t->m->n_tensor; i++) {
-        const nn_tensor *w = t->m->tensor + i;
-        adamw_ctx a = {x->k, w->data, t->moment1.at[i], t->moment2.at[i], t->grad.at[i],
+    t->body.lora.row = 0;
+    for (size_t i = 0; i < nn_trainer_n_trained(t); i++) {
+        const nn_trained p = nn_trainer_trained(t, i);
+        const nn_tensor *w = p.w;
+        adamw_ctx a = {x->k, p.data, p.moment1, p.moment2, p.grad,
                        {.lr = o->lr * o->lr_scale[w->group], .beta1 = o->beta1, .beta2 = o->beta2, .eps = o->eps,
                         .weight_decay = w->decay ? o->weight_decay : 0.0f, .correct1 = (float)(1.0 - t->power1),
                         .correct2 = (float)(1.0 - t->power2), .grad_scale = scale}};
 
-        nn_par_run(&x->par, tensor_size(t->m, i), PIECE, adamw_piece, &a);
+        nn_par_run(&x->par, tensor_size(t, i), PIECE, adamw_piece, &a);
     }
     return norm;
 }

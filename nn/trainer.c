@@ -28,16 +28,41 @@ static void scratch_take(nn_trainer *t, nn_arena *a, const nn_config *c, size_t 
     t->dpooled = nn_arena_take(a, S, nn_pool_width(c) * sizeof(float));
 }
 
+static size_t heads_of(const nn_config *c)
+{
+    return (c->n_class > 0 ? 1u : 0u) + (c->n_category > 0 ? 1u : 0u);
+}
+
+/* Gradients and moments. */
+static void trained_take(nn_trainer *t, nn_arena *a, const nn_config *c, const nn_lora *l)
+{
+    nn_weights *const kind[3] = {&t->grad, &t->moment1, &t->moment2};
+    const size_t n = l ? nn_lora_tensors(l) : 0;
+
+    for (size_t i = 0; i < 3; i++) {
+        if (!l) {
+            nn_weights_take(kind[i], a, c);
+            continue;
+        }
+        nn_weights_take_heads(kind[i], a, c);
+        t->of[i] = nn_arena_take(a, n, sizeof **t->of);
+        for (size_t j = 0; j < n; j++) {
+            const nn_tensor w = nn_lora_tensor(l, j);
+            float *room = nn_arena_take(a, w.rows, w.cols * sizeof *room);
+            if (t->of[i]) t->of[i][j] = room;
+        }
+    }
+    t->square = nn_arena_take(a, l ? n + heads_of(c) : nn_config_tensors(c), sizeof *t->square);
+    t->grad_output = !l && c->lm_head && c->tied ? nn_arena_take(a, c->vocab, c->width * sizeof(float)) : NULL;
+}
+
 static void trainer_layout(nn_trainer *t, nn_arena *a, const nn_config *c, nn_trainer_options o)
 {
     const size_t R = o.max_rows, S = o.max_seg;
 
-    nn_weights_take(&t->grad, a, c);
-    nn_weights_take(&t->moment1, a, c);
-    nn_weights_take(&t->moment2, a, c);
-    t->square = nn_arena_take(a, nn_config_tensors(c), sizeof *t->square);
-    t->grad_output = c->lm_head && c->tied ? nn_arena_take(a, c->vocab, c->width * sizeof(float)) : NULL;
+    trained_take(t, a, c, o.lora);
     nn_body_take(&t->body, a, c, R, S, o.recompute ? NN_KEEP_INPUTS : NN_KEEP_ALL);
+    nn_lora_room_take(&t->body.lora, a, o.lora, R);
     nn_lm_take(&t->lm, a, c, NN_LM_CHUNK);
     t->logprob = nn_arena_take(a, R, sizeof(float));
     if (c->n_class) {
@@ -76,17 +101,19 @@ nn_status nn_trainer_build(nn_trainer **out, nn_model *m, nn_trainer_options o, 
         st = nn_fail(err, NN_USAGE, "trainer: the model's weights are int8, want float");
         goto done;
     }
-    if (nn_model_is_stored(m)) {
+    if (nn_model_is_stored(m) && !o.lora) {
         st = nn_fail(err, NN_USAGE, "trainer: the model's weights are in their file's types, want a float copy");
         goto done;
     }
+    if (o.lora && (st = nn_lora_fits(o.lora, &m->config, err)) != NN_OK) goto done;
     if ((st = nn_alloc(&block, 1, sizeof *t, err)) != NN_OK) goto done;
     t = block;
     if ((st = nn_arena_open(&t->arena, nn_trainer_bytes(&m->config, o), err)) != NN_OK) goto done;
     trainer_layout(t, &t->arena, &m->config, o);
     t->m = m;
     t->recompute = o.recompute;
-    nn_model_unpack(m); /* a packed copy would grow old */
+    t->lora = o.lora;
+    if (!o.lora) nn_model_unpack(m); /* a packed copy would grow old */
     t->power1 = t->power2 = 1.0;
     *out = t;
     t = NULL;
@@ -113,6 +140,8 @@ static nn_losses forward(nn_trainer *t, const nn_exec *x, const nn_batch *b, con
     NN_ASSERT((!y->next || c->lm_head) && (!y->label || c->n_class) && (!y->category || c->n_category));
     t->batch = *b;
     t->target = *y;
+    t->body.lora.drop = learn;
+    t->body.lora.step = t->steps;
     nn_body_fwd(&t->body, t->m, x, b);
     t->held = c->layers - 1;
     if (learn) memset(t->dhidden, 0, t->body.n_rows * c->width * sizeof *t->dhidden);
@@ -137,6 +166,7 @@ nn_losses nn_trainer_fwd_bwd(nn_trainer *t, const nn_exec *x, const nn_batch *b,
     const nn_losses out = forward(t, x, b, y, true);
 
     nn_trainer_body_bwd(t, x);
+    t->body.lora.row += t->body.n_rows;
     return out;
 }
 
@@ -148,6 +178,26 @@ const float *nn_trainer_logprob(const nn_trainer *t)
 const float *nn_trainer_p(const nn_trainer *t)
 {
     return t->p;
+}
+
+/* --- what is trained ---------------------------------------------------------------------- */
+
+size_t nn_trainer_n_trained(const nn_trainer *t)
+{
+    return t->lora ? t->lora->n_tensor + heads_of(&t->m->config) : t->m->n_tensor;
+}
+
+/* The heads are the last rows of the table of tensors. */
+nn_trained nn_trainer_trained(const nn_trainer *t, size_t i)
+{
+    const size_t n = t->lora ? t->lora->n_tensor : 0;
+
+    if (i < n) {
+        const nn_tensor *w = t->lora->tensor + i;
+        return (nn_trained){w, w->data, t->of[0][i], t->of[1][i], t->of[2][i]};
+    }
+    if (t->lora) i += t->m->n_tensor - nn_trainer_n_trained(t);
+    return (nn_trained){t->m->tensor + i, t->m->tensor[i].data, t->grad.at[i], t->moment1.at[i], t->moment2.at[i]};
 }
 
 /* --- gradients as the caller sees them --------------------------------------------------- */
@@ -172,8 +222,11 @@ void nn_trainer_zero(nn_trainer *t)
 {
     const nn_config *c = &t->m->config;
 
-    for (size_t i = 0; i < t->m->n_tensor; i++)
-        memset(t->grad.at[i], 0, t->m->tensor[i].rows * t->m->tensor[i].cols * sizeof(float));
+    t->body.lora.row = 0;
+    for (size_t i = 0; i < nn_trainer_n_trained(t); i++) {
+        const nn_trained p = nn_trainer_trained(t, i);
+        memset(p.grad, 0, p.w->rows * p.w->cols * sizeof *p.grad);
+    }
     if (t->grad_output) memset(t->grad_output, 0, c->vocab * c->width * sizeof(float));
 }
 
@@ -182,6 +235,12 @@ float *nn_trainer_grad(nn_trainer *t, size_t tensor)
     NN_ASSERT(tensor < t->m->n_tensor);
     const nn_par one = nn_par_one();
 
-    if (t->grad.at[tensor] == t->grad.embed) nn_trainer_fold(t, &one);
+    if (t->grad_output && t->grad.at[tensor] == t->grad.embed) nn_trainer_fold(t, &one);
     return t->grad.at[tensor];
+}
+
+float *nn_trainer_lora_grad(nn_trainer *t, size_t tensor)
+{
+    NN_ASSERT(t->lora && tensor < t->lora->n_tensor);
+    return t->of[0][tensor];
 }

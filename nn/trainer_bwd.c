@@ -12,6 +12,17 @@ static void zero(float *y, size_t n)
     memset(y, 0, n * sizeof *y);
 }
 
+/* One matrix w of layer l, and the adapter beside it: din (+)= what dy says of `in`, and the gradients there are. */
+static void matrix_bwd(nn_trainer *t, const nn_exec *x, size_t l, nn_lora_target target, float *din, float *dw,
+                       float *dbias, const float *dy, const float *in, const nn_matrix *w, bool add_din)
+{
+    const size_t R = t->body.n_rows;
+
+    nn_product_bwd(x, din, dy, w, R, add_din);
+    nn_linear_bwd(x, NULL, dw, dbias, dy, in, NULL, R, w->N, w->K, false);
+    nn_lora_bwd(&t->body.lora, x, l, target, din, t->of[0], dy, in, R);
+}
+
 static void heads_bwd(nn_trainer *t, const nn_exec *x)
 {
     const nn_config *c = &t->m->config;
@@ -35,13 +46,14 @@ static void ffn_bwd(nn_trainer *t, size_t l, const nn_exec *x)
     const nn_config *c = &t->m->config;
     const nn_block *a = t->body.block + l;
     const nn_layer *w = t->m->w.layer + l;
+    const nn_layer_matrices *mx = t->m->mx.layer + l;
     nn_layer *g = t->grad.layer + l;
     const size_t R = t->body.n_rows, C = c->width, F = c->ff;
 
-    nn_linear_bwd(x, t->dact, g->down, NULL, t->dx, a->act, w->down, R, C, F, false);
+    matrix_bwd(t, x, l, NN_LORA_DOWN, t->dact, g->down, NULL, t->dx, a->act, &mx->down, false);
     nn_swiglu_bwd(x, t->dgate, t->dup, t->dact, a->gate, a->up, R, F);
-    nn_linear_bwd(x, t->dnorm, g->gate, NULL, t->dgate, a->norm2, w->gate, R, F, C, false);
-    nn_linear_bwd(x, t->dnorm, g->up, NULL, t->dup, a->norm2, w->up, R, F, C, true);
+    matrix_bwd(t, x, l, NN_LORA_GATE, t->dnorm, g->gate, NULL, t->dgate, a->norm2, &mx->gate, false);
+    matrix_bwd(t, x, l, NN_LORA_UP, t->dnorm, g->up, NULL, t->dup, a->norm2, &mx->up, true);
     nn_rmsnorm_bwd(x, t->dx, g->ffn_norm, t->dnorm, a->mid, w->ffn_norm, a->rstd2, R, C);
 }
 
@@ -50,9 +62,9 @@ static void att_bwd(nn_trainer *t, size_t l, const nn_exec *x)
 {
     const nn_config *c = &t->m->config;
     const nn_block *a = t->body.block + l;
-    const size_t R = t->body.n_rows, C = c->width, H = c->heads, K = c->kv_heads, D = c->head_dim;
+    const size_t R = t->body.n_rows, H = c->heads, K = c->kv_heads, D = c->head_dim;
 
-    nn_linear_bwd(x, t->datt, t->grad.layer[l].o, NULL, t->dx, a->att, t->m->w.layer[l].o, R, C, H * D, false);
+    matrix_bwd(t, x, l, NN_LORA_O, t->datt, t->grad.layer[l].o, NULL, t->dx, a->att, &t->m->mx.layer[l].o, false);
     zero(t->dq, R * H * D);
     zero(t->dk, R * K * D);
     zero(t->dv, R * K * D);
@@ -65,6 +77,7 @@ static void qkv_bwd(nn_trainer *t, size_t l, const nn_exec *x)
     const nn_config *c = &t->m->config;
     const nn_block *a = t->body.block + l;
     const nn_layer *w = t->m->w.layer + l;
+    const nn_layer_matrices *mx = t->m->mx.layer + l;
     nn_layer *g = t->grad.layer + l;
     const size_t R = t->body.n_rows, C = c->width, H = c->heads, K = c->kv_heads, D = c->head_dim;
     const bool half = c->rope == NN_ROPE_HALF;
@@ -77,9 +90,9 @@ static void qkv_bwd(nn_trainer *t, size_t l, const nn_exec *x)
         nn_rmsnorm_bwd(x, t->dq_raw, g->q_norm, t->dq, a->q_raw, w->q_norm, a->rstd_q, R * H, D);
         nn_rmsnorm_bwd(x, t->dk_raw, g->k_norm, t->dk, a->k_raw, w->k_norm, a->rstd_k, R * K, D);
     }
-    nn_linear_bwd(x, t->dnorm, g->q, g->q_bias, t->dq_raw, a->norm1, w->q, R, H * D, C, false);
-    nn_linear_bwd(x, t->dnorm, g->k, g->k_bias, t->dk_raw, a->norm1, w->k, R, K * D, C, true);
-    nn_linear_bwd(x, t->dnorm, g->v, g->v_bias, t->dv, a->norm1, w->v, R, K * D, C, true);
+    matrix_bwd(t, x, l, NN_LORA_Q, t->dnorm, g->q, g->q_bias, t->dq_raw, a->norm1, &mx->q, false);
+    matrix_bwd(t, x, l, NN_LORA_K, t->dnorm, g->k, g->k_bias, t->dk_raw, a->norm1, &mx->k, true);
+    matrix_bwd(t, x, l, NN_LORA_V, t->dnorm, g->v, g->v_bias, t->dv, a->norm1, &mx->v, true);
     nn_rmsnorm_bwd(x, t->dx, g->attn_norm, t->dnorm, a->x, w->attn_norm, a->rstd1, R, C);
 }
 

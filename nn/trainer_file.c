@@ -1,9 +1,9 @@
 /* trainer_file.c - a trainer between two steps as one safetensors file, and back.
  *
  * Reads: trainer_impl.h, safetensors.h.
- * What is saved: weights under their own names, the two moments as adam_m.NAME and adam_v.NAME, the number of steps and
- * the running products of the betas (the bits of the doubles, in hex), and the caller's text. Gradients and activations
- * are not: save after a step.
+ * What is saved: the weights that are trained (with adapters those and the heads) under their own names, the two moments
+ * as adam_m.NAME and adam_v.NAME, the number of steps and the running products of the betas (the bits of the doubles, in
+ * hex), and the caller's text. Gradients and activations are not: save after a step.
  * Loading checks everything first and then copies, so a refused file leaves the trainer as it was.
  */
 #include "nn/safetensors.h"
@@ -22,14 +22,15 @@ static void tensor_name(char name[NAME_BYTES], const nn_trainer *t, size_t i)
 {
     static const char prefix[KINDS][8] = {"", "adam_m.", "adam_v."};
 
-    snprintf(name, NAME_BYTES, "%s%s", prefix[i % KINDS], t->m->tensor[i / KINDS].name);
+    snprintf(name, NAME_BYTES, "%s%s", prefix[i % KINDS], nn_trainer_trained(t, i / KINDS).w->name);
 }
 
 static float *tensor_data(const nn_trainer *t, size_t i)
 {
-    const nn_weights *kind[KINDS] = {&t->m->w, &t->moment1, &t->moment2};
+    const nn_trained p = nn_trainer_trained(t, i / KINDS);
+    float *const kind[KINDS] = {p.data, p.moment1, p.moment2};
 
-    return kind[i % KINDS]->at[i / KINDS];
+    return kind[i % KINDS];
 }
 
 static void double_to_hex(char out[NUMBER_BYTES], double v)
@@ -42,7 +43,7 @@ static void double_to_hex(char out[NUMBER_BYTES], double v)
 
 nn_status nn_trainer_save(const nn_trainer *t, const char *path, const char *meta, nn_err *err)
 {
-    const size_t n = KINDS * t->m->n_tensor;
+    const size_t n = KINDS * nn_trainer_n_trained(t);
     char steps[NUMBER_BYTES], power1[NUMBER_BYTES], power2[NUMBER_BYTES];
     void *tensors = NULL, *names = NULL;
     nn_status st;
@@ -51,7 +52,7 @@ nn_status nn_trainer_save(const nn_trainer *t, const char *path, const char *met
     if ((st = nn_alloc(&names, n, NAME_BYTES, err)) != NN_OK) goto done;
     nn_st_out *out = tensors;
     for (size_t i = 0; i < n; i++) {
-        const nn_tensor *w = t->m->tensor + i / KINDS;
+        const nn_tensor *w = nn_trainer_trained(t, i / KINDS).w;
         char *name = (char *)names + i * NAME_BYTES;
 
         tensor_name(name, t, i);
@@ -104,7 +105,7 @@ static nn_status read_power(double *out, const nn_safetensors *f, const char *pa
 
 static nn_status check_tensor(const nn_trainer *t, size_t i, const nn_safetensors *f, const char *path, nn_err *err)
 {
-    const nn_tensor *w = t->m->tensor + i / KINDS;
+    const nn_tensor *w = nn_trainer_trained(t, i / KINDS).w;
     const bool flat = w->rows == 1;
     char name[NAME_BYTES];
 
@@ -120,7 +121,7 @@ static nn_status check_tensor(const nn_trainer *t, size_t i, const nn_safetensor
 
 static nn_status check_file(const nn_trainer *t, const nn_safetensors *f, const char *path, nn_err *err)
 {
-    const size_t n = KINDS * t->m->n_tensor;
+    const size_t n = KINDS * nn_trainer_n_trained(t);
     const char *format = nn_st_meta(f, "format");
     nn_status st;
 
@@ -162,7 +163,7 @@ nn_status nn_trainer_load(nn_trainer *t, const char *path, char **meta, nn_err *
     const char *stored = nn_st_meta(f, "meta");
     if (meta && (st = copy_text(&text, stored ? stored : "", err)) != NN_OK) goto done;
 
-    for (size_t i = 0; i < KINDS * t->m->n_tensor && st == NN_OK; i++) {
+    for (size_t i = 0; i < KINDS * nn_trainer_n_trained(t) && st == NN_OK; i++) {
         char name[NAME_BYTES];
 
         tensor_name(name, t, i);

@@ -14,10 +14,12 @@ struct nn_trainer {
     bool recompute;
     size_t held; /* recompute: the layer of which the shared buffers hold the activations */
 
-    /* what step needs */
+    /* what step needs; with adapters the three are of the guard's heads alone, and `of` the adapters' own */
     nn_weights grad, moment1, moment2;
+    nn_lora *lora; /* borrowed, or NULL */
+    float **of[3]; /* [n of their tensors] gradients, first and second moments */
     float *grad_output;     /* [V,C] the output matrix's share of a tied embedding's gradient; NULL when not tied */
-    float *square;          /* [n_tensor] of each tensor's gradient, of the last step */
+    float *square;          /* [n_trained] of each tensor's gradient, of the last step */
     size_t steps;
     double power1, power2;  /* beta1^steps, beta2^steps as running products */
 
@@ -38,6 +40,15 @@ struct nn_trainer {
     float *din;                              /* [lm.cap,C] */
     float *dpooled;                          /* [S,P*C] */
 };
+
+/* One tensor that is trained. All of the model's, or the adapters' and then the guard's heads. */
+typedef struct {
+    const nn_tensor *w;
+    float *data, *grad, *moment1, *moment2;
+} nn_trained;
+
+size_t nn_trainer_n_trained(const nn_trainer *t);
+nn_trained nn_trainer_trained(const nn_trainer *t, size_t i);
 
 /* Loss and log-probabilities of the last forward's rows with a next-token target; when `learn`, also their gradient into
  * dhidden (rows with a target are overwritten) and into that of the output matrix. */

@@ -8,13 +8,15 @@
 #include "nn/trainer_impl.h"
 #include <string.h>
 
-/* dhidden of the chunk's rows, and the output matrix's gradient. Chunks come in order, so dW adds rows ascending. */
+/* dhidden of the chunk's rows, and the output matrix's gradient, if it has one. Chunks come in order, so dW adds rows
+ * ascending. */
 static void chunk_bwd(nn_trainer *t, const nn_exec *x)
 {
     const size_t C = t->m->config.width, V = t->m->config.vocab;
     float *dw = t->grad_output ? t->grad_output : t->grad.output;
 
-    nn_linear_bwd(x, t->din, dw, NULL, t->lm.logits, t->lm.in, nn_output_weight(t->m), t->lm.n, V, C, false);
+    nn_product_bwd(x, t->din, t->lm.logits, &t->m->mx.output, t->lm.n, false);
+    nn_linear_bwd(x, NULL, dw, NULL, t->lm.logits, t->lm.in, NULL, t->lm.n, V, C, false);
     for (size_t i = 0; i < t->lm.n; i++)
         memcpy(t->dhidden + t->lm.row[i] * C, t->din + i * C, C * sizeof *t->dhidden);
 }

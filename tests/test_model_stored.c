@@ -58,6 +58,25 @@ static unsigned char *some_bytes(size_t kind, size_t n, uint32_t seed)
 
 /* --- products -------------------------------------------------------------------------------- */
 
+/* din = dy w, then += it: one chain over N that goes on. */
+static void check_backward(const nn_exec *x, const nn_matrix *stored, const float *w, size_t R)
+{
+    const size_t K = stored->K, N = stored->N;
+    float *dy = room(R * N, sizeof *dy), *got = room(R * K, sizeof *got), *want = room(R * K, sizeof *want);
+    uint32_t seed = 3;
+
+    for (size_t i = 0; i < R * N; i++) dy[i] = (float)next(&seed) / 8388608.0f - 1.0f;
+    memset(got, 0xff, R * K * sizeof *got);
+    for (int add = 0; add < 2; add++) {
+        nn_product_bwd(x, got, dy, stored, R, add);
+        nn_matmul(x, NN_NN, want, dy, w, R, K, N, add);
+        expect_same_floats("backward", got, want, R * K);
+    }
+    free(dy);
+    free(got);
+    free(want);
+}
+
 /* Three matrices of one input, as a block has them. */
 static void check_products(const nn_exec *x, size_t kind, size_t R, size_t K)
 {
@@ -85,6 +104,7 @@ static void check_products(const nn_exec *x, size_t kind, size_t R, size_t K)
     for (size_t i = 0; i < 3; i++) {
         nn_linear_fwd(x, want, in, w[i], p[i].bias, R, N[i], K);
         expect_same_floats(nn_dtype_name(type), y[i], want, R * N[i]);
+        check_backward(x, m + i, w[i], R);
         free(bytes[i]);
         free(w[i]);
         free(y[i]);
