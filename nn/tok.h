@@ -1,7 +1,8 @@
 /* tok.h - text to ids and back: our byte-level BPE (Sennrich, Haddow, Birch 2016, arXiv:1508.07909; byte level: Radford
  * et al. 2019), and the tokenizers of other people's models behind the same calls (tok_vocab.h, tok_read.h).
  *
- * Reads: unicode.h.   Read next: tok.c (ids, bytes, files), tok_encode.c (pre-tokenizer, merging), tok_train.c.
+ * Reads: unicode.h.   Read next: tok.c (ids, bytes), tok_pre.c (cutting a text), tok_encode.c (merging), tok_train.c; of
+ * other people's: tok_build.c, tok_text.c.
  * Ids of ours: 0..63 reserved (below), 64..319 the bytes 0..255, then one id per merge in merge order. Pre-tokenizer
  * `gpt-2`. Special tokens are never made from text: encode gives ids >= 64 only. Encoding a pre-token is O(n log n).
  * Threads: an nn_tok is immutable after load or train; encode scratch belongs to the caller's nn_tok_buf.
