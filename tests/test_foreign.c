@@ -177,3 +177,23 @@ nn_pretrained *foreign_open(const char *path, nn_tok **tok)
     expect_ok(nn_pretrained_tok(tok, p, NULL, &err), &err);
     return p;
 }
+
+static void add_text(guard_template *t, const char *text)
+{
+    nn_err err = {NN_OK, ""};
+
+    expect_ok(guard_template_text(t, text, strlen(text), &err), &err);
+}
+
+nn_status foreign_format(guard_format *f, int32_t label[2], const nn_tok *tok, const char *prompt,
+                         const char *response, const char *safe, const char *unsafe, nn_err *err)
+{
+    guard_template p = {0}, r = {0};
+
+    add_text(&p, prompt);
+    if (response) add_text(&r, response);
+    const nn_status st = guard_format_of_templates(f, label, tok, &p, response ? &r : NULL, safe, unsafe, err);
+    guard_template_free(&p);
+    guard_template_free(&r);
+    return st;
+}

@@ -1,6 +1,7 @@
 /* test_foreign.h - small models and tokenizers of other families, made here, as files. */
 #ifndef TEST_FOREIGN_H
 #define TEST_FOREIGN_H
+#include "guard/template.h"
 #include "nn/model.h"
 #include "nn/pretrained.h"
 #include "nn/tok_vocab.h"
@@ -13,4 +14,7 @@ nn_config foreign_config(const char *kind, size_t vocab);
 /* A GGUF file of random weights, its matrices in `type`. Lives until the test ends. */
 const char *foreign_file(const char *kind, nn_tok_model model, bool tied, nn_dtype type, uint64_t seed);
 nn_pretrained *foreign_open(const char *path, nn_tok **tok);
+/* Format and labels of templates of text alone; response may be NULL. */
+NN_CHECKED nn_status foreign_format(guard_format *f, int32_t label[2], const nn_tok *tok, const char *prompt,
+                                    const char *response, const char *safe, const char *unsafe, nn_err *err);
 #endif

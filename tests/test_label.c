@@ -3,7 +3,6 @@
 #include "guard/windows.h"
 #include "nn/arena.h"
 #include "nn/rng.h"
-#include "nn/tok_gguf_write.h"
 #include "tests/support.h"
 #include "tests/test_foreign.h"
 #include "tests/test_guard_support.h"
@@ -13,138 +12,6 @@
 #include <string.h>
 
 #define ASK "stone: {prompt}\nbread is"
-
-static void add_text(guard_template *t, const char *text)
-{
-    nn_err err = {NN_OK, ""};
-
-    expect_ok(guard_template_text(t, text, strlen(text), &err), &err);
-}
-
-/* Format and labels of templates of text alone; response may be NULL. */
-static nn_status format_of(guard_format *f, int32_t label[2], const nn_tok *tok, const char *prompt,
-                           const char *response, const char *safe, const char *unsafe, nn_err *err)
-{
-    guard_template p = {0}, r = {0};
-
-    add_text(&p, prompt);
-    if (response) add_text(&r, response);
-    const nn_status st = guard_format_of_templates(f, label, tok, &p, response ? &r : NULL, safe, unsafe, err);
-    guard_template_free(&p);
-    guard_template_free(&r);
-    return st;
-}
-
-static void expect_refused(const nn_tok *tok, const char *prompt, const char *response, const char *safe,
-                           const char *unsafe, const char *want)
-{
-    guard_format f;
-    int32_t label[2];
-    nn_err err = {NN_OK, ""};
-
-    expect_fails(format_of(&f, label, tok, prompt, response, safe, unsafe, &err), NN_CONTENT, &err, want);
-}
-
-static bool ids_are(const guard_format *f, guard_format_part part, const nn_tok *tok, const char *text)
-{
-    size_t n = 0, at = 0;
-    char spelling[64];
-    const int32_t *ids = guard_format_ids(f, part, &n);
-
-    for (size_t i = 0; i < n; i++) {
-        const size_t len = nn_tok_spelling(tok, ids[i], spelling, sizeof spelling);
-
-        if (i > 0 && text[at++] != '|') return false;
-        if (strncmp(text + at, spelling, len) != 0) return false;
-        at += len;
-    }
-    return text[at] == '\0';
-}
-
-/* --- templates ------------------------------------------------------------------------------------------- */
-
-Test(label, a_template_becomes_ids_and_blanks_go_to_what_follows)
-{
-    nn_tok *tok = foreign_tok(NN_TOK_BPE, true);
-    guard_format f;
-    int32_t label[2];
-    nn_err err = {NN_OK, ""};
-
-    expect_ok(format_of(&f, label, tok, "stone: {prompt}\nbread ", "river:{prompt} stone: {response} ", "safe",
-                        "unsafe", &err),
-              &err);
-    cr_expect(ids_are(&f, GUARD_PROMPT_LEAD, tok, "<s>|stone|:"));
-    cr_expect(ids_are(&f, GUARD_PROMPT_TAIL, tok, "\xc4\x8a|bread"));
-    cr_expect(ids_are(&f, GUARD_RESPONSE_LEAD, tok, "<s>|river|:"));
-    cr_expect(ids_are(&f, GUARD_RESPONSE_MID, tok, "\xc4\xa0stone|:"));
-    cr_expect_eq(guard_format_count(&f, GUARD_RESPONSE_TAIL), 0);
-    cr_expect(f.prompt == GUARD_PLACE_BLANK && f.context == GUARD_PLACE_MORE && f.answer == GUARD_PLACE_BLANK);
-    cr_expect_eq(label[0], nn_tok_find(tok, " safe", 5), "the blank is the label's");
-    cr_expect_eq(label[1], nn_tok_find(tok, " unsafe", 7));
-    nn_tok_free(tok);
-}
-
-Test(label, sentencepieces_blank_stands_where_a_text_begins)
-{
-    nn_tok *tok = foreign_tok(NN_TOK_SPM, true);
-    guard_format f;
-    int32_t label[2];
-    nn_err err = {NN_OK, ""};
-
-    expect_ok(format_of(&f, label, tok, "stone {prompt} is", NULL, " safe", " unsafe", &err), &err);
-    cr_expect(ids_are(&f, GUARD_PROMPT_LEAD, tok, "<s>|\xe2\x96\x81stone"));
-    cr_expect_eq(label[0], nn_tok_find(tok, " safe", 5));
-    cr_expect(f.prompt == GUARD_PLACE_BLANK && !f.response);
-    expect_ok(format_of(&f, label, tok, "{prompt} is", NULL, " safe", " unsafe", &err), &err);
-    cr_expect_eq(f.prompt, GUARD_PLACE_FIRST);
-    nn_tok_free(tok);
-}
-
-Test(label, special_tokens_go_in_by_name_and_are_never_made_from_text)
-{
-    nn_tok *tok = foreign_tok(NN_TOK_BPE, true);
-    guard_template t = {0}, marked = {0};
-    guard_format f, g;
-    int32_t label[2];
-    nn_err err = {NN_OK, ""};
-
-    expect_ok(guard_template_special(&t, "<s>", 3, &err), &err);
-    expect_ok(guard_template_special(&t, "<|im_start|>", 12, &err), &err);
-    add_text(&t, "stone {prompt}");
-    expect_ok(guard_template_special(&t, "<|im_end|>", 10, &err), &err);
-    expect_ok(guard_format_of_templates(&f, label, tok, &t, NULL, NULL, NULL, &err), &err);
-    cr_expect(ids_are(&f, GUARD_PROMPT_LEAD, tok, "<s>|<|im_start|>|stone"), "BOS once");
-    cr_expect(ids_are(&f, GUARD_PROMPT_TAIL, tok, "<|im_end|>"));
-    cr_expect(label[0] == -1 && label[1] == -1);
-
-    const char *spelled = "<s><|im_start|>stone {prompt}<|im_end|>";
-    expect_ok(guard_template_marked(&marked, tok, spelled, strlen(spelled), &err), &err);
-    expect_ok(guard_format_of_templates(&g, label, tok, &marked, NULL, NULL, NULL, &err), &err);
-    cr_expect(guard_format_equal(&f, &g));
-    expect_ok(format_of(&f, label, tok, "<|im_start|> {prompt}", NULL, NULL, NULL, &err), &err);
-    cr_expect_gt(guard_format_count(&f, GUARD_PROMPT_LEAD), 8, "text, letter by letter");
-    expect_ok(guard_template_special(&t, "<|nobody|>", 10, &err), &err);
-    expect_fails(guard_format_of_templates(&f, label, tok, &t, NULL, NULL, NULL, &err), NN_CONTENT, &err, "<|nobody|>");
-    guard_template_free(&t);
-    guard_template_free(&marked);
-    nn_tok_free(tok);
-}
-
-Test(label, what_is_wrong_with_a_template_is_said)
-{
-    nn_tok *tok = foreign_tok(NN_TOK_BPE, false);
-
-    expect_refused(tok, "no place", NULL, NULL, NULL, "no place {prompt}");
-    expect_refused(tok, "{prompt} {prompt}", NULL, NULL, NULL, "{prompt} once");
-    expect_refused(tok, "{prompt} {response}", NULL, NULL, NULL, "no {response}");
-    expect_refused(tok, "{prompt}", "{response} {prompt}", NULL, NULL, "then {response} once");
-    expect_refused(tok, "{prompt}", "{prompt}.", NULL, NULL, "no place {response}");
-    expect_refused(tok, ASK, NULL, " safe", " safe", "same token");
-    expect_refused(tok, ASK, NULL, "", " unsafe", "no token of its own");
-    expect_refused(tok, "{prompt} sa", NULL, "fe", "x", "label \"fe\"");
-    expect_refused(tok, "{prompt} is", "{prompt}{response} is ", "safe", "unsafe", "other first tokens");
-    nn_tok_free(tok);
-}
 
 /* --- windows ----------------------------------------------------------------------------------------------- */
 
@@ -165,7 +32,7 @@ static void expect_covered(nn_tok_model model, const char *prompt)
 
         len += (size_t)sprintf(text + len, "%s%s", i ? " " : "", word[nn_rng_below(&r, 7)]);
     }
-    expect_ok(format_of(&p.format, label, p.tok, prompt, NULL, NULL, NULL, &err), &err);
+    expect_ok(foreign_format(&p.format, label, p.tok, prompt, NULL, NULL, NULL, &err), &err);
     expect_ok(guard_windows_build(&w, &err), &err);
     expect_ok(guard_windows_of_text(w, &p, text, len, NULL, 0, &err), &err);
     char *given = malloc(len + 1);
@@ -218,7 +85,7 @@ Test(label, a_text_that_spells_the_format_does_not_choose_what_is_judged)
     size_t n = 0, first = 0, last = 0;
     nn_err err = {NN_OK, ""};
 
-    expect_ok(format_of(&p.format, label, p.tok, "x:{prompt}\nis", "x:{prompt}\nstone:{response}\nis", NULL, NULL,
+    expect_ok(foreign_format(&p.format, label, p.tok, "x:{prompt}\nis", "x:{prompt}\nstone:{response}\nis", NULL, NULL,
                         &err),
               &err);
     expect_ok(guard_windows_build(&w, &err), &err);
@@ -253,7 +120,7 @@ static labelled label_guard(const char *kind, nn_tok_model model, bool tied, nn_
     nn_err err = {NN_OK, ""};
 
     l.p = foreign_open(l.path, &l.tok);
-    expect_ok(format_of(&l.f, l.label, l.tok, "stone {prompt} is", "stone {prompt} corn {response} is", " safe",
+    expect_ok(foreign_format(&l.f, l.label, l.tok, "stone {prompt} is", "stone {prompt} corn {response} is", " safe",
                         " unsafe", &err),
               &err);
     expect_ok(guard_from_labels(&l.g, l.p, l.tok, &l.f, l.label, &o, &err), &err);
@@ -415,7 +282,7 @@ Test(label, the_fixtures_models_become_guards_whose_files_say_the_same)
         nn_err err = {NN_OK, ""};
 
         l.p = foreign_open(l.path, &l.tok);
-        expect_ok(format_of(&l.f, l.label, l.tok, "Text: {prompt}\nThis is", NULL, " safe", " unsafe", &err), &err);
+        expect_ok(foreign_format(&l.f, l.label, l.tok, "Text: {prompt}\nThis is", NULL, " safe", " unsafe", &err), &err);
         expect_ok(guard_from_labels(&l.g, l.p, l.tok, &l.f, l.label, &o, &err), &err);
         expect_ok(guard_classifier_save(l.g, path, NN_F32, &err), &err);
         expect_ok(guard_classifier_open(&file, path, &err), &err);
@@ -587,82 +454,6 @@ Test(label, a_guard_of_our_own_shape_may_have_another_tokenizer)
     nn_tok_free(tok);
 }
 
-/* --- tokenizers in files ----------------------------------------------------------------------------------- */
-
-static void expect_same_tok(const char *what, const nn_tok *t)
-{
-    nn_gguf_writer *w = NULL;
-    const unsigned char *bytes = NULL;
-    nn_gguf *f = NULL;
-    nn_tok *back = NULL;
-    char hash[2][65];
-    size_t len = 0;
-    nn_err err = {NN_OK, ""};
-
-    expect_ok(nn_gguf_writer_build(&w, &err), &err);
-    expect_ok(nn_tok_put_gguf(w, t, &err), &err);
-    expect_ok(nn_gguf_bytes(w, &bytes, &len, &err), &err);
-    expect_ok(nn_gguf_open_memory(&f, bytes, len, what, &err), &err);
-    expect_ok(nn_tok_get_gguf(&back, f, what, nn_tok_is_own(t), &err), &err);
-    nn_tok_hash(t, hash[0]);
-    nn_tok_hash(back, hash[1]);
-    cr_expect_str_eq(hash[0], hash[1], "%s", what);
-    nn_tok_free(back);
-    nn_gguf_close(f);
-    nn_gguf_writer_free(w);
-}
-
-Test(label, a_tokenizer_of_any_family_comes_back_from_a_file)
-{
-    for (int i = 0; i < 3; i++) {
-        nn_tok *t = foreign_tok((nn_tok_model)i, i == 1);
-
-        expect_same_tok("made here", t);
-        nn_tok_free(t);
-    }
-}
-
-/* The file with `from` (of a key's value) replaced by as many bytes. */
-static void expect_tok_refused(const char *from, const char *to, const char *want)
-{
-    nn_tok *t = foreign_tok(NN_TOK_SPM, true), *back = NULL;
-    nn_gguf_writer *w = NULL;
-    const unsigned char *bytes = NULL;
-    nn_gguf *f = NULL;
-    size_t len = 0, at = 0;
-    nn_err err = {NN_OK, ""};
-
-    expect_ok(nn_gguf_writer_build(&w, &err), &err);
-    expect_ok(nn_tok_put_gguf(w, t, &err), &err);
-    expect_ok(nn_gguf_bytes(w, &bytes, &len, &err), &err);
-    unsigned char *copy = malloc(len);
-    memcpy(copy, bytes, len);
-    while (at + strlen(from) <= len && memcmp(copy + at, from, strlen(from)) != 0) at++;
-    cr_assert_lt(at, len);
-    memcpy(copy + at, to, strlen(to));
-    expect_ok(nn_gguf_open_memory(&f, copy, len, "changed", &err), &err);
-    expect_fails(nn_tok_get_gguf(&back, f, "changed", false, &err), NN_FILE, &err, want);
-    cr_expect_null(back);
-    nn_gguf_close(f);
-    nn_gguf_writer_free(w);
-    nn_tok_free(t);
-    free(copy);
-}
-
-Test(label, a_changed_tokenizer_is_refused)
-{
-    char hash[65];
-    nn_tok *t = foreign_tok(NN_TOK_SPM, true);
-
-    nn_tok_hash(t, hash);
-    nn_tok_free(t);
-    expect_tok_refused("<|im_end|>", "<|im_eno|>", "guard.tokenizer.sha256");
-    expect_tok_refused(hash, "0123", "guard.tokenizer.sha256");
-    expect_tok_refused("<0x41>", "<0xZZ>", "tokenizer.ggml.tokens");
-    expect_tok_refused("guard.tokenizer.strips", "guard.tokenizer.strops", "guard.tokenizer.strips");
-    expect_tok_refused("guard.tokenizer.options", "guard.tokenizer.optians", "guard.tokenizer.options");
-}
-
 Test(label, every_failing_allocation_is_said)
 {
     labelled l = label_guard("llama3", NN_TOK_SPM, true, NN_Q8_0);
@@ -695,22 +486,4 @@ Test(label, every_failing_allocation_is_said)
     }
     cr_expect_gt(n, 15);
     labelled_free(&l);
-}
-
-Test(label, the_published_vocabularies_come_back_from_a_file)
-{
-    static const char *const files[] = {
-        "fixtures/tokenizer/ggml-vocab-llama-spm.gguf", "fixtures/tokenizer/ggml-vocab-gpt-2.gguf",
-        "fixtures/tokenizer/ggml-vocab-starcoder.gguf", "fixtures/tokenizer/ggml-vocab-falcon.gguf",
-        "fixtures/tokenizer/llama2-tokenizer.json",     "fixtures/hf/tiny-random-gpt2/tokenizer.json"};
-
-    for (size_t i = 0; i < 6; i++) skip_unless_fixture(files[i]);
-    for (size_t i = 0; i < 6; i++) {
-        nn_tok *t = NULL;
-        nn_err err = {NN_OK, ""};
-
-        expect_ok(nn_tok_open(&t, shared_path(files[i]), 0, &err), &err);
-        expect_same_tok(files[i], t);
-        nn_tok_free(t);
-    }
 }

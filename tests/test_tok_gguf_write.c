@@ -1,0 +1,99 @@
+/* Tokenizers in a guard's file: what is written comes back with the same hash, and what was changed is refused. */
+#include "nn/tok_gguf_write.h"
+#include "nn/tok_read.h"
+#include "tests/support.h"
+#include "tests/test_foreign.h"
+#include <stdlib.h>
+#include <string.h>
+
+static void expect_same_tok(const char *what, const nn_tok *t)
+{
+    nn_gguf_writer *w = NULL;
+    const unsigned char *bytes = NULL;
+    nn_gguf *f = NULL;
+    nn_tok *back = NULL;
+    char hash[2][65];
+    size_t len = 0;
+    nn_err err = {NN_OK, ""};
+
+    expect_ok(nn_gguf_writer_build(&w, &err), &err);
+    expect_ok(nn_tok_put_gguf(w, t, &err), &err);
+    expect_ok(nn_gguf_bytes(w, &bytes, &len, &err), &err);
+    expect_ok(nn_gguf_open_memory(&f, bytes, len, what, &err), &err);
+    expect_ok(nn_tok_get_gguf(&back, f, what, nn_tok_is_own(t), &err), &err);
+    nn_tok_hash(t, hash[0]);
+    nn_tok_hash(back, hash[1]);
+    cr_expect_str_eq(hash[0], hash[1], "%s", what);
+    nn_tok_free(back);
+    nn_gguf_close(f);
+    nn_gguf_writer_free(w);
+}
+
+Test(tok_gguf_write, a_tokenizer_of_any_family_comes_back_from_a_file)
+{
+    for (int i = 0; i < 3; i++) {
+        nn_tok *t = foreign_tok((nn_tok_model)i, i == 1);
+
+        expect_same_tok("made here", t);
+        nn_tok_free(t);
+    }
+}
+
+/* The file with `from` (of a key's value) replaced by as many bytes. */
+static void expect_tok_refused(const char *from, const char *to, const char *want)
+{
+    nn_tok *t = foreign_tok(NN_TOK_SPM, true), *back = NULL;
+    nn_gguf_writer *w = NULL;
+    const unsigned char *bytes = NULL;
+    nn_gguf *f = NULL;
+    size_t len = 0, at = 0;
+    nn_err err = {NN_OK, ""};
+
+    expect_ok(nn_gguf_writer_build(&w, &err), &err);
+    expect_ok(nn_tok_put_gguf(w, t, &err), &err);
+    expect_ok(nn_gguf_bytes(w, &bytes, &len, &err), &err);
+    unsigned char *copy = malloc(len);
+    memcpy(copy, bytes, len);
+    while (at + strlen(from) <= len && memcmp(copy + at, from, strlen(from)) != 0) at++;
+    cr_assert_lt(at, len);
+    memcpy(copy + at, to, strlen(to));
+    expect_ok(nn_gguf_open_memory(&f, copy, len, "changed", &err), &err);
+    expect_fails(nn_tok_get_gguf(&back, f, "changed", false, &err), NN_FILE, &err, want);
+    cr_expect_null(back);
+    nn_gguf_close(f);
+    nn_gguf_writer_free(w);
+    nn_tok_free(t);
+    free(copy);
+}
+
+Test(tok_gguf_write, a_changed_tokenizer_is_refused)
+{
+    char hash[65];
+    nn_tok *t = foreign_tok(NN_TOK_SPM, true);
+
+    nn_tok_hash(t, hash);
+    nn_tok_free(t);
+    expect_tok_refused("<|im_end|>", "<|im_eno|>", "guard.tokenizer.sha256");
+    expect_tok_refused(hash, "0123", "guard.tokenizer.sha256");
+    expect_tok_refused("<0x41>", "<0xZZ>", "tokenizer.ggml.tokens");
+    expect_tok_refused("guard.tokenizer.strips", "guard.tokenizer.strops", "guard.tokenizer.strips");
+    expect_tok_refused("guard.tokenizer.options", "guard.tokenizer.optians", "guard.tokenizer.options");
+}
+
+Test(tok_gguf_write, the_published_vocabularies_come_back_from_a_file)
+{
+    static const char *const files[] = {
+        "fixtures/tokenizer/ggml-vocab-llama-spm.gguf", "fixtures/tokenizer/ggml-vocab-gpt-2.gguf",
+        "fixtures/tokenizer/ggml-vocab-starcoder.gguf", "fixtures/tokenizer/ggml-vocab-falcon.gguf",
+        "fixtures/tokenizer/llama2-tokenizer.json",     "fixtures/hf/tiny-random-gpt2/tokenizer.json"};
+
+    for (size_t i = 0; i < 6; i++) skip_unless_fixture(files[i]);
+    for (size_t i = 0; i < 6; i++) {
+        nn_tok *t = NULL;
+        nn_err err = {NN_OK, ""};
+
+        expect_ok(nn_tok_open(&t, shared_path(files[i]), 0, &err), &err);
+        expect_same_tok(files[i], t);
+        nn_tok_free(t);
+    }
+}
