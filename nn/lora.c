@@ -31,7 +31,7 @@ const char *nn_lora_target_name(nn_lora_target t)
 
 /* --- build ------------------------------------------------------------------------------------ */
 
-static void shape_of(size_t *N, size_t *K, const nn_config *c, nn_lora_target t)
+void nn_lora_shape(size_t *N, size_t *K, const nn_config *c, nn_lora_target t)
 {
     const size_t q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
     const size_t shape[NN_LORA_TARGETS][2] = {
@@ -44,6 +44,11 @@ static void shape_of(size_t *N, size_t *K, const nn_config *c, nn_lora_target t)
     *K = shape[t][1];
 }
 
+void nn_lora_name(char out[NN_LORA_NAME], size_t layer, nn_lora_target t, char which)
+{
+    snprintf(out, NN_LORA_NAME, "model.layers.%zu.%s.lora_%c.weight", layer, targets[t].module, which);
+}
+
 static float *tensor_take(nn_lora *l, nn_arena *a, size_t layer, nn_lora_target target, char which, size_t rows,
                           size_t cols)
 {
@@ -52,7 +57,7 @@ static float *tensor_take(nn_lora *l, nn_arena *a, size_t layer, nn_lora_target 
     if (l->tensor) {
         nn_tensor *t = l->tensor + l->n_tensor;
         *t = (nn_tensor){.data = data, .rows = rows, .cols = cols, .decay = true, .group = NN_GROUP_BODY};
-        snprintf(t->name, sizeof t->name, "model.layers.%zu.%s.lora_%c.weight", layer, targets[target].module, which);
+        nn_lora_name(t->name, layer, target, which);
     }
     l->n_tensor++;
     return data;
@@ -70,7 +75,7 @@ static void lora_layout(nn_lora *l, nn_arena *a, const nn_config *c)
         for (nn_lora_target t = 0; t < NN_LORA_TARGETS; t++) {
             nn_lora_pair p = {.tensor = l->n_tensor};
 
-            shape_of(&p.N, &p.K, c, t);
+            nn_lora_shape(&p.N, &p.K, c, t);
             if (l->o.targets >> t & 1u) {
                 p.a = tensor_take(l, a, layer, t, 'A', l->o.rank, p.K);
                 p.b = tensor_take(l, a, layer, t, 'B', p.N, l->o.rank);
@@ -168,7 +173,7 @@ nn_status nn_lora_fits(const nn_lora *l, const nn_config *c, nn_err *err)
         const nn_lora_pair *p = nn_lora_at(l, 0, t);
         size_t N, K;
 
-        shape_of(&N, &K, c, t);
+        nn_lora_shape(&N, &K, c, t);
         if (p->a && (p->N != N || p->K != K))
             return nn_fail(err, NN_USAGE, "lora: an adapter of %s [%zu, %zu], the model's is [%zu, %zu]",
                            targets[t].name, p->N, p->K, N, K);

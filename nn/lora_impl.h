@@ -21,6 +21,11 @@ struct nn_lora {
     nn_tensor *tensor;  /* [n_tensor] */
 };
 
+#define NN_LORA_NAME 64u
+
+/* Rows and columns of the matrix that an adapter stands beside. */
+void nn_lora_shape(size_t *N, size_t *K, const nn_config *c, nn_lora_target t);
+void nn_lora_name(char out[NN_LORA_NAME], size_t layer, nn_lora_target t, char which); /* 'A' or 'B' */
 const nn_lora_pair *nn_lora_at(const nn_lora *l, size_t layer, nn_lora_target t);
 
 /* What computing beside a model needs. */

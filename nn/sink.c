@@ -1,5 +1,6 @@
 #include "nn/sink.h"
 #include "nn/arena.h"
+#include <stdio.h>
 #include <string.h>
 
 void nn_sink_free(nn_sink *s)
@@ -30,6 +31,24 @@ void nn_sink_add(nn_sink *s, const void *bytes, size_t n)
 void nn_sink_str(nn_sink *s, const char *text)
 {
     nn_sink_add(s, text, strlen(text));
+}
+
+void nn_sink_quoted(nn_sink *s, const char *text)
+{
+    nn_sink_str(s, "\"");
+    for (; *text; text++) {
+        const unsigned char b = (unsigned char)*text;
+        char hex[8];
+
+        if (b == '"' || b == '\\') nn_sink_str(s, "\\");
+        if (b < 0x20) {
+            snprintf(hex, sizeof hex, "\\u%04x", (unsigned)b);
+            nn_sink_str(s, hex);
+        } else {
+            nn_sink_u8(s, b);
+        }
+    }
+    nn_sink_str(s, "\"");
 }
 
 void nn_sink_u8(nn_sink *s, unsigned v)

@@ -19,6 +19,7 @@ typedef struct {
 void nn_sink_free(nn_sink *s);
 void nn_sink_add(nn_sink *s, const void *bytes, size_t n);
 void nn_sink_str(nn_sink *s, const char *text); /* without its zero byte */
+void nn_sink_quoted(nn_sink *s, const char *text); /* as a JSON string; the text is UTF-8 */
 void nn_sink_u8(nn_sink *s, unsigned v);
 void nn_sink_u32(nn_sink *s, uint32_t v);
 void nn_sink_u64(nn_sink *s, uint64_t v);
