@@ -49,8 +49,9 @@ nn_status nn_alloc(void **out, size_t count, size_t elem_bytes, nn_err *err)
     size_t bytes = 0;
 
     *out = NULL;
-    if (must_fail() || !bytes_of(&bytes, count, elem_bytes)) return no_memory(err, count, elem_bytes);
+    if (!bytes_of(&bytes, count, elem_bytes)) return no_memory(err, count, elem_bytes);
     note(bytes);
+    if (must_fail()) return no_memory(err, count, elem_bytes);
     *out = calloc(bytes ? bytes : 1, 1); /* an empty block is still a block: NULL means failure */
     return *out ? NN_OK : no_memory(err, count, elem_bytes);
 }
@@ -63,8 +64,9 @@ nn_status nn_grow(void **block, size_t *cap, size_t need, size_t elem_bytes, nn_
 
     size_t room = *cap < 8 ? 8 : (*cap > SIZE_MAX / 2 ? SIZE_MAX : 2 * *cap);
     if (room < need) room = need;
-    if (must_fail() || !bytes_of(&bytes, room, elem_bytes)) return no_memory(err, need, elem_bytes);
+    if (!bytes_of(&bytes, room, elem_bytes)) return no_memory(err, need, elem_bytes);
     note(bytes);
+    if (must_fail()) return no_memory(err, need, elem_bytes);
     void *grown = realloc(*block, bytes ? bytes : 1);
     if (!grown) return no_memory(err, need, elem_bytes);
     *block = grown;

@@ -17,11 +17,11 @@ typedef struct {
 
 static const victim victims[] = {
     {"safetensors", "ok_types", true, 400},  {"gguf", "ok_values", true, 400},    {"gguf", "ok_floats", true, 300},
-    {"tok_gguf", "ok_llama", true, 300},     {"tok_gguf", "ok_t5", true, 100},    {"tok_json", "ok_unigram", true, 300},
+    {"tok_gguf", "ok_llama", true, 300},     {"tok_gguf", "ok_t5", true, 100},    {"tok_json", "ok_unigram", true, 150},
     {"tok_json", "ok_llama", true, 100},     {"tok_model", "ok_bpe", false, 330}, {"tok_model", "ok_charsmap", false, 100},
     {"tok_llama2c", "ok_small", false, 120}, {"llama2c", "ok_tied", true, 28},    {"llama2c", "ok_version1", true, 40},
-    {"model_gguf", "ok_qwen3", true, 600},   {"hf_folder", "ok_linear", false, 120}, {"json", "ok_values", false, 100},
-    {"jsonl", "ok_rows", false, 100},        {"csv", "ok_xstest", false, 60},      {"guard", "ok_foreign", true, 300},
+    {"model_gguf", "ok_qwen3", true, 400},   {"hf_folder", "ok_linear", false, 60}, {"json", "ok_values", false, 100},
+    {"jsonl", "ok_rows", false, 50},        {"csv", "ok_xstest", false, 30},      {"guard", "ok_foreign", true, 150},
 };
 enum { VICTIMS = sizeof victims / sizeof *victims };
 
