@@ -4,7 +4,7 @@
  * WHY: a word of 32 bits holds two to eight weights, so the turn moves a half to an eighth of what it moves as floats,
  * and a vector's elements, being rows, all want the same shift. One row of inputs times 1024 x 1024 weights, against
  * rows of floats that are turned then (AVX-512, AVX2): BF16 2.0 and 1.8 times the speed, Q8_0 1.8 and 1.6, Q4_0 2.7 and
- * 2.0, Q5_0 3.6 and 2.8, Q2_K 5.2 and 5.0, Q6_K 2.2 and 1.7, F16 1.5, Q4_K 1.2.
+ * 2.0, Q5_0 3.6 and 2.8, Q2_K 5.2 and 5.0, Q6_K 2.2 and 1.7, F16 and Q4_K 1.5.
  * The bits are those of stored_floats: the same operations on each element.
  * A function takes one block of each row, or a cache line: out[k * NN_PANEL + r] = weight k of row r, rows `step` bytes
  * apart.
