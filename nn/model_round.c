@@ -1,11 +1,12 @@
 /* model_round.c - what enters a product, rounded as ggml's kernels round it.
  *
  * Reads: model_impl.h, dtype.h.   Users: model_body.c, model_state.c, decode.c.
- * ggml multiplies weights in F16 or BF16 with rows brought to that type, and weights in blocks with rows in blocks of 8-bit
- * integers (ggml-cpu.c, type_traits_cpu, vec_dot_type): Q8_0 or Q8_1 of 32 numbers, their scale an F16, or Q8_K of 256; its
- * caches hold keys and values in F16. We round nothing unless asked, so our results are those of the weights alone. Where
- * numbers are to be compared with llama.cpp's, this rounding is most of the difference: the perplexity of a 280k-parameter
- * Llama in Q5_0 is 163.94 without it, 166.81 with it, and 166.66 there (docs/numbers.md).
+ * ggml multiplies weights in F16 or BF16 with rows brought to that type, and weights in blocks with rows in blocks of
+ * 8-bit integers (ggml-cpu.c, type_traits_cpu, vec_dot_type): Q8_0 or Q8_1 of 32 numbers, their scale an F16, or Q8_K
+ * of 256; its caches hold keys and values in F16. We round nothing unless asked, so our results are those of the
+ * weights alone. Where numbers are to be compared with llama.cpp's, this rounding is most of the difference: the
+ * perplexity of a 280k-parameter Llama in Q5_0 is 163.94 without it, 166.81 with it, and 166.66 there
+ * (docs/numbers.md).
  */
 #include "nn/model_impl.h"
 #include "nn/op_impl.h"

@@ -70,7 +70,8 @@ static nn_status check(const nn_model *m, const int32_t *ids, size_t n, size_t n
                        n_ctx);
     for (size_t i = 0; i < n; i++)
         if (ids[i] < 0 || (size_t)ids[i] >= c->vocab)
-            return nn_fail(err, NN_CONTENT, "perplexity: token %zu has id %d, want below %zu", i, (int)ids[i], c->vocab);
+            return nn_fail(err, NN_CONTENT, "perplexity: token %zu has id %d, want below %zu", i, (int)ids[i],
+                           c->vocab);
     return NN_OK;
 }
 
@@ -83,7 +84,8 @@ nn_status nn_perplexity_ids(nn_perplexity *out, const nn_model *m, const nn_exec
     memset(out, 0, sizeof *out);
     if ((st = check(m, ids, n, n_ctx, err)) != NN_OK) return st;
     if ((st = nn_alloc((void **)&o.ids, n_ctx, sizeof *o.ids, err)) != NN_OK) goto done;
-    if ((st = nn_alloc((void **)&o.logits, nn_model_config(m)->vocab, CHUNK * sizeof *o.logits, err)) != NN_OK) goto done;
+    const size_t V = nn_model_config(m)->vocab;
+    if ((st = nn_alloc((void **)&o.logits, CHUNK * V, sizeof *o.logits, err)) != NN_OK) goto done;
     if ((st = nn_state_build(&o.s, m, n_ctx, 1, err)) != NN_OK) goto done;
     nn_state_round_inputs(o.s, !exact);
     for (size_t w = 0; w < n / n_ctx; w++) {
@@ -100,8 +102,9 @@ done:
     return st;
 }
 
-nn_status nn_perplexity_text(nn_perplexity *out, const nn_model *m, const nn_exec *x, const nn_tok *tok, const char *text,
-                             size_t len, size_t n_ctx, bool exact, nn_perplexity_fn fn, void *ctx, nn_err *err)
+nn_status nn_perplexity_text(nn_perplexity *out, const nn_model *m, const nn_exec *x, const nn_tok *tok,
+                             const char *text, size_t len, size_t n_ctx, bool exact, nn_perplexity_fn fn, void *ctx,
+                             nn_err *err)
 {
     const int32_t bos = nn_tok_adds_bos(tok) ? nn_tok_bos(tok) : -1;
     nn_tok_buf b = {0};

@@ -1,7 +1,8 @@
-/* pretrained.h - a model that somebody trained, as it lies on disk: a Hugging Face folder, a GGUF file, a llama2.c file.
+/* pretrained.h - a model that somebody trained, as it lies on disk: a Hugging Face folder, a GGUF file, a llama2.c
+ * file.
  *
- * Reads: model.h, tok_read.h, safetensors.h.   Read next: pretrained.c (what the three have in common), pretrained_hf.c,
- * pretrained_gguf.c, pretrained_llama2c.c (how each says what it holds).
+ * Reads: model.h, tok_read.h, safetensors.h.   Read next: pretrained.c (what the three have in common),
+ * pretrained_hf.c, pretrained_gguf.c, pretrained_llama2c.c (how each says what it holds).
  * Why an object before the model: a file is opened, understood and checked first (architecture, shapes, tensors, types,
  * memory), and nothing large is allocated or read until all of it agrees. `parapet inspect` needs no more than this.
  * Architectures: llama, mistral (sliding window), qwen2 (biases), qwen3 (q/k norm); another one is refused by its name.
@@ -31,16 +32,17 @@ nn_st_tensor nn_pretrained_tensor(const nn_pretrained *p, size_t i);
 const nn_gguf *nn_pretrained_gguf(const nn_pretrained *p); /* NULL when it is none: its metadata, for prints */
 /* The chat template in the file, not terminated; NULL when there is none. */
 const char *nn_pretrained_chat_template(const nn_pretrained *p, size_t *len);
-/* Ids that end a text (generation_config.json, else config.json, else the tokenizer keys); returns how many, at most cap. */
+/* Ids that end a text (generation_config.json, else config.json, else the tokenizer keys); returns how many, at most
+ * cap. */
 size_t nn_pretrained_stops(const nn_pretrained *p, int32_t *ids, size_t cap);
 
-/* Its tokenizer. tok_path NULL: the one it carries (GGUF), has beside it in its folder (tokenizer.json, tokenizer.model),
- * or, for llama2.c, tok<vocab>.bin or tokenizer.bin beside the file. More ids in the model than in the tokenizer are fine
- * (padded embeddings), fewer are not. */
+/* Its tokenizer. tok_path NULL: the one it carries (GGUF), has beside it in its folder (tokenizer.json,
+ * tokenizer.model), or, for llama2.c, tok<vocab>.bin or tokenizer.bin beside the file. More ids in the model than in
+ * the tokenizer are fine (padded embeddings), fewer are not. */
 NN_CHECKED nn_status nn_pretrained_tok(nn_tok **out, const nn_pretrained *p, const char *tok_path, nn_err *err);
 
 typedef struct {
-    bool floats;     /* copies every weight as float, so that the model can be trained; else in the file's types, mapped */
+    bool floats;     /* a copy of every weight as float, which can be trained; else in the file's types, mapped */
     size_t max_t;    /* positions, 0: the file's; more than these is computed as its rotary rule says */
     size_t n_class;  /* rows of a verdict head to add, 0 or 2; left as nn_model_build leaves it */
     size_t n_category; /* the same for categories */

@@ -2,8 +2,8 @@
  *
  * Reads: pretrained_impl.h, json_scan.h.   Read next: pretrained_hf.c (the tensors).
  * What a key means, and what holds when it is absent, is what transformers' configuration classes of the four
- * architectures say (configuration_llama.py, _mistral.py, _qwen2.py, _qwen3.py, modeling_rope_utils.py). Unknown keys are
- * ignored, as there. Known to change the maths in a way that is not computed here, and refused: another hidden_act,
+ * architectures say (configuration_llama.py, _mistral.py, _qwen2.py, _qwen3.py, modeling_rope_utils.py). Unknown keys
+ * are ignored, as there. Known to change the maths in a way that is not computed here, and refused: another hidden_act,
  * attention_bias and mlp_bias (qwen2's own biases of q, k, v are no option of it), rotary scaling other than linear and
  * llama3, partial_rotary_factor, layers of which some have a sliding window and some have none, quantization_config.
  */
@@ -244,8 +244,8 @@ static nn_status set_sizes(nn_config *c, const values *v, const char *name, nn_e
     c->head_dim = families[v->family].head_dim;
     if (is_there(v, HEAD_DIM)) c->head_dim = (size_t)v->size[HEAD_DIM];
     if (c->head_dim == 0 && c->width % c->heads != 0)
-        return nn_fail(err, NN_FILE, "%s: key hidden_size: %zu, want a multiple of num_attention_heads %zu", name, c->width,
-                       c->heads);
+        return nn_fail(err, NN_FILE, "%s: key hidden_size: %zu, want a multiple of num_attention_heads %zu", name,
+                       c->width, c->heads);
     if (c->head_dim == 0) c->head_dim = c->width / c->heads;
     c->norm_eps = is_there(v, EPS) ? (float)v->real[EPS] : 1e-6f;
     c->rope = NN_ROPE_HALF;

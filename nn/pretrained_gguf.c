@@ -4,7 +4,8 @@
  * Architectures: llama (Mistral's files say llama too): converters reorder the rows of q and k, rotary pairs are
  * (2i, 2i + 1); qwen2, qwen3: half-split. Keys that would change the maths in a way that we do not compute are refused:
  * experts, rotary scaling other than linear, rotary positions of a part of a head, layers that differ, bidirectional
- * attention, soft caps and scales of logits, embeddings or residuals. rope_freqs.weight (Llama 3) holds rotary divisors.
+ * attention, soft caps and scales of logits, embeddings or residuals. rope_freqs.weight (Llama 3) holds rotary
+ * divisors.
  */
 #include "nn/pretrained_impl.h"
 #include <inttypes.h>
@@ -154,8 +155,10 @@ static void read_sizes(reader *r, nn_config *c)
     c->max_t = get_size(r, "context_length", 0);
     if (r->st != NN_OK) return;
     c->head_dim = get_size(r, "attention.key_length", c->width / c->heads ? c->width / c->heads : 1);
-    if (get_size(r, "attention.value_length", c->head_dim) != c->head_dim) refuse(r, "the same as attention.key_length");
-    if (get_size(r, "rope.dimension_count", c->head_dim) != c->head_dim) refuse(r, "the width of a head: all of it rotated");
+    if (get_size(r, "attention.value_length", c->head_dim) != c->head_dim)
+        refuse(r, "the same as attention.key_length");
+    if (get_size(r, "rope.dimension_count", c->head_dim) != c->head_dim)
+        refuse(r, "the width of a head: all of it rotated");
     c->vocab = read_vocab(r);
     c->tied = !nn_gguf_find(r->g, "output.weight");
     c->norm_eps = get_float(r, "attention.layer_norm_rms_epsilon", 0.0f);

@@ -49,7 +49,8 @@ nn_status nn_pretrained_wanted(const nn_config *c, nn_wanted_fn fn, void *ctx);
 /* Appends a tensor whose name and data stay where they are. */
 NN_CHECKED nn_status nn_pretrained_add(nn_pretrained *p, const nn_st_tensor *t, nn_err *err);
 void nn_pretrained_stop(nn_pretrained *p, uint64_t id); /* ignores one that the model has not, or that is there */
-/* Sorts, then: every tensor that the config asks for is there once with its shape, and none that it does not ask for. */
+/* Sorts, then: every tensor that the config asks for is there once with its shape, and none that it does not ask for.
+ * */
 NN_CHECKED nn_status nn_pretrained_settle(nn_pretrained *p, nn_err *err);
 /* nn_config_check with the file's name before it. */
 NN_CHECKED nn_status nn_pretrained_check_config(const nn_pretrained *p, nn_err *err);

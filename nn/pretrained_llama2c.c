@@ -1,12 +1,12 @@
 /* pretrained_llama2c.c - checkpoints of the llama2.c project (github.com/karpathy/llama2.c, export.py).
  *
  * Reads: pretrained_impl.h, cursor.h.
- * Version 0: seven int32 (dim, hidden, layers, heads, kv heads, vocab, length; a negative vocab says that the output matrix
- * is not the embedding), then float32 tensors, each kind for all layers together, with two tables of rotary angles before
- * the output matrix; ours are computed. Version 1: magic 0x616b3432, version, the seven numbers, one byte that says
- * whether the output is the embedding, zeros up to byte 256, then the tensors in another order. Version 2 (int8 groups) is
- * refused by name. No version says more: rotary pairs are (2i, 2i + 1), theta 10000, epsilon 1e-5.
- * The file must end where its numbers say, so nothing but such a file passes for one.
+ * Version 0: seven int32 (dim, hidden, layers, heads, kv heads, vocab, length; a negative vocab says that the output
+ * matrix is not the embedding), then float32 tensors, each kind for all layers together, with two tables of rotary
+ * angles before the output matrix; ours are computed. Version 1: magic 0x616b3432, version, the seven numbers, one
+ * byte that says whether the output is the embedding, zeros up to byte 256, then the tensors in another order.
+ * Version 2 (int8 groups) is refused by name. No version says more: rotary pairs are (2i, 2i + 1), theta 10000,
+ * epsilon 1e-5. The file must end where its numbers say, so nothing but such a file passes for one.
  */
 #include "nn/arena.h"
 #include "nn/cursor.h"
@@ -27,17 +27,21 @@ typedef struct {
 } kind;
 
 static const kind order_0[] = {
-    {"token_embd.weight", false, 'V', 'C'}, {"attn_norm.weight", true, 0, 'C'},     {"attn_q.weight", true, 'Q', 'C'},
-    {"attn_k.weight", true, 'K', 'C'},      {"attn_v.weight", true, 'K', 'C'},      {"attn_output.weight", true, 'C', 'Q'},
-    {"ffn_norm.weight", true, 0, 'C'},      {"ffn_gate.weight", true, 'F', 'C'},    {"ffn_down.weight", true, 'C', 'F'},
-    {"ffn_up.weight", true, 'F', 'C'},      {"output_norm.weight", false, 0, 'C'},  {NULL, false, 0, 0},
+    {"token_embd.weight", false, 'V', 'C'}, {"attn_norm.weight", true, 0, 'C'},
+    {"attn_q.weight", true, 'Q', 'C'},      {"attn_k.weight", true, 'K', 'C'},
+    {"attn_v.weight", true, 'K', 'C'},      {"attn_output.weight", true, 'C', 'Q'},
+    {"ffn_norm.weight", true, 0, 'C'},      {"ffn_gate.weight", true, 'F', 'C'},
+    {"ffn_down.weight", true, 'C', 'F'},    {"ffn_up.weight", true, 'F', 'C'},
+    {"output_norm.weight", false, 0, 'C'},  {NULL, false, 0, 0},
     {"output.weight", false, 'V', 'C'},
 };
 static const kind order_1[] = {
-    {"attn_norm.weight", true, 0, 'C'},     {"ffn_norm.weight", true, 0, 'C'},      {"output_norm.weight", false, 0, 'C'},
-    {"token_embd.weight", false, 'V', 'C'}, {"attn_q.weight", true, 'Q', 'C'},      {"attn_k.weight", true, 'K', 'C'},
-    {"attn_v.weight", true, 'K', 'C'},      {"attn_output.weight", true, 'C', 'Q'}, {"ffn_gate.weight", true, 'F', 'C'},
-    {"ffn_down.weight", true, 'C', 'F'},    {"ffn_up.weight", true, 'F', 'C'},      {"output.weight", false, 'V', 'C'},
+    {"attn_norm.weight", true, 0, 'C'},     {"ffn_norm.weight", true, 0, 'C'},
+    {"output_norm.weight", false, 0, 'C'},  {"token_embd.weight", false, 'V', 'C'},
+    {"attn_q.weight", true, 'Q', 'C'},      {"attn_k.weight", true, 'K', 'C'},
+    {"attn_v.weight", true, 'K', 'C'},      {"attn_output.weight", true, 'C', 'Q'},
+    {"ffn_gate.weight", true, 'F', 'C'},    {"ffn_down.weight", true, 'C', 'F'},
+    {"ffn_up.weight", true, 'F', 'C'},      {"output.weight", false, 'V', 'C'},
 };
 
 static size_t dimension(const nn_config *c, char which)
@@ -58,7 +62,9 @@ static size_t positive(nn_cursor *c, const char *what)
 {
     const int32_t v = (int32_t)nn_cursor_u32(c);
 
-    if (v <= 0) (void)nn_cursor_fail(c, "%s is %" PRId32 ", want a positive number: no GGUF file, and no llama2.c file", what, v);
+    if (v <= 0)
+        (void)nn_cursor_fail(c, "%s is %" PRId32 ", want a positive number: no GGUF file, and no llama2.c file", what,
+                             v);
     return v > 0 ? (size_t)v : 1;
 }
 
@@ -72,7 +78,8 @@ static void read_numbers(nn_cursor *c, nn_config *o, bool sign_unties)
     o->kv_heads = positive(c, "n_kv_heads");
     const int64_t vocab = (int32_t)nn_cursor_u32(c);
     o->max_t = positive(c, "seq_len");
-    if (vocab == 0 || (vocab < 0 && !sign_unties)) (void)nn_cursor_fail(c, "vocab_size is %" PRId64 ", want a positive number", vocab);
+    if (vocab == 0 || (vocab < 0 && !sign_unties))
+        (void)nn_cursor_fail(c, "vocab_size is %" PRId64 ", want a positive number", vocab);
     o->vocab = (size_t)(vocab < 0 ? -vocab : vocab);
     o->tied = vocab > 0;
     if (c->status == NN_OK && o->width % o->heads != 0)

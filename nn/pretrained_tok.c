@@ -24,7 +24,8 @@ static nn_status open_llama2c(nn_tok **out, const nn_pretrained *p, nn_err *err)
     if (beside(p, path, sizeof path, name) || beside(p, path, sizeof path, "tokenizer.bin") ||
         beside(p, path, sizeof path, "tokenizer.model"))
         return nn_tok_open(out, path, p->config.vocab, err);
-    return nn_fail(err, NN_FILE, "%s: no tokenizer beside it, want %s or tokenizer.bin, or a path of one", p->path, name);
+    return nn_fail(err, NN_FILE, "%s: no tokenizer beside it, want %s or tokenizer.bin, or a path of one", p->path,
+                   name);
 }
 
 nn_status nn_pretrained_tok(nn_tok **out, const nn_pretrained *p, const char *tok_path, nn_err *err)

@@ -5,7 +5,6 @@
 #include "tests/test_pretrained_support.h"
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define BASE                                                                                                           \
@@ -110,7 +109,6 @@ static void check_maths(const maths_case *k, const char *dir, bool floats)
     float *got = logits_of(m, ids, T);
     expect_close(k->name, got + T / 2 * 48, k->want[0], 6, 2e-5);
     expect_close(k->name, got + (T - 1) * 48, k->want[1], 6, 2e-5);
-    free(got);
     nn_model_free(m);
     nn_pretrained_close(p);
 }
@@ -181,16 +179,17 @@ Test(pretrained_hf, absent_keys_mean_what_transformers_says)
     cr_expect_eq(config_of(BASE QWEN3 TIED "}").head_dim, 128, "qwen3's default");
     cr_expect_eq(config_of(BASE LLAMA "\"head_dim\": null, " TIED "}").head_dim, 8);
     cr_expect(same_config(config_of(BASE LLAMA "\"rope_theta\": 5000, \"rope_scaling\": null, " TIED "}"),
-                          config_of(BASE LLAMA "\"rope_parameters\": {\"rope_theta\": 5e3, \"rope_type\": \"default\"}, "
-                                    TIED "}")), "the newer form");
+                          config_of(BASE LLAMA "\"rope_parameters\": {\"rope_theta\": 5e3, "
+                                    "\"rope_type\": \"default\"}, " TIED "}")), "the newer form");
     cr_expect(same_config(config_of(BASE LLAMA "\"rope_scaling\": {\"type\": \"linear\", \"factor\": 3}, " TIED "}"),
                           config_of(BASE "\"rope_parameters\": {\"rope_theta\": 1e4, \"rope_type\": \"linear\", "
                                     "\"factor\": 3.0}, " LLAMA TIED "}")), "the newer form, scaled");
-    cr_expect(same_config(config_of(BASE MISTRAL "\"layer_types\": [\"full_attention\", \"full_attention\"], " UNTIED "}"),
+    cr_expect(same_config(config_of(BASE MISTRAL "\"layer_types\": [\"full_attention\", \"full_attention\"], "
+                                    UNTIED "}"),
                           config_of(BASE MISTRAL "\"sliding_window\": null, " UNTIED "}")));
     cr_expect(same_config(config_of(BASE "\"architectures\": [\"LlamaForCausalLM\"], " TIED "}"),
-                          config_of(BASE LLAMA "\"torch_dtype\": \"float16\", \"pretraining_tp\": 1, \"x\": [{}, 1e400], "
-                                    TIED "}")), "keys that do not matter");
+                          config_of(BASE LLAMA "\"torch_dtype\": \"float16\", \"pretraining_tp\": 1, "
+                                    "\"x\": [{}, 1e400], " TIED "}")), "keys that do not matter");
 }
 
 Test(pretrained_hf, configurations_that_are_not_computed_are_refused_by_name)
@@ -217,8 +216,8 @@ Test(pretrained_hf, configurations_that_are_not_computed_are_refused_by_name)
         {BASE LLAMA "\"rope_scaling\": {\"type\": \"linear\"}}", "factor"},
         {BASE LLAMA "\"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 4}}", "low_freq_factor"},
         {BASE LLAMA "\"rope_parameters\": {\"full_attention\": {}}}", "each type of layer"},
-        {BASE LLAMA "\"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}, \"rope_parameters\": {\"rope_theta\": 1}}",
-         "one of the two"},
+        {BASE LLAMA "\"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}, "
+                    "\"rope_parameters\": {\"rope_theta\": 1}}", "one of the two"},
         {BASE QWEN2 "\"use_sliding_window\": true, \"max_window_layers\": 1}", "1 of 2 layers"},
         {BASE MISTRAL "\"layer_types\": [\"full_attention\", \"sliding_attention\"]}", "1 of 2 layers"},
         {BASE QWEN3 "\"layer_types\": [\"full_attention\", \"linear_attention\"]}", "layer_types"},
@@ -378,7 +377,7 @@ Test(pretrained_hf, a_folder_says_what_it_lacks)
     expect_refused_model(shared_path("fixtures/hf/tiny-random-gpt2"), "gpt2 (GPT2LMHeadModel)");
 }
 
-/* --- what stands beside -------------------------------------------------------------------------------------------- */
+/* --- what stands beside ------------------------------------------------------------------------------------- */
 
 static void expect_stops(const char *dir, size_t n, int32_t a, int32_t b)
 {
@@ -432,7 +431,7 @@ Test(pretrained_hf, chat_template_in_the_three_places_it_has_had)
     expect_template(dir, "{{ z }}\n");
 }
 
-/* --- memory --------------------------------------------------------------------------------------------------------- */
+/* --- memory -------------------------------------------------------------------------------------------------- */
 
 Test(pretrained_hf, too_little_memory_is_said_before_anything_is_taken)
 {

@@ -1,4 +1,5 @@
-/* test_pretrained_support.h - small models on disk as others write them: weights by a formula, folders and files of them.
+/* test_pretrained_support.h - small models on disk as others write them: weights by a formula, folders and files of
+ * them.
  *
  * Why a formula: tests/gen/hf_tiny.py computes the same numbers, so what transformers makes of them can be compared.
  */
@@ -18,6 +19,8 @@ typedef struct {
     float *data[PAPER_TENSORS];
 } paper_model;
 
+/* Zeroed memory that lives as long as the test's process. */
+void *keep_bytes(size_t n);
 float paper_weight(const char *name, size_t i); /* of Hugging Face's name */
 paper_model *paper_of(const nn_config *c);
 size_t paper_find(const paper_model *w, const char *name); /* must be there */

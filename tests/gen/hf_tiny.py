@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Golden logits for tests/test_pretrained_hf.c, from Hugging Face transformers.
 
-Each case is a config.json. Its weights are a formula of the tensor's name and the index, which the test computes too, so no
-weights are kept. Printed: logits of two rows, six of each, in float64. Made with transformers 4.55.0 and torch 1.13.
+Each case is a config.json. Its weights are a formula of the tensor's name and the index, which the test computes too:
+no weights are kept. Printed: six logits of two rows each. Made with the modeling code of transformers 4.55.0.
 
     python3 tests/gen/hf_tiny.py            (needs transformers and torch)
 """
