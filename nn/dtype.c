@@ -99,6 +99,28 @@ static void q8_block(unsigned char *out, const float *x)
     }
 }
 
+/* --- blocks of 4-bit integers ------------------------------------------------------------- */
+
+/* ggml's rule (ggml/src/ggml-quants.c, quantize_row_q4_0_ref): the number of largest magnitude, the first of equals,
+ * becomes exactly -8 steps: d = f16(top / -8), q = min(15, trunc(x / d + 8.5)). The scale before its rounding divides.
+ * WHY double: there the last step is one fused operation or two, as the compiler likes; this is the fused one, as
+ * gguf-py/gguf/quants.py computes it. */
+static void q4_block(unsigned char *out, const float *x)
+{
+    float top = 0.0f;
+    unsigned q[BLOCK];
+
+    for (size_t i = 0; i < BLOCK; i++) top = fabsf(x[i]) > fabsf(top) ? x[i] : top;
+    const float d = top / -8.0f, inverse = d < 0.0f || d > 0.0f ? 1.0f / d : 0.0f;
+    for (size_t i = 0; i < BLOCK; i++) {
+        const float v = (float)((double)x[i] * (double)inverse + 8.5);
+
+        q[i] = v >= 15.0f ? 15u : (v >= 0.0f ? (unsigned)v : 0u); /* NaN, where 1 / d is infinite: 0 */
+    }
+    store_u16(out, float_f16(d));
+    for (size_t i = 0; i < BLOCK / 2; i++) out[2 + i] = (unsigned char)(q[i] | q[i + BLOCK / 2] << 4);
+}
+
 /* --- what is finite -------------------------------------------------------------------------- */
 
 /* Exponents of all ones: infinity or NaN. */
@@ -188,8 +210,12 @@ size_t nn_dtype_not_finite(nn_dtype type, const unsigned char *data, size_t n)
 
 void nn_dtype_from_f32(unsigned char *out, nn_dtype type, const float *data, size_t n)
 {
-    NN_ASSERT(type == NN_F32 || type == NN_F16 || type == NN_BF16 || (type == NN_Q8_0 && n % BLOCK == 0));
-    if (type == NN_Q8_0) {
+    const bool blocks = type == NN_Q8_0 || type == NN_Q4_0;
+
+    NN_ASSERT(type == NN_F32 || type == NN_F16 || type == NN_BF16 || (blocks && n % BLOCK == 0));
+    if (type == NN_Q4_0) {
+        for (size_t i = 0; i < n / BLOCK; i++) q4_block(out + i * Q4_0_BYTES, data + i * BLOCK);
+    } else if (type == NN_Q8_0) {
         for (size_t i = 0; i < n / BLOCK; i++) q8_block(out + i * Q8_0_BYTES, data + i * BLOCK);
     } else if (type == NN_F32) {
         for (size_t i = 0; i < n; i++) {

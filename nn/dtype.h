@@ -15,7 +15,7 @@ typedef enum {
     NN_Q8_0,
     NN_I64,
     NN_I8,
-    /* Blocks of small integers with common scales: for reading only. */
+    /* Blocks of small integers with common scales: but for Q4_0, for reading only. */
     NN_Q4_0,
     NN_Q4_1,
     NN_Q5_0,
@@ -37,7 +37,7 @@ bool nn_dtype_is_weights(nn_dtype t);        /* whether the numbers mean somethi
 
 /* Any tensor of weights to floats; n is a multiple of the block. */
 NN_CHECKED nn_status nn_dtype_to_f32(float *out, nn_dtype type, const unsigned char *data, size_t n, nn_err *err);
-void nn_dtype_from_f32(unsigned char *out, nn_dtype type, const float *data, size_t n); /* F32 F16 BF16 Q8_0 */
+void nn_dtype_from_f32(unsigned char *out, nn_dtype type, const float *data, size_t n); /* F32 F16 BF16 Q8_0 Q4_0 */
 /* Index of the first number that is no number or infinite (of a block: its first), n when there is none: seen from the
  * storage, before or instead of converting. */
 size_t nn_dtype_not_finite(nn_dtype type, const unsigned char *data, size_t n);

@@ -16,6 +16,7 @@ struct nn_gguf_writer {
     nn_sink keys, infos, data, whole;
     size_t n_keys, n_tensors;
     size_t align; /* of tensor data */
+    size_t planned; /* bytes of tensors whose data the caller writes */
     nn_err err; /* the first refused call */
 };
 
@@ -127,7 +128,8 @@ void nn_gguf_put_u8s(nn_gguf_writer *w, const char *key, const unsigned char *v,
 /* What floats can be written as. */
 static bool type_id(nn_dtype type, uint32_t *id)
 {
-    return (type == NN_F32 || type == NN_F16 || type == NN_BF16 || type == NN_Q8_0) && nn_gg_type_id(type, id);
+    return (type == NN_F32 || type == NN_F16 || type == NN_BF16 || type == NN_Q8_0 || type == NN_Q4_0) &&
+           nn_gg_type_id(type, id);
 }
 
 void nn_gguf_put_alignment(nn_gguf_writer *w, uint32_t align)
@@ -141,13 +143,14 @@ void nn_gguf_put_alignment(nn_gguf_writer *w, uint32_t align)
 static void begin_tensor(nn_gguf_writer *w, const char *name, size_t rows, size_t cols, uint32_t type)
 {
     w->n_tensors++;
+    NN_ASSERT(w->planned == 0 || w->data.len == 0); /* all planned, or none */
     nn_sink_pad(&w->data, w->align, 0);
     add_string(&w->infos, name, strlen(name));
     nn_sink_u32(&w->infos, rows ? 2 : 1);
     nn_sink_u64(&w->infos, cols);
     if (rows) nn_sink_u64(&w->infos, rows);
     nn_sink_u32(&w->infos, type);
-    nn_sink_u64(&w->infos, w->data.len);
+    nn_sink_u64(&w->infos, w->planned ? w->planned : w->data.len);
 }
 
 void nn_gguf_put_i8(nn_gguf_writer *w, const char *name, const int8_t *panels, size_t rows, size_t cols)
@@ -187,11 +190,13 @@ void nn_gguf_put_tensor(nn_gguf_writer *w, const char *name, nn_dtype type, cons
     uint32_t id = 0;
 
     if (!type_id(type, &id)) {
-        nn_fail(&w->err, NN_USAGE, "tensor %s: a storage type for reading only, want F32, F16, BF16 or Q8_0", name);
+        nn_fail(&w->err, NN_USAGE, "tensor %s: a storage type for reading only, want F32, F16, BF16, Q8_0 or Q4_0",
+                name);
         return;
     }
-    if (type == NN_Q8_0 && cols % 32 != 0) {
-        nn_fail(&w->err, NN_USAGE, "tensor %s: rows of %zu numbers in Q8_0, want a multiple of 32", name, cols);
+    if (cols % nn_dtype_block(type) != 0) {
+        nn_fail(&w->err, NN_USAGE, "tensor %s: rows of %zu numbers in %s, want a multiple of %zu", name, cols,
+                nn_dtype_name(type), nn_dtype_block(type));
         return;
     }
     if (!all_finite(data, n)) {
@@ -203,9 +208,21 @@ void nn_gguf_put_tensor(nn_gguf_writer *w, const char *name, nn_dtype type, cons
     if (room) nn_dtype_from_f32(room, type, data, n);
 }
 
+void nn_gguf_plan_tensor(nn_gguf_writer *w, const char *name, nn_dtype type, size_t rows, size_t cols)
+{
+    const size_t bytes = (rows ? rows : 1) * nn_dtype_bytes(type, cols);
+    uint32_t id = 0;
+
+    NN_ASSERT(w->data.len == 0 && nn_gg_type_id(type, &id) && cols % nn_dtype_block(type) == 0);
+    (void)nn_gg_type_id(type, &id);
+    begin_tensor(w, name, rows, cols, id);
+    w->planned += (bytes + w->align - 1) / w->align * w->align;
+}
+
 /* --- the whole file ----------------------------------------------------------------------- */
 
-static nn_status join(nn_gguf_writer *w, nn_err *err)
+/* Everything before the data, and padding up to it. */
+static nn_status join_head(nn_gguf_writer *w, nn_err *err)
 {
     nn_sink *s = &w->whole;
     nn_status st;
@@ -222,9 +239,29 @@ static nn_status join(nn_gguf_writer *w, nn_err *err)
     nn_sink_add(s, w->keys.bytes, w->keys.len);
     nn_sink_add(s, w->infos.bytes, w->infos.len);
     nn_sink_pad(s, w->align, 0);
+    return nn_sink_status(s, err);
+}
+
+static nn_status join(nn_gguf_writer *w, nn_err *err)
+{
+    nn_sink *s = &w->whole;
+    const nn_status st = join_head(w, err);
+
+    NN_ASSERT(w->planned == 0);
+    if (st != NN_OK) return st;
     nn_sink_add(s, w->data.bytes, w->data.len);
     nn_sink_pad(s, w->align, 0);
     return nn_sink_status(s, err);
+}
+
+nn_status nn_gguf_head(nn_gguf_writer *w, const unsigned char **bytes, size_t *len, size_t *align, nn_err *err)
+{
+    const nn_status st = join_head(w, err);
+
+    *bytes = st == NN_OK ? w->whole.bytes : NULL;
+    *len = st == NN_OK ? w->whole.len : 0;
+    *align = w->align;
+    return st;
 }
 
 nn_status nn_gguf_bytes(nn_gguf_writer *w, const unsigned char **bytes, size_t *len, nn_err *err)

@@ -18,28 +18,9 @@ static void add_number(nn_sink *s, uint64_t v)
     nn_sink_str(s, digits);
 }
 
-/* A JSON string; the caller's text is UTF-8. */
-static void add_quoted(nn_sink *s, const char *text)
+static size_t count_of(size_t rows, size_t cols)
 {
-    nn_sink_str(s, "\"");
-    for (; *text; text++) {
-        const unsigned char b = (unsigned char)*text;
-        char hex[8];
-
-        if (b == '"' || b == '\\') nn_sink_str(s, "\\");
-        if (b < 0x20) {
-            snprintf(hex, sizeof hex, "\\u%04x", (unsigned)b);
-            nn_sink_str(s, hex);
-        } else {
-            nn_sink_u8(s, b);
-        }
-    }
-    nn_sink_str(s, "\"");
-}
-
-static size_t out_count(const nn_st_out *t)
-{
-    return t->rows ? t->rows * t->cols : t->cols;
+    return rows ? rows * cols : cols;
 }
 
 static void add_metadata(nn_sink *s, const nn_st_pair *meta, size_t n)
@@ -47,20 +28,22 @@ static void add_metadata(nn_sink *s, const nn_st_pair *meta, size_t n)
     nn_sink_str(s, "\"__metadata__\":{");
     for (size_t i = 0; i < n; i++) {
         if (i) nn_sink_str(s, ",");
-        add_quoted(s, meta[i].key);
+        nn_sink_quoted(s, meta[i].key);
         nn_sink_str(s, ":");
-        add_quoted(s, meta[i].value);
+        nn_sink_quoted(s, meta[i].value);
     }
     nn_sink_str(s, "}");
 }
 
 /* Returns the end of its data. */
-static uint64_t add_tensor(nn_sink *s, const nn_st_out *t, uint64_t begin)
+static uint64_t add_tensor(nn_sink *s, const nn_st_plan *t, uint64_t begin)
 {
-    const uint64_t end = begin + nn_dtype_bytes(NN_F32, out_count(t));
+    const uint64_t end = begin + nn_dtype_bytes(t->type, count_of(t->rows, t->cols));
 
-    add_quoted(s, t->name);
-    nn_sink_str(s, ":{\"dtype\":\"F32\",\"shape\":[");
+    nn_sink_quoted(s, t->name);
+    nn_sink_str(s, ":{\"dtype\":");
+    nn_sink_quoted(s, nn_dtype_name(t->type));
+    nn_sink_str(s, ",\"shape\":[");
     if (t->rows) {
         add_number(s, t->rows);
         nn_sink_str(s, ",");
@@ -74,39 +57,66 @@ static uint64_t add_tensor(nn_sink *s, const nn_st_out *t, uint64_t begin)
     return end;
 }
 
-static void add_header(nn_sink *s, const nn_st_out *tensor, size_t n, const nn_st_pair *meta, size_t n_meta)
+/* The length of the header, the metadata. */
+static void begin_header(nn_sink *s, const nn_st_pair *meta, size_t n_meta)
 {
-    uint64_t at = 0;
-
+    nn_sink_u64(s, 0); /* known in the end */
     nn_sink_str(s, "{");
     if (n_meta) add_metadata(s, meta, n_meta);
-    for (size_t i = 0; i < n; i++) {
-        if (i || n_meta) nn_sink_str(s, ",");
-        at = add_tensor(s, &tensor[i], at);
-    }
+}
+
+static nn_status end_header(nn_sink *s, nn_err *err)
+{
     nn_sink_str(s, "}");
     nn_sink_pad(s, 8, ' ');
+    const nn_status st = nn_sink_status(s, err);
+    if (st != NN_OK) return st;
+    const uint64_t len = s->len - 8;
+    for (size_t i = 0; i < 8; i++) s->bytes[i] = (unsigned char)(len >> 8 * i & 0xffu);
+    return NN_OK;
+}
+
+nn_status nn_st_head(unsigned char **bytes, size_t *len, const nn_st_plan *tensor, size_t n, const nn_st_pair *meta,
+                     size_t n_meta, nn_err *err)
+{
+    nn_sink s = {0};
+    uint64_t at = 0;
+
+    begin_header(&s, meta, n_meta);
+    for (size_t i = 0; i < n; i++) {
+        if (i || n_meta) nn_sink_str(&s, ",");
+        at = add_tensor(&s, &tensor[i], at);
+    }
+    const nn_status st = end_header(&s, err);
+    if (st != NN_OK) nn_sink_free(&s);
+    *bytes = s.bytes;
+    *len = s.len;
+    return st;
 }
 
 nn_status nn_st_write(const char *path, const nn_st_out *tensor, size_t n, const nn_st_pair *meta, size_t n_meta,
                       nn_err *err)
 {
     nn_sink s = {0};
+    uint64_t at = 0;
     nn_status st;
 
-    nn_sink_u64(&s, 0); /* the header's length, known below */
-    add_header(&s, tensor, n, meta, n_meta);
-    const uint64_t header_len = s.len - 8;
+    begin_header(&s, meta, n_meta);
     for (size_t i = 0; i < n; i++) {
-        const size_t count = out_count(&tensor[i]);
+        const nn_st_plan t = {tensor[i].name, tensor[i].rows, tensor[i].cols, NN_F32};
+
+        if (i || n_meta) nn_sink_str(&s, ",");
+        at = add_tensor(&s, &t, at);
+    }
+    if ((st = end_header(&s, err)) != NN_OK) goto done;
+    for (size_t i = 0; i < n; i++) {
+        const size_t count = count_of(tensor[i].rows, tensor[i].cols);
         unsigned char *room = nn_sink_room(&s, nn_dtype_bytes(NN_F32, count));
 
         if (room) nn_dtype_from_f32(room, NN_F32, tensor[i].data, count);
     }
-    if ((st = nn_sink_status(&s, err)) == NN_OK) {
-        for (size_t i = 0; i < 8; i++) s.bytes[i] = (unsigned char)(header_len >> 8 * i & 0xffu);
-        st = nn_file_write(path, s.bytes, s.len, err);
-    }
+    if ((st = nn_sink_status(&s, err)) == NN_OK) st = nn_file_write(path, s.bytes, s.len, err);
+done:
     nn_sink_free(&s);
     return st;
 }

@@ -71,6 +71,12 @@ void nn_gguf_put_stored(nn_gguf_writer *w, const char *name, nn_dtype type, cons
                         size_t cols);
 /* Panels of quantize.h as they are: a 2-D tensor [nn_i8_rows(rows), nn_i8_cols(cols)] of type I8. */
 void nn_gguf_put_i8(nn_gguf_writer *w, const char *name, const int8_t *panels, size_t rows, size_t cols);
+/* A tensor whose data the caller writes behind nn_gguf_head, each padded with zero bytes to *align: for models that are
+ * not to stand in memory twice. All of a file's tensors are planned, or none; such a file is not saved here. Its name
+ * must not come twice: nobody reads it again here. */
+void nn_gguf_plan_tensor(nn_gguf_writer *w, const char *name, nn_dtype type, size_t rows, size_t cols);
+NN_CHECKED nn_status nn_gguf_head(nn_gguf_writer *w, const unsigned char **bytes, size_t *len, size_t *align,
+                                  nn_err *err); /* borrowed */
 /* Every tensor put from here on begins at a multiple of `align` (a power of two, 32 to 4096); before the first one. */
 void nn_gguf_put_alignment(nn_gguf_writer *w, uint32_t align);
 NN_CHECKED nn_status nn_gguf_save(nn_gguf_writer *w, const char *path, nn_err *err);

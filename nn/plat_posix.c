@@ -199,41 +199,74 @@ static nn_status write_in_place(const char *path, const void *bytes, size_t len,
     return st;
 }
 
-nn_status nn_file_write(const char *path, const void *bytes, size_t len, nn_err *err)
+struct nn_file_out {
+    char *path, *beside; /* behind this struct, in one block */
+    int fd;              /* -1: closed */
+    bool made;           /* the file beside is there */
+};
+
+nn_status nn_file_out_open(nn_file_out **out, const char *path, nn_err *err)
 {
-    nn_status st = NN_OK;
+    const size_t len = strlen(path), room = sizeof(nn_file_out) + 2 * len + 34;
     struct stat info;
     void *block = NULL;
-    char *beside = NULL;
-    int fd = -1;
+    nn_status st;
 
-    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode)) {
-        return write_in_place(path, bytes, len, err);
-    }
-    const size_t room = strlen(path) + 32;
+    *out = NULL;
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
+        return nn_fail(err, NN_FILE, "%s: cannot replace what is no regular file, want a file or a free path", path);
     if ((st = nn_alloc(&block, room, 1, err)) != NN_OK) return st;
-    beside = block;
-    snprintf(beside, room, "%s.tmp%ld", path, (long)getpid());
-
-    fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0) {
+    nn_file_out *o = block;
+    o->path = (char *)(o + 1);
+    o->beside = o->path + len + 1;
+    memcpy(o->path, path, len + 1);
+    snprintf(o->beside, len + 33, "%s.tmp%ld", path, (long)getpid());
+    o->fd = open(o->beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (o->fd < 0) {
         st = fail_errno(err, path, "create");
-        goto done;
+        nn_free(block);
+        return st;
     }
-    if ((st = write_all(fd, path, bytes, len, err)) != NN_OK) goto undo;
-    if ((st = sync_fd(fd, path, err)) != NN_OK) goto undo;
-    if ((st = close_output(&fd, path, err)) != NN_OK) goto undo;
-    if (rename(beside, path) != 0) {
-        st = fail_errno(err, path, "replace");
-        goto undo;
-    }
-    st = sync_folder_of(path, err);
-    goto done;
-undo:
-    if (fd >= 0) close(fd);
-    unlink(beside);
-done:
-    nn_free(block);
+    o->made = true;
+    *out = o;
+    return NN_OK;
+}
+
+nn_status nn_file_out_put(nn_file_out *o, const void *bytes, size_t len, nn_err *err)
+{
+    return write_all(o->fd, o->path, bytes, len, err);
+}
+
+nn_status nn_file_out_commit(nn_file_out *o, nn_err *err)
+{
+    nn_status st;
+
+    if ((st = sync_fd(o->fd, o->path, err)) != NN_OK) return st;
+    if ((st = close_output(&o->fd, o->path, err)) != NN_OK) return st;
+    if (rename(o->beside, o->path) != 0) return fail_errno(err, o->path, "replace");
+    o->made = false;
+    return sync_folder_of(o->path, err);
+}
+
+void nn_file_out_close(nn_file_out *o)
+{
+    if (!o) return;
+    if (o->fd >= 0) close(o->fd);
+    if (o->made) unlink(o->beside);
+    nn_free(o);
+}
+
+nn_status nn_file_write(const char *path, const void *bytes, size_t len, nn_err *err)
+{
+    struct stat info;
+    nn_file_out *o = NULL;
+    nn_status st;
+
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode))
+        return write_in_place(path, bytes, len, err);
+    if ((st = nn_file_out_open(&o, path, err)) == NN_OK && (st = nn_file_out_put(o, bytes, len, err)) == NN_OK)
+        st = nn_file_out_commit(o, err);
+    nn_file_out_close(o);
     return st;
 }
 

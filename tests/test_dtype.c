@@ -164,3 +164,42 @@ Test(dtype, quantised_files_are_near_the_float_file)
         nn_gguf_close(q);
     }
 }
+
+/* Blocks of falling size; one of zeros, two in which the largest magnitude stands twice. */
+static float *fill_floats(size_t n)
+{
+    float *x = malloc(n * sizeof *x);
+    uint32_t h = 1;
+
+    cr_assert(x && n >= 96);
+    for (size_t i = 0; i < n; i++) {
+        h = h * 1664525u + 1013904223u;
+        x[i] = (float)ldexp((double)(h >> 8) - 8388608.0, -23 - (int)(i / 32 % 12));
+    }
+    memset(x, 0, 32 * sizeof *x);
+    x[32 + 3] = x[64 + 9] = -2.0f;
+    x[32 + 7] = x[64 + 5] = 2.0f;
+    return x;
+}
+
+Test(dtype, floats_become_the_q4_0_blocks_of_another_implementation)
+{
+    enum { N = 64 * 32 };
+    unsigned char bytes[64 * 18];
+    float *x = fill_floats(N), back[N];
+    char hex[65];
+    nn_sha256 s;
+    nn_err err = {NN_OK, ""};
+
+    nn_dtype_from_f32(bytes, NN_Q4_0, x, N);
+    nn_sha256_init(&s);
+    nn_sha256_add(&s, bytes, sizeof bytes);
+    nn_sha256_end_hex(&s, hex);
+    /* gguf-py/gguf/quants.py (ggml-org/llama.cpp), run with numpy 1.24.2, of the same floats */
+    cr_expect_str_eq(hex, "9f3839519ae4a322d94f34814e871226172d1ca8b1e4c6c7ca1238792eda94de");
+    expect_ok(nn_dtype_to_f32(back, NN_Q4_0, bytes, N, &err), &err);
+    cr_expect(back[32 + 3] == -2.0f && back[32 + 7] == 1.75f, "the first of equals is met exactly: %g %g",
+              (double)back[32 + 3], (double)back[32 + 7]);
+    cr_expect(back[64 + 5] == 2.0f && back[64 + 9] == -1.75f);
+    free(x);
+}
