@@ -26,8 +26,8 @@ typedef struct {
 extern const fuzz_target fuzz_targets[]; /* ends with a NULL name */
 const fuzz_target *fuzz_find(const char *name); /* NULL: none */
 
-/* One input: the target, and what holds for every one. A refusal has a status of its own kind and a sentence; nothing is
- * allocated because it is claimed. Returns the target's status. */
+/* One input: the target, and what holds for every one. A refusal has a status of its own kind and a sentence; nothing
+ * is allocated because it is claimed. Returns the target's status. */
 nn_status fuzz_once(const fuzz_target *t, const uint8_t *bytes, size_t len, nn_err *err);
 
 /* For targets: the file is open; what is asked for from here on is its user's choice. */

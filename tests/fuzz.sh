@@ -1,7 +1,8 @@
 #!/bin/sh
-# fuzz.sh BUILD SECONDS TARGET... - runs BUILD/fuzz on each target of tests/fuzz.h for SECONDS, from the repository root.
-# A line a target: edges that the seeds of tests/corpus/TARGET reach, edges reached in the end, executions, executions a
-# second. New inputs stay in BUILD/found/TARGET and are where the next run begins; what libFuzzer said is BUILD/TARGET.log.
+# fuzz.sh BUILD SECONDS TARGET... - runs BUILD/fuzz on each target of tests/fuzz.h for SECONDS, from the repository
+# root. A line a target: edges that the seeds of tests/corpus/TARGET reach, edges reached in the end, executions,
+# executions a second. New inputs stay in BUILD/found/TARGET, where the next run begins; libFuzzer's words are
+# BUILD/TARGET.log.
 # The exit status is not 0 when an input broke something: it is BUILD/TARGET-{crash,oom,timeout,leak}-HASH then.
 set -u
 build=$1

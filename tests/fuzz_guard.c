@@ -8,7 +8,8 @@
 
 static void judge(const guard_classifier *g, const uint8_t *bytes, size_t len)
 {
-    static const char text[] = "a flagged request, and then a story about a crane \xf0\x9f\x98\x80 that is longer than one window";
+    static const char text[] = "a flagged request, and then a story about a crane \xf0\x9f\x98\x80 that is longer "
+                               "than one window";
     const guard_session_options o = {.max_bytes = 4096};
     const size_t n = len < 200 ? len : 200;
     guard_session *s = NULL;
@@ -21,7 +22,8 @@ static void judge(const guard_classifier *g, const uint8_t *bytes, size_t len)
               "a window lies inside the text");
     fuzz_must(v.n_category == guard_classifier_taxonomy(g)->n || v.n_category == 0, "as many categories as names");
     (void)!guard_check(s, text, sizeof text - 1, text, 20, &v, NULL); /* not every format judges responses */
-    fuzz_must(guard_check(s, (const char *)bytes + (len - n), n, NULL, 0, &v, &err) == NN_OK || err.text[0], "a refusal says why");
+    fuzz_must(guard_check(s, (const char *)bytes + (len - n), n, NULL, 0, &v, &err) == NN_OK || err.text[0],
+              "a refusal says why");
     guard_session_close(s);
 }
 

@@ -19,8 +19,9 @@ static void write_and_read(const guard_corpus *c)
         guard_buf_clear(&second);
         guard_corpus_json(&first, c, i);
         fuzz_must(guard_corpus_build(&again, &err) == NN_OK, "there is room for one row");
-        fuzz_must(guard_dataset_line_limit(again, first.bytes, first.len, "again", GUARD_ANY_TEXT, &repaired, &err) == NN_OK,
-                  err.text);
+        const nn_status st =
+            guard_dataset_line_limit(again, first.bytes, first.len, "again", GUARD_ANY_TEXT, &repaired, &err);
+        fuzz_must(st == NN_OK, err.text);
         fuzz_must(again->n == 1 && !repaired, "a row that was written is one good row");
         guard_corpus_json(&second, again, 0);
         fuzz_must(first.len == second.len && memcmp(first.bytes, second.bytes, first.len) == 0,

@@ -1,4 +1,5 @@
-/* fuzz_model.c - other people's models: a GGUF or llama2.c file, a Hugging Face folder; what opens computes and decodes.
+/* fuzz_model.c - other people's models: a GGUF or llama2.c file, a Hugging Face folder; what opens computes and
+ * decodes.
  *
  * A folder comes as one input, its files one behind the other with a separator line between them (fuzz_part).
  */
@@ -33,7 +34,8 @@ static nn_model *load(const nn_pretrained *p, bool as_floats)
     fuzz_must(asked <= nn_pretrained_bytes(p, &o) + SLACK, "loading allocates what was said before");
 
     fuzz_must((st == NN_OK) == (m != NULL), "a model exactly when it loads");
-    fuzz_must(st == NN_OK || ((st == NN_FILE || st == NN_LIMIT) && err.text[0]), "a refusal has its status and says why");
+    fuzz_must(st == NN_OK || ((st == NN_FILE || st == NN_LIMIT) && err.text[0]),
+              "a refusal has its status and says why");
     return m;
 }
 
@@ -58,7 +60,8 @@ static float *logits_of(const nn_model *m, const nn_exec *x)
 static void decode(const nn_model *m, const nn_exec *x)
 {
     const int32_t prompt[1] = {0};
-    int32_t drawn[6];
+    const size_t vocab = nn_model_config(m)->vocab;
+    int32_t drawn[6] = {0};
     nn_decode_row row = {.prompt = prompt, .n_prompt = 1, .max_new = 6, .rng = nn_rng_at(1, "fuzz", 0), .out = drawn};
     nn_decoder *d = NULL;
     const nn_sampler s = nn_sampler_default();
@@ -66,7 +69,7 @@ static void decode(const nn_model *m, const nn_exec *x)
     fuzz_must(nn_decoder_build(&d, m, 1, NULL) == NN_OK, "there is room for one sequence");
     nn_decode_batch(m, d, x, &row, 1, &s, NULL, NULL);
     for (size_t i = 0; i < row.n_out; i++)
-        fuzz_must(drawn[i] >= 0 && (size_t)drawn[i] < nn_model_config(m)->vocab, "a drawn id is below the vocabulary's size");
+        fuzz_must(drawn[i] >= 0 && (size_t)drawn[i] < vocab, "a drawn id is below the vocabulary's size");
     nn_decoder_free(d);
 }
 

@@ -49,7 +49,8 @@ static void stream(const nn_tok *t, const nn_tok_buf *b)
     }
     n += nn_tok_stream_end(&s, one + n);
     const size_t want = nn_utf8_repair(mended, all, need, &replaced);
-    if (replaced == 0) fuzz_must(n == want && memcmp(one, mended, n) == 0, "a stream gives the text of decoding at once");
+    if (replaced == 0)
+        fuzz_must(n == want && memcmp(one, mended, n) == 0, "a stream gives the text of decoding at once");
     nn_free(all);
     nn_free(mended);
     nn_free(one);
@@ -65,7 +66,8 @@ static void cut(const nn_tok *t, const nn_tok_buf *whole, const char *text, size
         encode(t, &left, text, i, false);
         encode(t, &right, text + i, len - i, true);
         fuzz_must(left.len + right.len == whole->len, "two parts have as many tokens as the whole");
-        fuzz_must(left.len == 0 || memcmp(left.ids, whole->ids, left.len * sizeof *left.ids) == 0, "the left part's ids");
+        fuzz_must(left.len == 0 || memcmp(left.ids, whole->ids, left.len * sizeof *left.ids) == 0,
+                  "the left part's ids");
         fuzz_must(right.len == 0 || memcmp(right.ids, whole->ids + left.len, right.len * sizeof *right.ids) == 0,
                   "the right part's ids");
     }
@@ -100,7 +102,8 @@ static void copy_and_compare(const nn_tok *t)
 
 void fuzz_tok_use(const nn_tok *t, const uint8_t *bytes, size_t len)
 {
-    static const char text[] = "Hello  world's 12345 caf\xc3\xa9 \xe4\xbd\xa0\xe5\xa5\xbd\n\n\t\xf0\x9f\x98\x80 <s>x</s>\xff!";
+    static const char text[] = "Hello  world's 12345 caf\xc3\xa9 \xe4\xbd\xa0\xe5\xa5\xbd\n\n\t"
+                               "\xf0\x9f\x98\x80 <s>x</s>\xff!";
     const size_t vocab = nn_tok_vocab(t), n = len < MOST_TEXT ? len : MOST_TEXT;
     const int32_t special[] = {nn_tok_bos(t), nn_tok_eos(t), nn_tok_pad(t)};
     int32_t ids[64];

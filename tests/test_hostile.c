@@ -1,6 +1,7 @@
-/* Tests of every reader of files against files that are wrong on purpose: cut at each byte, each bit of the header flipped,
- * an impossible length at each place, a lie of each kind. What is tried is a seed of tests/corpus through its fuzz target
- * (fuzz.h), which also ends the process when a file makes a reader ask for more memory than its bytes pay for. */
+/* Tests of every reader of files against files that are wrong on purpose: cut at each byte, each bit of the header
+ * flipped, an impossible length at each place, a lie of each kind. What is tried is a seed of tests/corpus through its
+ * fuzz target (fuzz.h), which also ends the process when a file makes a reader ask for more memory than its bytes pay
+ * for. */
 #include "nn/arena.h"
 #include "nn/pretrained_impl.h"
 #include "tests/fuzz.h"
@@ -16,12 +17,15 @@ typedef struct {
 } victim;
 
 static const victim victims[] = {
-    {"safetensors", "ok_types", true, 400},  {"gguf", "ok_values", true, 400},    {"gguf", "ok_floats", true, 300},
-    {"tok_gguf", "ok_llama", true, 300},     {"tok_gguf", "ok_t5", true, 100},    {"tok_json", "ok_unigram", true, 150},
-    {"tok_json", "ok_llama", true, 100},     {"tok_model", "ok_bpe", false, 330}, {"tok_model", "ok_charsmap", false, 100},
-    {"tok_llama2c", "ok_small", false, 120}, {"llama2c", "ok_tied", true, 28},    {"llama2c", "ok_version1", true, 40},
-    {"model_gguf", "ok_qwen3", true, 400},   {"hf_folder", "ok_linear", false, 60}, {"json", "ok_values", false, 100},
-    {"jsonl", "ok_rows", false, 50},        {"csv", "ok_xstest", false, 30},      {"guard", "ok_foreign", true, 150},
+    {"safetensors", "ok_types", true, 400},       {"gguf", "ok_values", true, 400},
+    {"gguf", "ok_floats", true, 300},             {"tok_gguf", "ok_llama", true, 300},
+    {"tok_gguf", "ok_t5", true, 100},             {"tok_json", "ok_unigram", true, 150},
+    {"tok_json", "ok_llama", true, 100},          {"tok_model", "ok_bpe", false, 330},
+    {"tok_model", "ok_charsmap", false, 100},     {"tok_llama2c", "ok_small", false, 120},
+    {"llama2c", "ok_tied", true, 28},             {"llama2c", "ok_version1", true, 40},
+    {"model_gguf", "ok_qwen3", true, 400},        {"hf_folder", "ok_linear", false, 60},
+    {"json", "ok_values", false, 100},            {"jsonl", "ok_rows", false, 50},
+    {"csv", "ok_xstest", false, 30},              {"guard", "ok_foreign", true, 150},
 };
 enum { VICTIMS = sizeof victims / sizeof *victims };
 
@@ -159,8 +163,8 @@ Test(hostile, each_lie_is_refused_by_its_name)
         char *bytes = read_bytes(path_in(path_in("tests/corpus", lie[i].target), lie[i].file), &len);
         const nn_status st = try(lie[i].target, (uint8_t *)bytes, len, &err);
 
-        cr_expect(st == NN_FILE && strstr(err.text, lie[i].part), "%s/%s: status %d, \"%s\" lacks \"%s\"", lie[i].target,
-                  lie[i].file, (int)st, err.text, lie[i].part);
+        cr_expect(st == NN_FILE && strstr(err.text, lie[i].part), "%s/%s: status %d, \"%s\" lacks \"%s\"",
+                  lie[i].target, lie[i].file, (int)st, err.text, lie[i].part);
         cr_expect(strncmp(err.text, "x: ", 3) == 0 || strstr(err.text, fuzz_folder()) == err.text,
                   "%s/%s: \"%s\" does not begin with the file", lie[i].target, lie[i].file, err.text);
         free(bytes);

@@ -1,4 +1,4 @@
-"""What tests/gen/fuzz_seeds.py writes: small files in the formats that Parapet reads, and their numbers by a formula."""
+"""What tests/gen/fuzz_seeds.py writes: small files in the formats that Parapet reads, numbers by a formula."""
 import json
 import struct
 
@@ -125,7 +125,8 @@ def tensors_of(c, bias=False, qk_norm=False):
     q, k = c["H"] * c["D"], c["K"] * c["D"]
     layer = [("attn_norm.weight", 0, c["C"]), ("attn_q.weight", q, c["C"]), ("attn_k.weight", k, c["C"]),
              ("attn_v.weight", k, c["C"]), ("attn_output.weight", c["C"], q), ("ffn_norm.weight", 0, c["C"]),
-             ("ffn_gate.weight", c["F"], c["C"]), ("ffn_up.weight", c["F"], c["C"]), ("ffn_down.weight", c["C"], c["F"])]
+             ("ffn_gate.weight", c["F"], c["C"]), ("ffn_up.weight", c["F"], c["C"]),
+             ("ffn_down.weight", c["C"], c["F"])]
     if bias:
         layer += [("attn_q.bias", 0, q), ("attn_k.bias", 0, k), ("attn_v.bias", 0, k)]
     if qk_norm:
@@ -145,8 +146,9 @@ def hf_name(name):
 def gguf_model(arch, c, keys=(), kind=0, bias=False, qk_norm=False):
     """kind: the type of matrices whose rows are whole blocks of it; other tensors are F32, or F16 beside big blocks."""
     a = arch + "."
-    head = [("general.architecture", STRING, arch), (a + "block_count", U32, c["L"]), (a + "context_length", U32, c["T"]),
-            (a + "embedding_length", U32, c["C"]), (a + "feed_forward_length", U32, c["F"]),
+    head = [("general.architecture", STRING, arch), (a + "block_count", U32, c["L"]),
+            (a + "context_length", U32, c["T"]), (a + "embedding_length", U32, c["C"]),
+            (a + "feed_forward_length", U32, c["F"]),
             (a + "attention.head_count", U32, c["H"]), (a + "attention.head_count_kv", U32, c["K"]),
             (a + "attention.key_length", U32, c["D"]), (a + "attention.value_length", U32, c["D"]),
             (a + "rope.dimension_count", U32, c["D"]), (a + "rope.freq_base", F32, 10000.0),

@@ -61,7 +61,8 @@ def seeds_gguf():
     put(f, "bad_version2", gguf(kinds, version=2))
     put(f, "bad_order", b"GGUF" + struct.pack(">IQQ", 3, 0, 0))
     put(f, "bad_count", b"GGUF" + struct.pack("<IQQ", 3, 1 << 62, ~0 & (1 << 64) - 1))
-    put(f, "bad_array", b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text_of("k") + struct.pack("<IIQ", ARRAY, U64, 1 << 61))
+    put(f, "bad_array", b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text_of("k") +
+        struct.pack("<IIQ", ARRAY, U64, 1 << 61))
     put(f, "bad_twice", gguf([("k", U8, 1), ("k", U8, 1)]))
     put(f, "bad_tensor_twice", gguf([], [("f", 0, (8,)), ("f", 0, (8,))]))
     put(f, "bad_offset", gguf([], [("f", 0, (8,))], shift=1 << 63))
@@ -96,7 +97,8 @@ def seeds_rows():
     put(f, "bad_gzip", (out / f / "ok_gzip").read_bytes()[:60])
 
     f = "csv"
-    put(f, "ok_toxicchat", 'conv_id,user_input,model_output,human_annotation,toxicity,jailbreaking,openai_moderation\r\n'
+    put(f, "ok_toxicchat", 'conv_id,user_input,model_output,human_annotation,toxicity,jailbreaking,openai_moderation'
+        '\r\n'
         'a1,"two\r\nlines, and ""quotes""",fine,True,0,0,"[[""x"", 0.1]]"\r\n\r\na2,plain,,False,1,1,[]\r\n')
     put(f, "ok_wildguard", 'prompt,response,adversarial,prompt_harm_label,response_refusal_label,response_harm_label,'
         'subcategory\nHow can I whittle a spoon?,"Use green wood, and a sharp knife.",False,unharmful,compliance,'
@@ -128,6 +130,10 @@ def pieces(with_bytes=False):
     if with_bytes:
         v += [(f"<0x{b:02X}>", 0.0, BYTE) for b in range(256)]
     return v + [(w, -float(i) - 1, NORMAL) for i, w in enumerate(WORDS)] + [("<|user|>", 0.0, USER)]
+
+
+def holed():
+    return [(t if i != 8 else "", s, k) for i, (t, s, k) in enumerate(pieces())]
 
 
 def byte_spelling():
@@ -167,12 +173,13 @@ def seeds_tok_gguf():
     tokens, merges = bpe()
     plain = [(t, 0.0, NORMAL) for t in tokens]
     for pre in ("gpt-2", "llama-bpe", "qwen2", "starcoder", "falcon"):
-        put(f, "ok_" + pre, gguf(vocabulary_keys("gpt2", plain, pre, merges, types=False,
-                                                 extra=[("bos_token_id", U32, 0), ("add_bos_token", BOOL, pre == "qwen2")])))
+        bos = [("bos_token_id", U32, 0), ("add_bos_token", BOOL, pre == "qwen2")]
+        put(f, "ok_" + pre, gguf(vocabulary_keys("gpt2", plain, pre, merges, types=False, extra=bos)))
     put(f, "ok_llama", gguf(vocabulary_keys("llama", pieces(), extra=[
-        ("bos_token_id", U32, 1), ("eos_token_id", U32, 2), ("unknown_token_id", U32, 0), ("add_space_prefix", BOOL, 1)])))
-    put(f, "ok_t5", gguf(vocabulary_keys("t5", [("<pad>", 0.0, CONTROL), ("</s>", 0.0, CONTROL), ("<unk>", 0.0, UNKNOWN)] +
-                                         pieces()[3:], extra=[("remove_extra_whitespaces", BOOL, 1)])))
+        ("bos_token_id", U32, 1), ("eos_token_id", U32, 2), ("unknown_token_id", U32, 0),
+        ("add_space_prefix", BOOL, 1)])))
+    t5 = [("<pad>", 0.0, CONTROL), ("</s>", 0.0, CONTROL), ("<unk>", 0.0, UNKNOWN)] + pieces()[3:]
+    put(f, "ok_t5", gguf(vocabulary_keys("t5", t5, extra=[("remove_extra_whitespaces", BOOL, 1)])))
     special = [(t, s, CONTROL if k == UNKNOWN else k) for t, s, k in pieces()]
     put(f, "ok_special_unknown", gguf(vocabulary_keys("llama", special, extra=[("unknown_token_id", U32, 0)])))
     put(f, "bad_unknown_is_bos", gguf(vocabulary_keys("llama", special, extra=[("unknown_token_id", U32, 1)])))
@@ -182,7 +189,7 @@ def seeds_tok_gguf():
     put(f, "bad_scores", gguf(vocabulary_keys("llama", pieces())[:2] + [
         ("tokenizer.ggml.scores", ARRAY, (F32, [float("nan")] * len(pieces())))]))
     put(f, "bad_types", gguf(vocabulary_keys("llama", [(t, s, 9) for t, s, _ in pieces()])))
-    put(f, "bad_hole", gguf(vocabulary_keys("llama", [(t if i != 8 else "", s, k) for i, (t, s, k) in enumerate(pieces())])))
+    put(f, "bad_hole", gguf(vocabulary_keys("llama", holed())))
     put(f, "bad_twice", gguf(vocabulary_keys("gpt2", plain + plain[:1], "gpt-2", merges, types=False)))
     put(f, "bad_model", gguf(vocabulary_keys("rwkv", pieces())))
 
@@ -192,7 +199,8 @@ def seeds_tok_model():
     number = {NORMAL: 1, UNKNOWN: 2, CONTROL: 3, USER: 4, UNUSED: 5, BYTE: 6}
 
     def model(v, kind=2, normalizer=field(3, 1) + field(4, 0), trainer=b"", tail=b""):
-        b = b"".join(field(1, field(1, t) + field(2, s) + (field(3, number[k]) if k != NORMAL else b"")) for t, s, k in v)
+        b = b"".join(field(1, field(1, t) + field(2, s) + (field(3, number[k]) if k != NORMAL else b""))
+                     for t, s, k in v)
         return b + field(2, field(3, kind) + trainer) + field(3, field(1, "identity") + normalizer) + tail
 
     put(f, "ok_bpe", model(pieces()))
@@ -208,7 +216,7 @@ def seeds_tok_model():
     put(f, "bad_length", model(pieces(), tail=varint(1 << 3 | 2) + varint(1 << 63)))
     put(f, "bad_kind", model(pieces(), 3))
     put(f, "bad_score", model([(t, float("nan"), k) for t, _, k in pieces()]))
-    put(f, "bad_hole", model([(t if i != 8 else "", s, k) for i, (t, s, k) in enumerate(pieces())]))
+    put(f, "bad_hole", model(holed()))
     put(f, "twice", model(pieces() + pieces()[5:6]))
     put(f, "bad_empty", b"")
 
@@ -227,19 +235,20 @@ def seeds_tok_llama2c():
     put(f, "bad_length", file(pieces())[:4] + struct.pack("<fI", 0.0, 0xffffffff) + b"<unk>")
     put(f, "bad_longest", file(pieces(), 2))
     put(f, "bad_score", file([(t, float("inf"), k) for t, _, k in pieces()]))
-    put(f, "bad_hole", file([(t if i != 8 else "", s, k) for i, (t, s, k) in enumerate(pieces())]))
+    put(f, "bad_hole", file(holed()))
 
 
 def tokenizer_json(model, normalizer=None, pre=None, decoder=None, post=None, added=()):
     return json.dumps({"version": "1.0", "truncation": None, "padding": None, "added_tokens": [
-        {"id": i, "content": t, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": s}
-        for i, t, s in added], "normalizer": normalizer, "pre_tokenizer": pre, "post_processor": post, "decoder": decoder,
-        "model": model}, ensure_ascii=False, separators=(",", ":"))
+        {"id": i, "content": t, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False,
+         "special": s} for i, t, s in added], "normalizer": normalizer, "pre_tokenizer": pre, "post_processor": post,
+        "decoder": decoder, "model": model}, ensure_ascii=False, separators=(",", ":"))
 
 
 def bpe_json(vocab, merges, **options):
-    return {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None, "end_of_word_suffix": None,
-            "fuse_unk": False, "byte_fallback": False, "vocab": vocab, "merges": merges, **options}
+    return {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
+            "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "vocab": vocab,
+            "merges": merges, **options}
 
 
 BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
@@ -273,16 +282,16 @@ def seeds_tok_json():
     words = [[t, s] for t, s, _ in pieces()[:-1]]
     gpt2 = bpe_json(vocab, [a + " " + b for a, b in merges])
     put(f, "ok_gpt2", tokenizer_json(gpt2, None, BYTE_LEVEL, BYTE_LEVEL, BYTE_LEVEL, added) + SEPARATOR +
-        json.dumps({"add_bos_token": False, "bos_token": "<|end|>", "eos_token": {"content": "<|end|>"}, "pad_token": None}))
+        json.dumps({"add_bos_token": False, "bos_token": "<|end|>", "eos_token": {"content": "<|end|>"},
+                    "pad_token": None}))
     put(f, "ok_pairs", tokenizer_json(bpe_json(vocab, [list(m) for m in merges], ignore_merges=True), {"type": "NFC"},
                                       BYTE_LEVEL, BYTE_LEVEL, None, added))
     put(f, "ok_digits", tokenizer_json(gpt2, None, {"type": "Sequence", "pretokenizers": [
         {"type": "Digits", "individual_digits": True}, BYTE_LEVEL]}, BYTE_LEVEL, None, added))
     put(f, "ok_llama", llama_json())
+    space = {"type": "Metaspace", "replacement": SPACE, "prepend_scheme": "always", "split": True}
     put(f, "ok_unigram", tokenizer_json({"type": "Unigram", "unk_id": 0, "vocab": words, "byte_fallback": False}, None,
-                                        {"type": "Metaspace", "replacement": SPACE, "prepend_scheme": "always", "split": True},
-                                        {"type": "Metaspace", "replacement": SPACE, "prepend_scheme": "always", "split": True},
-                                        None, [(0, "<unk>", True), (1, "<s>", True), (2, "</s>", True)]))
+                                        space, space, None, [(0, "<unk>", True), (1, "<s>", True), (2, "</s>", True)]))
     put(f, "bad_merge", tokenizer_json(bpe_json(vocab, ["no token"]), None, BYTE_LEVEL, BYTE_LEVEL))
     put(f, "bad_hole", tokenizer_json(bpe_json({**vocab, "hell": 4000}, []), None, BYTE_LEVEL, BYTE_LEVEL))
     put(f, "bad_type", tokenizer_json({"type": "WordPiece", "vocab": {}}))
@@ -301,8 +310,8 @@ def seeds_model_gguf():
     big = {"V": 6, "L": 1, "C": 256, "H": 1, "K": 1, "D": 2, "F": 1, "T": 8, "tied": True}
     block = {"V": 8, "L": 1, "C": 32, "H": 2, "K": 1, "D": 16, "F": 32, "T": 16, "tied": True}
     put(f, "ok_llama", gguf_model("llama", SMALL, own + [("tokenizer.chat_template", STRING, "{{ messages }}")]))
-    put(f, "ok_untied", gguf_model("llama", dict(SMALL, tied=False, V=7, L=2), [("llama.rope.scaling.type", STRING, "linear"),
-                                                                      ("llama.rope.scaling.factor", F32, 2.0)], kind=1))
+    scaling = [("llama.rope.scaling.type", STRING, "linear"), ("llama.rope.scaling.factor", F32, 2.0)]
+    put(f, "ok_untied", gguf_model("llama", dict(SMALL, tied=False, V=7, L=2), scaling, kind=1))
     put(f, "ok_qwen2", gguf_model("qwen2", dict(SMALL, V=9), bias=True, kind=30))
     put(f, "ok_qwen3", gguf_model("qwen3", dict(SMALL, V=9), qk_norm=True))
     put(f, "ok_q4_0", gguf_model("llama", block, kind=2))
@@ -324,7 +333,7 @@ def seeds_llama2c():
     put(f, "ok_version1", llama2c_model(c, 1))
     put(f, "ok_version1_untied", llama2c_model(dict(c, tied=False), 1))
     put(f, "bad_version2", llama2c_model(c, 2))
-    put(f, "bad_numbers", struct.pack("<7i", 1 << 30, 1 << 30, 1 << 30, 1 << 30, 1 << 30, -(1 << 31), 1 << 30) + bytes(64))
+    put(f, "bad_numbers", struct.pack("<7i", *[1 << 30] * 5, -(1 << 31), 1 << 30) + bytes(64))
     put(f, "bad_zero", struct.pack("<7i", 8, 8, 0, 2, 1, 9, 16) + bytes(64))
     put(f, "bad_longer", llama2c_model(c) + b"\0")
 
@@ -332,8 +341,9 @@ def seeds_llama2c():
 def hf_folder(arch, c, weights=None, bias=False, qk_norm=False, more=(), rest=(), dtype="F32"):
     config = {"architectures": [arch], "model_type": arch.split("For")[0].lower(), "hidden_size": c["C"],
               "intermediate_size": c["F"], "num_hidden_layers": c["L"], "num_attention_heads": c["H"],
-              "num_key_value_heads": c["K"], "head_dim": c["D"], "vocab_size": c["V"], "max_position_embeddings": c["T"],
-              "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": c["tied"], "hidden_act": "silu",
+              "num_key_value_heads": c["K"], "head_dim": c["D"], "vocab_size": c["V"],
+              "max_position_embeddings": c["T"], "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
+              "tie_word_embeddings": c["tied"], "hidden_act": "silu",
               "bos_token_id": 1, "eos_token_id": [2], **dict(more)}
     named = [(hf_name(n), dtype, (r, w) if r else (w,)) for n, r, w in tensors_of(c, bias, qk_norm)]
     part = weights if weights is not None else safetensors(named)
@@ -347,16 +357,19 @@ def seeds_hf_folder():
     scaling = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
                "original_max_position_embeddings": 8}
     put(f, "ok_llama", hf_folder("LlamaForCausalLM", c, more={"rope_scaling": scaling}))
-    put(f, "ok_mistral", hf_folder("MistralForCausalLM", dict(c, tied=False, V=7), more={"sliding_window": 4}, dtype="BF16"))
+    put(f, "ok_mistral", hf_folder("MistralForCausalLM", dict(c, tied=False, V=7), more={"sliding_window": 4},
+                                   dtype="BF16"))
     put(f, "ok_qwen2", hf_folder("Qwen2ForCausalLM", c, bias=True, more={"use_sliding_window": False}, dtype="F16"))
     put(f, "ok_qwen3", hf_folder("Qwen3ForCausalLM", c, qk_norm=True))
-    put(f, "ok_linear", hf_folder("LlamaForCausalLM", dict(c, V=3), more={"rope_scaling": {"type": "linear", "factor": 2.0}},
+    put(f, "ok_linear", hf_folder("LlamaForCausalLM", dict(c, V=3),
+                                  more={"rope_scaling": {"type": "linear", "factor": 2.0}},
                                   rest=["", "", '{"eos_token_id":[1,2],"bos_token_id":0}']))
     put(f, "bad_arch", hf_folder("GPT2LMHeadModel", c, st_header("{}")))
     put(f, "bad_missing", hf_folder("LlamaForCausalLM", c, st_header("{}")))
     put(f, "bad_size", hf_folder("LlamaForCausalLM", c, st_header("{}"), more={"hidden_size": 1 << 63}))
     put(f, "bad_number", hf_folder("LlamaForCausalLM", c, st_header("{}"), more={"rms_norm_eps": "small"}))
-    put(f, "bad_scaling", hf_folder("LlamaForCausalLM", c, st_header("{}"), more={"rope_scaling": {"rope_type": "yarn"}}))
+    put(f, "bad_scaling", hf_folder("LlamaForCausalLM", c, st_header("{}"),
+                                    more={"rope_scaling": {"rope_type": "yarn"}}))
     index = {"metadata": {}, "weight_map": {"model.embed_tokens.weight": "../second.safetensors"}}
     put(f, "bad_path", hf_folder("LlamaForCausalLM", c, b"", rest=["", "", "", json.dumps(index)]))
 

@@ -1,8 +1,8 @@
-/* guard_seeds.c - writes the seeds of tests/corpus/guard, which only the library itself can write: their vocabulary is in
- * the file by its hash. `make fuzz-seeds` runs it: guard_seeds tests/corpus/guard
+/* guard_seeds.c - writes the seeds of tests/corpus/guard, which only the library itself can write: their vocabulary is
+ * in the file by its hash. `make fuzz-seeds` runs it: guard_seeds tests/corpus/guard
  *
- * Three guards of no use: a wide part of 64 slots; the same with a decoder of width 2; a model of somebody else's, the seed
- * model_gguf/ok_llama, with its tokenizer.
+ * Three guards of no use: a wide part of 64 slots; the same with a decoder of width 2; a model of somebody else's, the
+ * seed model_gguf/ok_llama, with its tokenizer.
  */
 #include "guard/classify.h"
 #include "guard/corpus.h"
@@ -13,7 +13,8 @@
 
 static nn_status make_corpus(guard_corpus **c, nn_err *err)
 {
-    static const char *const text[] = {"how do I fold a crane", "a flagged request", "tell me a story", "another flagged one"};
+    static const char *const text[] = {"how do I fold a crane", "a flagged request", "tell me a story",
+                                       "another flagged one"};
     nn_status st = guard_corpus_build(c, err);
 
     for (int i = 0; i < 4 && st == NN_OK; i++) {
@@ -69,7 +70,8 @@ static nn_status make_foreign(const char *path, const char *model, nn_err *err)
     if ((st = nn_pretrained_open(&from, model, err)) != NN_OK) return st;
     if ((st = nn_pretrained_tok(&p.tok, from, NULL, err)) != NN_OK) return st;
     if ((st = nn_pretrained_load(&p.m, from, &o, err)) != NN_OK) return st;
-    (void)(guard_format_add(&p.format, GUARD_PROMPT_LEAD, lead, 2) && guard_format_add(&p.format, GUARD_PROMPT_TAIL, tail, 1));
+    (void)(guard_format_add(&p.format, GUARD_PROMPT_LEAD, lead, 2) &&
+           guard_format_add(&p.format, GUARD_PROMPT_TAIL, tail, 1));
     st = save(&p, path, NN_F32, err);
     nn_pretrained_close(from);
     return st;
