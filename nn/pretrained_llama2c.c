@@ -17,6 +17,7 @@
 
 #define MAGIC 0x616b3432u
 #define HEADER_1 256u
+#define MOST 16777216 /* nothing that these files count is larger in a model that runs here */
 #define NAME_CAP 40u
 
 /* One kind of tensor in the order of the file. Dimensions: V vocab, C width, Q heads, K kv heads, F feed-forward. */
@@ -61,11 +62,11 @@ static size_t dimension(const nn_config *c, char which)
 static size_t positive(nn_cursor *c, const char *what)
 {
     const int32_t v = (int32_t)nn_cursor_u32(c);
+    const bool is = v > 0 && v <= MOST; /* of a text or an archive, four bytes are more */
 
-    if (v <= 0)
-        (void)nn_cursor_fail(c, "%s is %" PRId32 ", want a positive number: no GGUF file, and no llama2.c file", what,
-                             v);
-    return v > 0 ? (size_t)v : 1;
+    if (!is)
+        (void)nn_cursor_fail(c, "%s is %" PRId32 ", want 1 to %d: no GGUF file, and no llama2.c file", what, v, MOST);
+    return is ? (size_t)v : 1;
 }
 
 /* The seven numbers; a negative vocab counts only in version 0. */
