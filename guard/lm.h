@@ -33,6 +33,9 @@ typedef struct {
     bool plain;        /* next-token training on plain text (pretraining): no control tokens */
     uint64_t model_seed;
     const nn_pretrained *base; /* NULL, or the model whose weights are the beginning; its vocabulary is tok's */
+    nn_lora_options lora;      /* with a base, or init; rank 0: all weights are trained. The seed is the job's */
+    const char *adapter;       /* with them: folder that they are also saved in (PEFT's), or NULL */
+    bool recompute;            /* nn_trainer_options: less memory, a forward pass more */
     const char *prompt;        /* NULL: GUARD_LM_PROMPT; not for a tokenizer of ours, whose ids say it */
 } guard_lm_options;
 guard_lm_options guard_lm_default(void);
@@ -42,6 +45,8 @@ NN_CHECKED nn_status guard_lm_train(guard_lm **out, const guard_corpus *train, c
                                     const guard_lm_options *o, guard_job *job, nn_err *err);
 /* Positions that training holds at once, with texts and what stands before them up to max_t; for the plan. */
 size_t guard_lm_train_rows(const guard_lm_options *o, size_t max_t);
+/* Bytes of the trainer, and of adapters, for a model of c. */
+size_t guard_lm_trainer_bytes(const guard_lm_options *o, const nn_config *c);
 /* The model that training begins with, its weights apart; says what is wrong with base, tokenizer or prompt. */
 NN_CHECKED nn_status guard_lm_config(nn_config *c, const nn_tok *tok, const guard_taxonomy *taxonomy,
                                      const guard_lm_options *o, nn_err *err);

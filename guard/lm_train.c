@@ -21,6 +21,7 @@ typedef struct {
     const guard_lm_options *o;
     guard_job *job;
     guard_lm *g;
+    nn_lora *lora; /* or NULL: all of g's weights are trained */
     nn_trainer *t;
     guard_lm_units train, valid;
     size_t *order;      /* [train.n] of pass `pass` */
@@ -221,6 +222,10 @@ static uint64_t run_key(const lm_run *r)
     for (size_t i = 0; i < 4; i++) h = hash_number(h, (double)o->adam.lr_scale[i]);
     nn_model_hash(r->g->m, model); /* the weights that the stage starts from */
     h = nn_hash64(model, sizeof model, h);
+    for (size_t i = 0; r->lora && i < nn_lora_tensors(r->lora); i++) {
+        const nn_tensor t = nn_lora_tensor(r->lora, i);
+        h = nn_hash64(t.data, t.rows * t.cols * sizeof *t.data, h);
+    }
     return nn_hash64(r->train.start, (r->train.n + 1) * sizeof *r->train.start, h);
 }
 
@@ -255,6 +260,14 @@ size_t guard_lm_train_rows(const guard_lm_options *o, size_t max_t)
     return o->batch_tokens > max_t ? o->batch_tokens : max_t;
 }
 
+size_t guard_lm_trainer_bytes(const guard_lm_options *o, const nn_config *c)
+{
+    const size_t rows = guard_lm_train_rows(o, c->max_t);
+    const nn_trainer_options room = {.max_rows = rows, .max_seg = rows, .recompute = o->recompute};
+
+    return o->lora.rank > 0 ? nn_trainer_bytes_lora(c, room, &o->lora) : nn_trainer_bytes(c, room);
+}
+
 nn_status guard_lm_config(nn_config *c, const nn_tok *tok, const guard_taxonomy *taxonomy, const guard_lm_options *o,
                           nn_err *err)
 {
@@ -275,11 +288,7 @@ nn_status guard_lm_config(nn_config *c, const nn_tok *tok, const guard_taxonomy 
 /* The weights on disk, as floats; training's memory is counted too. */
 static nn_status load_base(nn_model **m, const nn_config *c, const guard_lm_options *o, nn_err *err)
 {
-    const size_t rows = guard_lm_train_rows(o, c->max_t);
-    const nn_load_options load = {.floats = true,
-                                  .max_t = c->max_t,
-                                  .extra = nn_trainer_bytes(c, (nn_trainer_options){.max_rows = rows,
-                                                                                    .max_seg = rows})};
+    const nn_load_options load = {.floats = true, .max_t = c->max_t, .extra = guard_lm_trainer_bytes(o, c)};
 
     return nn_pretrained_load(m, o->base, &load, err);
 }
@@ -308,6 +317,27 @@ static nn_status build_model(guard_lm **out, const nn_tok *tok, const guard_taxo
     return st;
 }
 
+static nn_status build_adapters(lm_run *r, nn_err *err)
+{
+    nn_rng rng = guard_job_rng(r->job, "lora", 0);
+    nn_lora_options o = r->o->lora;
+
+    if (o.rank == 0) return NN_OK;
+    o.seed = nn_rng_u64(&rng);
+    return nn_lora_build(&r->lora, nn_model_config(r->g->m), &o, err);
+}
+
+/* Adapters as a folder of their own, then into the weights. */
+static nn_status merge_adapters(lm_run *r, const char *base, nn_err *err)
+{
+    const char *slash = strrchr(base, '/');
+    nn_status st = NN_OK;
+
+    if (r->o->adapter)
+        st = nn_lora_save(r->lora, nn_model_config(r->g->m), r->o->adapter, slash && slash[1] ? slash + 1 : base, err);
+    return st == NN_OK ? nn_lora_merge(r->g->m, r->lora, r->job->exec, err) : st;
+}
+
 static nn_status build_run(lm_run *r, const guard_corpus *train, const guard_corpus *valid, nn_err *err)
 {
     const size_t longest = nn_model_config(r->g->m)->max_t;
@@ -324,9 +354,10 @@ static nn_status build_run(lm_run *r, const guard_corpus *train, const guard_cor
     if ((st = nn_alloc((void **)&r->next, r->max_rows, sizeof *r->next, err)) != NN_OK) return st;
     if ((st = nn_alloc((void **)&r->weight, r->max_rows, sizeof *r->weight, err)) != NN_OK) return st;
     if ((st = nn_alloc((void **)&r->start, r->max_rows + 1, sizeof *r->start, err)) != NN_OK) return st;
-    const nn_trainer_options room = {.max_rows = r->max_rows, .max_seg = r->max_rows};
-    if ((st = nn_trainer_build(&r->t, r->g->m, room, err)) != NN_OK)
-        return st;
+    if ((st = build_adapters(r, err)) != NN_OK) return st;
+    const nn_trainer_options room = {.max_rows = r->max_rows, .max_seg = r->max_rows, .recompute = r->o->recompute,
+                                     .lora = r->lora};
+    if ((st = nn_trainer_build(&r->t, r->g->m, room, err)) != NN_OK) return st;
     count_steps(r);
     r->key = run_key(r);
     return NN_OK;
@@ -342,6 +373,7 @@ static void free_run(lm_run *r)
     nn_free(r->weight);
     nn_free(r->start);
     nn_trainer_free(r->t);
+    nn_lora_free(r->lora);
 }
 
 nn_status guard_lm_train(guard_lm **out, const guard_corpus *train, const guard_corpus *valid, const nn_tok *tok,
@@ -360,6 +392,8 @@ nn_status guard_lm_train(guard_lm **out, const guard_corpus *train, const guard_
     if ((st = build_model(&g, tok, taxonomy, init, o, job, err)) != NN_OK) return st;
     lm_run r = {.o = o, .job = job, .g = g, .pass = SIZE_MAX};
     if ((st = build_run(&r, train, valid, err)) == NN_OK) st = train_all(&r, err);
+    if (st == NN_OK && r.lora)
+        st = merge_adapters(&r, init || !o->base ? "train_generator" : nn_pretrained_path(o->base), err);
     if (st == NN_OK) {
         job->tokens_used += r.tokens;
         *out = g;

@@ -8,7 +8,7 @@ nn_trainer_options guard_train_room(const guard_train_options *o)
 {
     const size_t rows = o->batch_tokens > o->window ? o->batch_tokens : o->window;
 
-    return (nn_trainer_options){.max_rows = rows, .max_seg = rows / SHORTEST};
+    return (nn_trainer_options){.max_rows = rows, .max_seg = rows / SHORTEST, .recompute = o->recompute};
 }
 
 nn_status guard_train_batch_build(guard_train_batch *b, const guard_parts *p, const nn_config *c,

@@ -75,6 +75,8 @@ static nn_status check_options(const guard_train_options *o, nn_err *err)
     if (!(o->label_smoothing >= 0.0f && o->label_smoothing < 1.0f))
         return nn_fail(err, NN_USAGE, "training: label smoothing %g, want 0 to below 1",
                        (double)o->label_smoothing);
+    if (o->lora.rank > 0 && !(o->base && o->decoder))
+        return nn_fail(err, NN_USAGE, "training: adapters without a base, want a model to begin as");
     if (!(o->replay >= 0.0)) return nn_fail(err, NN_USAGE, "training: replay %g, want 0 or more", o->replay);
     return NN_OK;
 }
@@ -215,17 +217,25 @@ static nn_status warm_decoder(nn_model *m, const nn_model *warm, nn_err *err)
                    "training: the language model to begin with shares no tensor's name and shape with the guard");
 }
 
-/* Another's weights as floats; the verdict head as the rows of its output matrix, or small. */
+/* Bytes besides the model as it is loaded. */
+static uint64_t base_extra(const guard_train_options *o, const nn_config *c)
+{
+    const size_t all = guard_train_plan(o).train_bytes;
+
+    return o->lora.rank > 0 ? all : all - nn_config_params(c) * sizeof(float);
+}
+
+/* Another's weights, as floats where they are trained; the verdict head as the rows of its output matrix, or small. */
 static nn_status base_decoder(nn_model **m, const guard_train_options *o, const nn_config *c, uint64_t seed,
                               nn_err *err)
 {
-    const nn_load_options load = {.floats = true,
+    const nn_load_options load = {.floats = o->lora.rank == 0,
                                   .max_t = c->max_t,
                                   .n_class = c->n_class,
                                   .n_category = c->n_category,
                                   .pool = c->pool,
                                   .no_lm_head = !c->lm_head,
-                                  .extra = guard_train_plan(o).train_bytes - nn_config_params(c) * sizeof(float)};
+                                  .extra = base_extra(o, c)};
     nn_status st;
 
     if ((st = nn_pretrained_load(m, o->base, &load, err)) != NN_OK) return st;
@@ -277,6 +287,39 @@ static nn_status check_base(const guard_parts *p, const guard_train_options *o, 
     return o->base ? guard_check_base(o->base, p->tok, o->window, err) : NN_OK;
 }
 
+/* The adapters and their guard's name for their base: its file's or folder's, wherever it lies. */
+static nn_status save_adapter(const nn_lora *l, const nn_config *c, const guard_train_options *o, nn_err *err)
+{
+    const char *path = nn_pretrained_path(o->base), *slash = strrchr(path, '/');
+
+    return nn_lora_save(l, c, o->adapter, slash && slash[1] ? slash + 1 : path, err);
+}
+
+/* Trains adapters beside p's decoder, whose matrices stay where they lie; then it is a float model that holds them. */
+static nn_status train_adapters(guard_parts *p, const guard_units *units, const guard_units *valid,
+                                const guard_train_options *o, guard_job *job, nn_err *err)
+{
+    nn_rng rng = guard_job_rng(job, "lora", 0);
+    nn_lora_options lo = o->lora;
+    nn_model *merged = NULL;
+    nn_lora *l = NULL;
+    nn_status st;
+
+    lo.seed = nn_rng_u64(&rng);
+    if ((st = nn_lora_build(&l, nn_model_config(p->m), &lo, err)) != NN_OK) goto done;
+    if ((st = guard_train_decoder(p->m, l, p, units, valid, o, job, err)) != NN_OK) goto done;
+    if (o->adapter && (st = save_adapter(l, nn_model_config(p->m), o, err)) != NN_OK) goto done;
+    if ((st = nn_model_floats(&merged, p->m, err)) != NN_OK) goto done;
+    if ((st = nn_lora_merge(merged, l, job->exec, err)) != NN_OK) goto done;
+    nn_model_free(p->m);
+    p->m = merged;
+    merged = NULL;
+done:
+    nn_model_free(merged);
+    nn_lora_free(l);
+    return st;
+}
+
 static nn_status train_parts(guard_parts *p, guard_units *units, guard_units *valid, const guard_classifier *init,
                              const guard_train_options *o, guard_job *job, nn_err *err)
 {
@@ -286,7 +329,8 @@ static nn_status train_parts(guard_parts *p, guard_units *units, guard_units *va
     if (o->wide && (st = train_wide(p, units, valid, o, job, err)) != NN_OK) return st;
     if (!o->decoder) return guard_units_metrics(units, 0, job, err);
     if ((st = make_decoder(&p->m, p, init, o, job, err)) != NN_OK) return st;
-    return guard_train_decoder(p->m, p, units, valid, o, job, err);
+    if (o->lora.rank > 0) return train_adapters(p, units, valid, o, job, err);
+    return guard_train_decoder(p->m, NULL, p, units, valid, o, job, err);
 }
 
 nn_status guard_train(guard_classifier **out, const guard_corpus *train, const guard_corpus *valid,
@@ -322,6 +366,17 @@ done:
     return st;
 }
 
+/* The trainer, and the weights twice: as they are and as they were best. With adapters these are small, and the weights
+ * stand there once, after training, with what is merged into them. */
+static size_t decoder_bytes(const guard_train_options *o, const nn_config *c)
+{
+    const size_t floats = nn_config_params(c) * sizeof(float);
+    const nn_trainer_options room = guard_train_room(o);
+
+    if (o->lora.rank == 0) return nn_trainer_bytes(c, room) + 2 * floats;
+    return nn_trainer_bytes_lora(c, room, &o->lora) + floats;
+}
+
 guard_train_cost guard_train_plan(const guard_train_options *o)
 {
     const nn_config c = stage_config(o, o->model.vocab, o->model.n_category);
@@ -331,7 +386,7 @@ guard_train_cost guard_train_plan(const guard_train_options *o)
     if (!o->decoder) return cost;
     cost.params += nn_config_params(&c);
     cost.active_params = nn_config_active_params(&c);
-    cost.train_bytes += nn_trainer_bytes(&c, guard_train_room(o)) + 2 * nn_config_params(&c) * sizeof(float);
+    cost.train_bytes += decoder_bytes(o, &c);
     const uint64_t most = (uint64_t)o->steps * o->batch_tokens;
     cost.tokens = most > 0 && (o->token_budget == 0 || o->token_budget > most) ? most : o->token_budget;
     return cost;

@@ -34,6 +34,9 @@ typedef struct {
     const nn_pretrained *base;    /* NULL, or a model to begin as: `model` is its configuration, tok its tokenizer */
     const guard_format *format;   /* NULL: ours, with another's tokenizer guard_format_plain */
     int32_t label[2];             /* with a base: ids whose output rows the verdict head begins as; -1: small */
+    nn_lora_options lora;         /* with a base; rank 0: all its weights are trained. The seed is the job's */
+    const char *adapter;          /* with them: folder that they are also saved in (PEFT's), or NULL */
+    bool recompute;               /* nn_trainer_options: less memory, a forward pass more */
     const nn_model *warm;         /* NULL, or a language model: tensors of the same name and shape begin as its */
     uint64_t model_seed;          /* 0: from the job's stream */
 } guard_train_options;

@@ -56,7 +56,8 @@ typedef struct {
 NN_CHECKED nn_status guard_train_batch_build(guard_train_batch *b, const guard_parts *p, const nn_config *c,
                                              const guard_train_options *o, nn_err *err);
 void guard_train_batch_free(guard_train_batch *b);
-nn_trainer_options guard_train_room(const guard_train_options *o); /* of a trainer for such batches */
+/* Of a trainer for such batches; lora is the caller's to add. */
+nn_trainer_options guard_train_room(const guard_train_options *o);
 void guard_train_batch_clear(guard_train_batch *b, const guard_units *u);
 /* An empty batch takes any window. */
 bool guard_train_batch_fits(const guard_train_batch *b, size_t unit, size_t max_tokens);
@@ -67,8 +68,9 @@ NN_CHECKED nn_status guard_train_batch_add(guard_train_batch *b, size_t unit, nn
 void guard_train_batch_close(guard_train_batch *b, bool learn, nn_batch *batch, nn_targets *y);
 
 /* --- the decoder ---------------------------------------------------------------------------------------- */
-/* Trains m in place and leaves the best weights in it. units and valid carry offsets when there is a wide part. */
-NN_CHECKED nn_status guard_train_decoder(nn_model *m, const guard_parts *p, const guard_units *units,
+/* Trains m in place, or lora beside it and its heads, and leaves the best weights there. units and valid carry offsets
+ * when there is a wide part. */
+NN_CHECKED nn_status guard_train_decoder(nn_model *m, nn_lora *lora, const guard_parts *p, const guard_units *units,
                                          const guard_units *valid, const guard_train_options *o, guard_job *job,
                                          nn_err *err);
 #endif

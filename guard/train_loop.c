@@ -28,8 +28,14 @@ enum { W_STEP, W_PASS, W_POSITION, W_TOKENS, W_BEST_LOSS, W_SINCE_BEST, W_BEST_S
        W_EVALUATED, W_COUNT };
 enum { NO_SLOT = 2 }; /* best weights are in slot 0 or 1, or there are none yet */
 
+/* What a checkpoint calls the weights that may change: the tensors of a model that have floats, and of adapters. */
 typedef struct {
-    nn_model *m, *best;
+    nn_model *m;
+    nn_lora *lora; /* or NULL */
+} weights;
+
+typedef struct {
+    weights now, best;
     nn_trainer *t;
     const guard_units *units, *valid;
     const guard_train_options *o;
@@ -129,12 +135,42 @@ static uint64_t pass_tokens(loop *l)
 
 /* --- checkpoints --------------------------------------------------------------------------------------- */
 
-static uint64_t model_word(const nn_model *m)
+static size_t n_weights(const weights *w)
+{
+    return nn_model_tensors(w->m) + (w->lora ? nn_lora_tensors(w->lora) : 0);
+}
+
+/* data is NULL where a matrix lies in its file, frozen. */
+static nn_tensor weights_at(const weights *w, size_t i)
+{
+    const size_t n = nn_model_tensors(w->m);
+
+    return i < n ? nn_model_tensor(w->m, i) : nn_lora_tensor(w->lora, i - n);
+}
+
+/* Of a float model its own hash; beside adapters the weights that may change. */
+static uint64_t weights_word(const weights *w)
 {
     char hex[65];
+    uint64_t h = 0;
 
-    nn_model_hash(m, hex);
-    return nn_hash64(hex, 64, 0);
+    if (!w->lora) {
+        nn_model_hash(w->m, hex);
+        return nn_hash64(hex, 64, 0);
+    }
+    for (size_t i = 0; i < n_weights(w); i++) {
+        const nn_tensor t = weights_at(w, i);
+        if (t.data) h = nn_hash64(t.data, t.rows * t.cols * sizeof *t.data, h);
+    }
+    return h;
+}
+
+static void weights_copy(const weights *to, const weights *from)
+{
+    for (size_t i = 0; i < n_weights(to); i++) {
+        const nn_tensor t = weights_at(to, i), f = weights_at(from, i);
+        if (t.data) memcpy(t.data, f.data, t.rows * t.cols * sizeof *t.data);
+    }
 }
 
 static nn_status best_path(char **path, const loop *l, size_t slot, nn_err *err)
@@ -148,20 +184,21 @@ static nn_status best_path(char **path, const loop *l, size_t slot, nn_err *err)
 
 static nn_status write_best(const loop *l, size_t slot, nn_err *err)
 {
-    const size_t n = nn_model_tensors(l->best);
+    const size_t n = n_weights(&l->best);
     nn_st_out *out = NULL;
     nn_tensor *t = NULL;
     char *path = NULL;
+    size_t used = 0;
     nn_status st;
 
     if ((st = best_path(&path, l, slot, err)) != NN_OK) goto done;
     if ((st = nn_alloc((void **)&out, n, sizeof *out, err)) != NN_OK) goto done;
     if ((st = nn_alloc((void **)&t, n, sizeof *t, err)) != NN_OK) goto done;
     for (size_t i = 0; i < n; i++) {
-        t[i] = nn_model_tensor(l->best, i);
-        out[i] = (nn_st_out){t[i].name, t[i].rows == 1 ? 0 : t[i].rows, t[i].cols, t[i].data};
+        t[i] = weights_at(&l->best, i);
+        if (t[i].data) out[used++] = (nn_st_out){t[i].name, t[i].rows == 1 ? 0 : t[i].rows, t[i].cols, t[i].data};
     }
-    st = nn_st_write(path, out, n, NULL, 0, err);
+    st = nn_st_write(path, out, used, NULL, 0, err);
 done:
     nn_free(t);
     nn_free(out);
@@ -177,16 +214,17 @@ static nn_status read_best(loop *l, nn_err *err)
 
     if ((st = best_path(&path, l, (size_t)l->word[W_BEST_SLOT], err)) != NN_OK) goto done;
     if ((st = nn_st_open(&f, path, err)) != NN_OK) goto done;
-    for (size_t i = 0; i < nn_model_tensors(l->best) && st == NN_OK; i++) {
-        const nn_tensor t = nn_model_tensor(l->best, i);
+    for (size_t i = 0; i < n_weights(&l->best) && st == NN_OK; i++) {
+        const nn_tensor t = weights_at(&l->best, i);
         const nn_st_tensor *have = nn_st_find(f, t.name);
 
+        if (!t.data) continue;
         if (!have || have->type != NN_F32 || have->count != t.rows * t.cols)
             st = nn_fail(err, NN_FILE, "%s: %s is absent or has another shape, want [%zu, %zu]", path, t.name,
                          t.rows, t.cols);
         else st = nn_dtype_to_f32(t.data, have->type, have->data, have->count, err);
     }
-    if (st == NN_OK && model_word(l->best) != l->word[W_BEST_HASH])
+    if (st == NN_OK && weights_word(&l->best) != l->word[W_BEST_HASH])
         st = nn_fail(err, NN_FILE,
                      "%s: weights changed since they were saved; without the checkpoint the stage starts over",
                      path);
@@ -211,7 +249,7 @@ static nn_status save(loop *l, nn_err *err)
         l->word[W_BEST_SLOT] = slot;
         l->best_saved = true;
     }
-    l->word[W_MODEL_HASH] = model_word(l->m);
+    l->word[W_MODEL_HASH] = weights_word(&l->now);
     return guard_checkpoint_save(l->t, l->job, l->key, guard_checkpoint_mark(l->job), l->word, W_COUNT, err);
 }
 
@@ -224,7 +262,7 @@ static nn_status restore(loop *l, nn_err *err)
     if ((st = guard_checkpoint_load(l->t, l->job, l->key, W_COUNT, &word, &n, err)) != NN_OK || !word) return st;
     memcpy(l->word, word, sizeof l->word);
     nn_free(word);
-    if (model_word(l->m) != l->word[W_MODEL_HASH])
+    if (weights_word(&l->now) != l->word[W_MODEL_HASH])
         return nn_fail(err, NN_FILE,
                        "%s: weights changed since they were saved; without this file the stage starts over",
                        l->job->checkpoint);
@@ -256,13 +294,9 @@ static nn_status valid_loss(loop *l, double *mean, nn_err *err)
 
 static void keep_best(loop *l, double loss)
 {
-    for (size_t i = 0; i < nn_model_tensors(l->m); i++) {
-        const nn_tensor from = nn_model_tensor(l->m, i), to = nn_model_tensor(l->best, i);
-
-        memcpy(to.data, from.data, from.rows * from.cols * sizeof *from.data);
-    }
+    weights_copy(&l->best, &l->now);
     l->word[W_BEST_LOSS] = bits_of(loss);
-    l->word[W_BEST_HASH] = model_word(l->best);
+    l->word[W_BEST_HASH] = weights_word(&l->best);
     l->word[W_SINCE_BEST] = 0;
     l->best_saved = false;
 }
@@ -361,6 +395,7 @@ static nn_status run(loop *l, nn_err *err)
 /* What a checkpoint must agree on; the run folder has already compared the stage's options and inputs. */
 static nn_status make_key(loop *l, const guard_parts *p, nn_err *err)
 {
+    const weights whole = {l->now.m, NULL}; /* frozen weights too */
     guard_buf b = {0};
     char hex[65];
 
@@ -371,7 +406,8 @@ static nn_status make_key(loop *l, const guard_parts *p, nn_err *err)
     nn_tok_hash(p->tok, hex);
     guard_buf_str(&b, hex);
     guard_buf_fmt(&b, "%llu %zu %zu %zu %llu", (unsigned long long)l->total, l->o->batch_tokens, l->o->window,
-                  nn_config_params(nn_model_config(l->m)), (unsigned long long)model_word(l->m));
+                  nn_config_params(nn_model_config(l->now.m)), (unsigned long long)weights_word(&whole));
+    if (l->now.lora) guard_buf_fmt(&b, " %llu", (unsigned long long)weights_word(&l->now));
     const nn_status st = guard_buf_status(&b, err);
     if (st == NN_OK) l->key = nn_hash64(b.bytes, b.len, HASH_SEED);
     guard_buf_free(&b);
@@ -381,14 +417,19 @@ static nn_status make_key(loop *l, const guard_parts *p, nn_err *err)
 static nn_status loop_open(loop *l, const guard_parts *p, nn_err *err)
 {
     const guard_train_options *o = l->o;
+    nn_trainer_options room = guard_train_room(o);
     nn_status st;
 
     if ((st = nn_alloc((void **)&l->order, l->units->n, 2 * sizeof *l->order, err)) != NN_OK) return st;
     if ((st = nn_alloc((void **)&l->group, l->units->n_group, sizeof *l->group, err)) != NN_OK) return st;
     if ((st = find_focus(l, err)) != NN_OK) return st;
-    if ((st = guard_train_batch_build(&l->batch, p, nn_model_config(l->m), o, err)) != NN_OK) return st;
-    if ((st = nn_trainer_build(&l->t, l->m, guard_train_room(o), err)) != NN_OK) return st;
-    if ((st = nn_model_clone(&l->best, l->m, err)) != NN_OK) return st;
+    if ((st = guard_train_batch_build(&l->batch, p, nn_model_config(l->now.m), o, err)) != NN_OK) return st;
+    room.lora = l->now.lora;
+    if ((st = nn_trainer_build(&l->t, l->now.m, room, err)) != NN_OK) return st;
+    if ((st = nn_model_clone(&l->best.m, l->now.m, err)) != NN_OK) return st;
+    if (l->now.lora &&
+        (st = nn_lora_build(&l->best.lora, nn_model_config(l->now.m), nn_lora_options_of(l->now.lora), err)) != NN_OK)
+        return st;
     const double whole = floor(o->epochs * (double)pass_tokens(l));
     l->total = o->token_budget > 0 && (double)o->token_budget < whole ? o->token_budget : (uint64_t)whole;
     if (o->steps > 0 && l->total / o->batch_tokens >= o->steps) l->total = o->steps * o->batch_tokens;
@@ -397,10 +438,10 @@ static nn_status loop_open(loop *l, const guard_parts *p, nn_err *err)
     return make_key(l, p, err);
 }
 
-nn_status guard_train_decoder(nn_model *m, const guard_parts *p, const guard_units *units, const guard_units *valid,
-                              const guard_train_options *o, guard_job *job, nn_err *err)
+nn_status guard_train_decoder(nn_model *m, nn_lora *lora, const guard_parts *p, const guard_units *units,
+                              const guard_units *valid, const guard_train_options *o, guard_job *job, nn_err *err)
 {
-    loop l = {.m = m, .units = units, .valid = valid, .o = o, .job = job};
+    loop l = {.now = {m, lora}, .units = units, .valid = valid, .o = o, .job = job};
     nn_status st;
 
     if ((st = loop_open(&l, p, err)) != NN_OK) goto done;
@@ -408,16 +449,12 @@ nn_status guard_train_decoder(nn_model *m, const guard_parts *p, const guard_uni
     job->tokens_used += l.word[W_TOKENS]; /* of the part that an earlier process did */
     st = run(&l, err);
     if (st == NN_OK) st = save(&l, err);
-    if (st == NN_OK && l.word[W_BEST_HASH] != 0)
-        for (size_t i = 0; i < nn_model_tensors(m); i++) {
-            const nn_tensor to = nn_model_tensor(m, i), from = nn_model_tensor(l.best, i);
-
-            memcpy(to.data, from.data, to.rows * to.cols * sizeof *to.data);
-        }
+    if (st == NN_OK && l.word[W_BEST_HASH] != 0) weights_copy(&l.now, &l.best);
 done:
     guard_train_batch_free(&l.batch);
     nn_trainer_free(l.t);
-    nn_model_free(l.best);
+    nn_model_free(l.best.m);
+    nn_lora_free(l.best.lora);
     nn_free(l.order);
     nn_free(l.group);
     return st;

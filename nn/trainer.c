@@ -85,6 +85,17 @@ size_t nn_trainer_bytes(const nn_config *c, nn_trainer_options o)
     return dry.used;
 }
 
+size_t nn_trainer_bytes_lora(const nn_config *c, nn_trainer_options o, const nn_lora_options *l)
+{
+    nn_lora *lora = NULL;
+
+    if (nn_lora_build(&lora, c, l, NULL) != NN_OK) return SIZE_MAX / 2;
+    o.lora = lora;
+    const size_t bytes = nn_trainer_bytes(c, o) + lora->arena.used;
+    nn_lora_free(lora);
+    return bytes;
+}
+
 nn_status nn_trainer_build(nn_trainer **out, nn_model *m, nn_trainer_options o, nn_err *err)
 {
     nn_trainer *t = NULL;

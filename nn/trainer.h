@@ -27,6 +27,9 @@ void nn_trainer_free(nn_trainer *t);
 /* For the plan: what build would take; adapters are the caller's. */
 size_t nn_trainer_bytes(const nn_config *c, nn_trainer_options o);
 
+/* The same before there are adapters, and with them: o.lora is not read. SIZE_MAX / 2 when there can be none such. */
+size_t nn_trainer_bytes_lora(const nn_config *c, nn_trainer_options o, const nn_lora_options *l);
+
 /* What to learn from a batch. Any part may be absent (NULL). All weights already carry the 1/n of the mean the caller
  * wants. */
 typedef struct {

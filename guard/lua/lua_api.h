@@ -48,6 +48,15 @@ NN_CHECKED nn_status lua_file_hash(const char *path, char sha[65], nn_err *err);
     {"response_template", ARG_TEXT, 0, 0, "-",                                                                         \
      "the same with {prompt}, then {response}; without it prompts are judged alone"},                                  \
     {"response_messages", ARG_TABLE, 0, 0, "-", "instead: the same as messages"}
+#define LUA_LORA_DOC                                                                                                   \
+    "with a base: { rank = 8, alpha = 16, dropout = 0, targets = {'q_proj', ..} }; adapters are trained beside its "    \
+    "frozen weights, saved as PEFT's folder and merged"
+#define LUA_RECOMPUTE_DOC "activations are computed again in backward: the same weights, less memory, a third slower"
+/* Of the table `lora` in the options at idx; rank 0: not given. */
+nn_lora_options lua_read_lora(lua_State *L, int idx, const char *what);
+/* The folder of a stage's adapters, and its two files as outputs. */
+const char *lua_adapter_folder(const lua_stage *s, char *out, size_t cap);
+NN_CHECKED nn_status lua_stage_adapter(lua_stage *s, nn_err *err);
 void lua_read_format(lua_State *L, int idx, const model_box *m, const char *what, guard_format *f, int32_t label[2]);
 
 /* Text of the whole surface as Markdown. */

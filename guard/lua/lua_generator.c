@@ -26,10 +26,12 @@ static const lua_arg generator_args[] = {
     {"heads", ARG_INTEGER, 1, 128, "4", "query heads"},
     {"kv_heads", ARG_INTEGER, 1, 128, "2", "key and value heads"},
     {"ff", ARG_INTEGER, 8, 65536, "352", "width of the feed-forward"},
-    {"lr", ARG_NUMBER, 0, 1, "0.002", "peak learning rate; with a base 0.00002 unless given"},
+    {"lr", ARG_NUMBER, 0, 1, "0.002", "peak learning rate; with a base 0.00002 unless given, beside adapters 0.0002"},
     {"batch_tokens", ARG_INTEGER, 64, 1e6, "2048", "tokens of one step"},
     {"max_tokens", ARG_INTEGER, 8, 4096, "96", "tokens of one text"},
     {"steps", ARG_INTEGER, 0, 1e9, "0", "steps on each corpus at most; 0: tokens and epochs decide"},
+    {"lora", ARG_TABLE, 0, 0, "-", LUA_LORA_DOC},
+    {"recompute", ARG_BOOLEAN, 0, 0, "false", LUA_RECOMPUTE_DOC},
     {"base", ARG_HANDLE, 0, 0, "-", "model of run:open_model that training begins with: its shape, its tokenizer"},
     {"prompt", ARG_STRING, 0, 0, "-",
      "what a tokenizer of others reads before a text, with {label} and {category}; '{label} request about "
@@ -47,7 +49,8 @@ static void read_base(lua_State *L, int idx, const model_box *base, guard_lm_opt
             luaL_error(L, "%s.%s: not with a base, which has its own", what, shape[i]);
         lua_pop(L, 1);
     }
-    if (lua_args_push(L, idx, "lr") == LUA_TNIL) o->adam.lr = 2e-5f;
+    o->lora = lua_read_lora(L, idx, what);
+    if (lua_args_push(L, idx, "lr") == LUA_TNIL) o->adam.lr = o->lora.rank > 0 ? 2e-4f : 2e-5f;
     lua_pop(L, 1);
     o->base = base->p;
     if (guard_lm_config(&o->model, base->tok, &h->taxonomy, o, &err) != NN_OK) lua_host_raise(L, &err);
@@ -65,11 +68,14 @@ static const model_box *read_generator_options(lua_State *L, int idx, guard_lm_o
     o->epochs = lua_args_number(L, idx, generator_args, "epochs");
     o->token_budget = (uint64_t)lua_args_number(L, idx, generator_args, "tokens");
     o->steps = lua_args_size(L, idx, generator_args, "steps");
+    o->recompute = lua_args_boolean(L, idx, generator_args, "recompute");
     o->adam.lr = (float)lua_args_number(L, idx, generator_args, "lr");
     o->batch_tokens = lua_args_size(L, idx, generator_args, "batch_tokens");
     o->max_tokens = lua_args_size(L, idx, generator_args, "max_tokens");
     o->prompt = lua_args_string(L, idx, generator_args, "prompt");
     o->model.max_t = o->max_tokens + 8;
+    if (base == NULL && lua_read_lora(L, idx, what).rank > 0)
+        luaL_error(L, "%s.lora: only with a base, want base = run:open_model(..)", what);
     if (base != NULL) read_base(L, idx, base, o, what);
     else if (nn_config_check(&o->model, &err) != NN_OK) lua_host_raise(L, &err);
     return base;
@@ -77,9 +83,10 @@ static const model_box *read_generator_options(lua_State *L, int idx, guard_lm_o
 
 static nn_status generator_stage(lua_host *h, const char *name, generator_box *out, const corpus_box *c,
                                  const generator_box *init, const model_box *base, const char *budget,
-                                 const guard_lm_options *o, nn_err *err)
+                                 guard_lm_options *o, nn_err *err)
 {
     lua_stage s;
+    char adapter[512];
     const char *hash[4] = {c->hash, base != NULL ? base->tok_hash : h->tok_hash};
     size_t n = 2;
     if (init != NULL) hash[n++] = init->hash;
@@ -87,22 +94,24 @@ static nn_status generator_stage(lua_host *h, const char *name, generator_box *o
     nn_status st = lua_stage_begin(&s, h, name, hash, n, err);
     if (st != NN_OK) return st;
     s.budget = budget;
+    o->adapter = o->lora.rank > 0 ? lua_adapter_folder(&s, adapter, sizeof adapter) : NULL;
     if (!s.s.finished)
         st = guard_lm_train(&out->g, c->c, NULL, base != NULL ? base->tok : h->tok, &h->taxonomy,
                             init != NULL ? init->g : NULL, o, &s.job, err);
     if (st == NN_OK) st = lua_stage_generator(&s, out, "", err);
+    if (st == NN_OK && o->adapter) st = lua_stage_adapter(&s, err);
     return st == NN_OK ? lua_stage_end(&s, NULL, err) : st;
 }
 
 /* Peak memory: the trainer; of a base also its floats, and what tuning begins with beside them. */
 static size_t training_bytes(const guard_lm_options *o, bool tuning)
 {
-    const size_t rows = guard_lm_train_rows(o, o->model.max_t), copies = tuning ? 2 : 1;
+    const size_t copies = tuning ? 2 : 1;
     if (o->base == NULL)
         return nn_trainer_bytes(&o->model, (nn_trainer_options){.max_rows = o->batch_tokens + o->max_tokens,
-                                                                .max_seg = o->batch_tokens});
-    return nn_trainer_bytes(&o->model, (nn_trainer_options){.max_rows = rows, .max_seg = rows}) +
-           copies * nn_config_params(&o->model) * sizeof(float);
+                                                                .max_seg = o->batch_tokens,
+                                                                .recompute = o->recompute});
+    return guard_lm_trainer_bytes(o, &o->model) + copies * nn_config_params(&o->model) * sizeof(float);
 }
 
 /* What the plan expects: steps are an upper bound too. */

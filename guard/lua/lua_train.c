@@ -30,7 +30,7 @@ const lua_arg lua_guard_args[] = {
     {"ff", ARG_INTEGER, 8, 65536, "256", "width of the feed-forward"},
     {"memory", ARG_INTEGER, 0, 16777216, "0", "rows of the n-gram memory"},
     {"pool", ARG_STRING, 0, 0, "mean_max", "what the heads read: 'last' or 'mean_max'"},
-    {"lr", ARG_NUMBER, 0, 1, "0.002", "peak learning rate; with a base 0.00002 unless given"},
+    {"lr", ARG_NUMBER, 0, 1, "0.002", "peak learning rate; with a base 0.00002 unless given, beside adapters 0.0002"},
     {"memory_lr", ARG_NUMBER, 0, 1000, "1", "learning-rate factor of the memory"},
     {"weight_decay", ARG_NUMBER, 0, 10, "0.1", "AdamW's"},
     {"warmup", ARG_NUMBER, 0, 1, "0.1", "share of the steps"},
@@ -48,6 +48,8 @@ const lua_arg lua_guard_args[] = {
     LUA_TEMPLATE_ARGS,
     {"labels", ARG_TABLE, 0, 0, "-",
      "with a base: { safe = word, unsafe = word }, the verdict begins as run:label_guard's"},
+    {"lora", ARG_TABLE, 0, 0, "-", LUA_LORA_DOC},
+    {"recompute", ARG_BOOLEAN, 0, 0, "false", LUA_RECOMPUTE_DOC},
     {"steps", ARG_INTEGER, 0, 1e9, "0", "steps of the decoder at most; 0: tokens and epochs decide"},
     {"focus", ARG_STRING, 0, 0, "-", "column: a pass takes every row with a value there, and `replay` others for each"},
     {"replay", ARG_NUMBER, 0, 1000, "4", "other rows for each row in focus"},
@@ -122,6 +124,7 @@ void lua_read_guard_options(lua_State *L, int idx, guard_train_options *o)
     o->label_smoothing = float_of(L, idx, "smoothing");
     o->patience = size_of(L, idx, "patience");
     o->steps = size_of(L, idx, "steps");
+    o->recompute = lua_args_boolean(L, idx, lua_guard_args, "recompute");
     o->wide_weight_column = lua_args_string(L, idx, lua_guard_args, "wide_weight_column");
     o->focus_column = lua_args_string(L, idx, lua_guard_args, "focus");
     o->replay = lua_args_number(L, idx, lua_guard_args, "replay");
@@ -132,6 +135,55 @@ void lua_read_guard_options(lua_State *L, int idx, guard_train_options *o)
     nn_err err = {0};
     if (!o->wide && !o->decoder) luaL_error(L, "a guard without wide part and without decoder, want one of them");
     if (o->decoder && !is_given(L, idx, "base") && nn_config_check(&o->model, &err) != NN_OK) lua_host_raise(L, &err);
+}
+
+/* --- adapters ----------------------------------------------------------------------------- */
+static const lua_arg lora_args[] = {
+    {"rank", ARG_INTEGER, 1, NN_LORA_RANK_MAX, "8", "rows of A and columns of B"},
+    {"alpha", ARG_NUMBER, 1e-6, 65536, "16", "what they say is multiplied by alpha / rank"},
+    {"dropout", ARG_NUMBER, 0, 0.99, "0", "share of an adapter's input that is 0 in training"},
+    {"targets", ARG_TABLE, 0, 0, "-", "list of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj; all"},
+    {NULL, ARG_NUMBER, 0, 0, NULL, NULL}};
+
+/* The list of modules on top of the stack. */
+static unsigned read_targets(lua_State *L, const char *what)
+{
+    unsigned targets = 0;
+    const lua_Integer n = (lua_Integer)lua_rawlen(L, -1);
+
+    for (lua_Integer i = 1; i <= n; i++) {
+        nn_lora_target t = 0;
+        const char *name = lua_rawgeti(L, -1, i) == LUA_TSTRING ? lua_tostring(L, -1) : "";
+
+        while (t < NN_LORA_TARGETS && strcmp(name, nn_lora_target_name(t)) != 0) t++;
+        if (t == NN_LORA_TARGETS)
+            luaL_error(L, "%s.lora.targets: '%s', want q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj or down_proj",
+                       what, name);
+        targets |= 1u << t;
+        lua_pop(L, 1);
+    }
+    if (targets == 0) luaL_error(L, "%s.lora.targets: none, want one or more", what);
+    return targets;
+}
+
+nn_lora_options lua_read_lora(lua_State *L, int idx, const char *what)
+{
+    nn_lora_options o = nn_lora_default();
+    char name[64];
+
+    if (lua_args_push(L, idx, "lora") == LUA_TNIL) {
+        lua_pop(L, 1);
+        return (nn_lora_options){0};
+    }
+    const int at = lua_gettop(L);
+    snprintf(name, sizeof name, "%s.lora", what);
+    lua_args_check(L, at, lora_args, name);
+    o.rank = lua_args_size(L, at, lora_args, "rank");
+    o.alpha = (float)lua_args_number(L, at, lora_args, "alpha");
+    o.dropout = (float)lua_args_number(L, at, lora_args, "dropout");
+    if (lua_args_push(L, at, "targets") != LUA_TNIL) o.targets = read_targets(L, what);
+    lua_settop(L, at - 1);
+    return o;
 }
 
 /* --- a model of other people to begin as -------------------------------------------------- */
@@ -146,7 +198,7 @@ static void read_base(lua_State *L, int idx, const model_box *base, guard_train_
 {
     static const char *const shape[] = {"layers", "width", "heads", "kv_heads", "ff", "memory", "warm"},
                             *const asked[] = {"template", "messages", "response_template", "response_messages",
-                                              "labels"};
+                                              "labels", "lora"};
     nn_err err = {0};
     if (base == NULL) {
         refuse_given(L, idx, asked, sizeof asked / sizeof *asked, "only with a base, want base = run:open_model(..)");
@@ -165,7 +217,9 @@ static void read_base(lua_State *L, int idx, const model_box *base, guard_train_
     o->model.lm_head = o->next_weight > 0.0f;
     o->model.tied = o->model.lm_head && tied;
     o->model.max_t = o->window;
-    if (!is_given(L, idx, "lr")) o->adam.lr = 2e-5f;
+    o->lora = lua_read_lora(L, idx, "train_guard");
+    if (o->lora.rank > 0 && is_given(L, idx, "init")) luaL_error(L, "train_guard.lora: not with init");
+    if (!is_given(L, idx, "lr")) o->adam.lr = o->lora.rank > 0 ? 2e-4f : 2e-5f;
     nn_status st = guard_check_base(base->p, base->tok, o->window, &err);
     if (is_given(L, idx, "template") || is_given(L, idx, "messages"))
         lua_read_format(L, idx, base, "train_guard", f, o->label);
@@ -212,6 +266,25 @@ void lua_need_tokenizer(lua_State *L, const char *what)
     if (lua_host_of(L)->vocab == 0) luaL_error(L, "%s: no tokenizer yet, want run:train_tokenizer before", what);
 }
 
+/* --- adapters as outputs ------------------------------------------------------------------ */
+#define ADAPTER ".lora"
+
+const char *lua_adapter_folder(const lua_stage *s, char *out, size_t cap)
+{
+    guard_run_path(s->h->run, &s->s, "models", ADAPTER, out, cap);
+    return out;
+}
+
+nn_status lua_stage_adapter(lua_stage *s, nn_err *err)
+{
+    static const char *const files[] = {ADAPTER "/adapter_config.json", ADAPTER "/adapter_model.safetensors"};
+    char sha[65], *path = NULL;
+    nn_status st = NN_OK;
+    for (size_t i = 0; i < sizeof files / sizeof *files && st == NN_OK; i++)
+        st = lua_stage_path(s, "models", files[i], &path, sha, err);
+    return st;
+}
+
 /* --- train_guard -------------------------------------------------------------------------- */
 static nn_status train_stage(lua_host *h, guard_box *out, const corpus_box *train, const corpus_box *valid,
                              const guard_box *init, const generator_box *warm, const model_box *base,
@@ -227,12 +300,15 @@ static nn_status train_stage(lua_host *h, guard_box *out, const corpus_box *trai
     if (st != NN_OK) return st;
     if (warm != NULL) o->warm = guard_lm_model(warm->g);
     s.budget = budget;
+    char adapter[512];
+    o->adapter = o->lora.rank > 0 ? lua_adapter_folder(&s, adapter, sizeof adapter) : NULL;
     if (!s.s.finished) {
         st = guard_train(&out->g, train->c, valid->c, weight, base != NULL ? base->tok : h->tok, &h->taxonomy,
                          init != NULL ? init->g : NULL, o, &s.job, err);
         if (st != NN_OK) return st;
     }
     st = lua_stage_guard(&s, out, "", o->store, err);
+    if (st == NN_OK && o->adapter) st = lua_stage_adapter(&s, err);
     return st == NN_OK ? lua_stage_end(&s, NULL, err) : st;
 }
 
@@ -323,7 +399,7 @@ static void refuse_judge_options(lua_State *L, int idx)
 {
     static const char *const without[] = {"init", "weight_column", "wide_weight_column", "warm", "focus",
                                           "name", "store", "base", "template",
-                                          "messages", "response_template", "response_messages", "labels"};
+                                          "messages", "response_template", "response_messages", "labels", "lora"};
     for (size_t i = 0; i < sizeof without / sizeof *without; i++) {
         if (lua_args_push(L, idx, without[i]) != LUA_TNIL) luaL_error(L, "train_judges.%s: not for judges", without[i]);
         lua_pop(L, 1);

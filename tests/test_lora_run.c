@@ -1,0 +1,144 @@
+/* Adapters in runs: a script from end to end, on any number of threads, stopped and resumed, and what it leaves. */
+#include "guard/classify_impl.h"
+#include "guard/run.h"
+#include "nn/lora.h"
+#include "nn/pretrained.h"
+#include "tests/support.h"
+#include "tests/test_cli_support.h"
+#include "tests/test_foreign.h"
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *model_option(const char *kind)
+{
+    static char set[1024];
+
+    snprintf(set, sizeof set, "model=%s", foreign_file(kind, NN_TOK_BPE, true, NN_F16, 4));
+    return set;
+}
+
+static void identity_of(char id[65], const char *dir)
+{
+    nn_err err = {NN_OK, ""};
+
+    expect_ok(guard_run_identity(id, dir, &err), &err);
+}
+
+/* A folder of PEFT's for the model on disk, whose adapters have learnt something. */
+static void expect_adapters(const char *run, const char *name, const char *set, size_t rank, size_t n)
+{
+    const char *dir = path_in(path_in(run, "models"), name), *model = set + strlen("model=");
+    nn_pretrained *p = NULL;
+    nn_lora *l = NULL;
+    nn_err err = {NN_OK, ""};
+    bool any = false;
+
+    expect_ok(nn_pretrained_open(&p, model, &err), &err);
+    expect_ok(nn_lora_load(&l, dir, nn_pretrained_config(p), &err), &err);
+    cr_expect(nn_lora_options_of(l)->rank == rank && nn_lora_tensors(l) == n, "%zu tensors", nn_lora_tensors(l));
+    const nn_tensor b = nn_lora_tensor(l, 1);
+    for (size_t i = 0; i < b.rows * b.cols; i++) any = any || b.data[i] != 0.0f;
+    cr_expect(any);
+    char *config = read_bytes(path_in(dir, "adapter_config.json"), NULL);
+    cr_expect(strstr(config, "/") == NULL, "%s", config);
+    free(config);
+    nn_lora_free(l);
+    nn_pretrained_close(p);
+}
+
+/* The guard on disk is the model on disk with the adapters beside it on disk, to the bit. */
+static void expect_merged(const char *run, const char *set)
+{
+    const nn_load_options floats = {.floats = true, .max_t = 160, .no_lm_head = true};
+    guard_classifier *g = NULL;
+    nn_pretrained *p = NULL;
+    nn_model *m = NULL;
+    nn_lora *l = NULL;
+    nn_err err = {NN_OK, ""};
+    nn_exec x;
+
+    expect_ok(guard_classifier_open(&g, path_in(run, "models/05_train_guard.gguf"), &err), &err);
+    expect_ok(nn_pretrained_open(&p, set + strlen("model="), &err), &err);
+    expect_ok(nn_pretrained_load(&m, p, &floats, &err), &err);
+    expect_ok(nn_lora_load(&l, path_in(run, "models/05_train_guard.lora"), nn_model_config(m), &err), &err);
+    expect_ok(nn_exec_open(&x, NULL, 1, 16, &err), &err);
+    expect_ok(nn_lora_merge(m, l, &x, &err), &err);
+    for (size_t i = 0; i < nn_model_tensors(m); i++) {
+        const nn_tensor want = nn_model_tensor(m, i);
+        nn_tensor got;
+
+        cr_assert(nn_model_find(g->parts.m, want.name, &got), "%s", want.name);
+        float *w = malloc(want.rows * want.cols * sizeof *w);
+        if (got.data) memcpy(w, got.data, want.rows * want.cols * sizeof *w);
+        else expect_ok(nn_dtype_to_f32(w, got.type, got.bytes, want.rows * want.cols, &err), &err);
+        expect_same_floats(want.name, w, want.data, want.rows * want.cols);
+        free(w);
+    }
+    nn_exec_free(&x);
+    nn_lora_free(l);
+    nn_model_free(m);
+    nn_pretrained_close(p);
+    guard_classifier_close(g);
+}
+
+Test(lora_run, guard_and_generator_give_the_same_bytes_however_they_are_run)
+{
+    const char *script = path_in(copy_scripts("tests/lua/lora.lua", "lora.lua"), "scripts/lora.lua");
+    const char *set = model_option("llama"), *one = path_in(temp_dir(), "run"), *two = path_in(temp_dir(), "run"),
+               *stopped = path_in(temp_dir(), "run");
+    char id[3][65];
+    cli_result r = CLI(NULL, "plan", script, "--set", set);
+
+    expect_status(&r, 0);
+    r = CLI(NULL, "run", script, "--set", set, "--out", one, "--threads", "1");
+    expect_status(&r, 0);
+    expect_says(r.out, "adapted");
+    r = CLI(NULL, "run", script, "--set", set, "--out", two, "--threads", "2");
+    expect_status(&r, 0);
+    const cli_options interrupt = {.signal = SIGINT, .times = 1, .after = 0.3};
+    r = CLI(&interrupt, "run", script, "--set", set, "--out", stopped);
+    cr_expect(r.status == 130 || r.status == 0, "%d: %s", r.status, r.err);
+    r = CLI(NULL, "run", script, "--set", set, "--out", stopped, "--resume");
+    expect_status(&r, 0);
+    identity_of(id[0], one);
+    identity_of(id[1], two);
+    identity_of(id[2], stopped);
+    cr_expect_str_eq(id[0], id[1]);
+    cr_expect_str_eq(id[0], id[2]);
+    r = CLI(NULL, "audit", one);
+    expect_status(&r, 0);
+    expect_merged(one, set);
+    expect_adapters(one, "05_train_guard.lora", set, 4, 2 * 3 * 2);
+    expect_adapters(one, "06_train_generator.lora", set, 2, 2 * 7 * 2);
+}
+
+static void refused(const char *lines, const char *want)
+{
+    const char *dir = copy_scripts(NULL, NULL), *script = path_in(dir, "scripts/wrong.lua");
+    char text[2048];
+
+    snprintf(text, sizeof text,
+             "local run = parapet.run { taxonomy = require 'taxonomy' }\n"
+             "local model = run:open_model(parapet.set.model)\n"
+             "local rows = run:load('data/seeds.jsonl', { cap = 20 })\n%s\n",
+             lines);
+    write_text(script, text);
+    const cli_result r = CLI(NULL, "plan", script, "--set", model_option("qwen2"));
+    cr_expect(r.status == 2 || r.status == 3, "%d: %s", r.status, r.err);
+    expect_says(r.err, want);
+}
+
+Test(lora_run, mistakes_are_told_before_any_work)
+{
+    refused("run:train_guard(rows, rows, { base = model, lora = { ranks = 2 } })", "rank");
+    refused("run:train_guard(rows, rows, { base = model, lora = { rank = 0 } })", "train_guard.lora.rank");
+    refused("run:train_guard(rows, rows, { base = model, lora = { targets = { 'lm_head' } } })",
+            "'lm_head', want q_proj");
+    refused("run:train_guard(rows, rows, { base = model, lora = { targets = {} } })", "targets: none");
+    refused("run:use_tokenizer(model)\nrun:train_guard(rows, rows, { lora = {} })", "only with a base");
+    refused("run:use_tokenizer(model)\nrun:train_generator(rows, rows, { lora = {} })", "only with a base");
+    refused("run:use_tokenizer(model)\nrun:train_judges(rows, rows, { lora = {} })", "not for judges");
+    refused("run:train_generator(rows, rows, { base = model, lora = 7 })", "lora");
+}
