@@ -147,7 +147,7 @@ Test(hostile, each_lie_is_refused_by_its_name)
         {"tok_llama2c", "bad_hole", "id 8"},
         {"llama2c", "bad_longer", "3805 bytes, want 3804"},
         {"llama2c", "bad_version2", "version 2 (int8)"},
-        {"llama2c", "bad_numbers", "vocab is 2147483648"},
+        {"llama2c", "bad_numbers", "dim is 1073741824"},
         {"model_gguf", "bad_arch", "architecture gpt2"},
         {"model_gguf", "bad_shape", "shape [9, 8], want [10, 8]"},
         {"model_gguf", "bad_layers", "blk.1.attn_norm.weight is missing"},
