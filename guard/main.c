@@ -10,7 +10,7 @@
 
 const cmd_verb *const cmd_verbs[] = {&cmd_run,   &cmd_plan,    &cmd_check,   &cmd_eval,      &cmd_generate,
                                      &cmd_audit, &cmd_lineage, &cmd_inspect, &cmd_tokenize, &cmd_perplexity,
-                                     &cmd_quantize, &cmd_help_verb, NULL};
+                                     &cmd_convert, &cmd_quantize, &cmd_help_verb, NULL};
 
 static int unknown_verb(const char *word)
 {

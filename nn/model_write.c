@@ -41,6 +41,11 @@ bool nn_write_is_vector(const nn_tensor *t)
     return t->rows == 1 && !t->decay;
 }
 
+bool nn_write_is_verdict(const nn_tensor *t)
+{
+    return strcmp(t->gguf, "cls.output.weight") == 0;
+}
+
 size_t nn_write_bytes(const nn_write_tensor *t)
 {
     return t->from.rows * nn_dtype_bytes(t->type, t->from.cols);
@@ -74,13 +79,14 @@ static nn_dtype type_of(const nn_tensor *t, nn_dtype asked, bool gguf)
         if (gguf || nn_dtype_block(asked) != 1) return NN_F32;
         return survives(t->data, t->cols, asked) ? asked : NN_F32;
     }
+    if (nn_write_is_verdict(t)) return NN_F32;
     if (asked == NN_DTYPE_OTHER) return gguf || nn_dtype_block(own) == 1 ? own : NN_F32;
     return t->cols % nn_dtype_block(asked) == 0 ? asked : NN_F16;
 }
 
 static bool is_left_out(const nn_tensor *t, bool labels)
 {
-    if (strcmp(t->gguf, "cls.output.weight") == 0) return !labels;
+    if (nn_write_is_verdict(t)) return !labels;
     return strncmp(t->gguf, "guard.", 6) == 0;
 }
 

@@ -19,7 +19,8 @@
 typedef struct {
     /* Of matrices: F32, F16, BF16; GGUF also Q8_0, Q4_0, where one whose rows are no whole blocks is F16; the embedding
      * as the others. NN_DTYPE_OTHER: each as it is (in a folder, blocks as F32). Vectors are F32 in GGUF; in a folder
-     * they have this type where that loses nothing, else F32. A matrix that has the type already keeps its bytes. */
+     * they have this type where that loses nothing, else F32. The verdict head is F32. A matrix that has the type
+     * already keeps its bytes. */
     nn_dtype type;
     const char *name; /* general.name; NULL: none */
     int32_t stop[NN_WRITE_STOPS]; /* ids that end a text; the first is the tokenizer's EOS where there is none */

@@ -69,8 +69,10 @@ static void put_file_type(nn_gguf_writer *w, const nn_write_plan *p)
     bool blocks = false, same = true;
 
     for (size_t i = 0; i < p->n; i++) {
+        const nn_tensor *from = &p->tensor[i].from;
+
         blocks = blocks || nn_dtype_block(p->tensor[i].type) > 1;
-        same = same && (nn_write_is_vector(&p->tensor[i].from) || p->tensor[i].type == type);
+        same = same && (nn_write_is_vector(from) || nn_write_is_verdict(from) || p->tensor[i].type == type);
     }
     for (size_t i = 0; same && i < sizeof known / sizeof *known; i++)
         if (known[i].type == type) nn_gguf_put_u32(w, "general.file_type", known[i].number);

@@ -26,6 +26,7 @@ NN_CHECKED nn_status nn_write_plan_make(nn_write_plan *p, const nn_model *m, con
                                         nn_rope_order rope, bool gguf, nn_err *err);
 void nn_write_plan_free(nn_write_plan *p);
 bool nn_write_is_vector(const nn_tensor *t);
+bool nn_write_is_verdict(const nn_tensor *t);
 size_t nn_write_bytes(const nn_write_tensor *t);
 /* The one number that all divisors are, 1 where there are none; 0 when they differ. */
 float nn_write_linear(const nn_config *c);

@@ -80,7 +80,7 @@ Test(cli, every_verb_tells_its_flags)
 
     expect_status(&all, 0);
     for (const char *const *verb = (const char *const[]){"run", "plan", "check", "eval", "generate", "audit", "lineage",
-                                                         "inspect", "tokenize", "perplexity", "quantize", "help", NULL};
+                                                         "inspect", "tokenize", "perplexity", "convert", "quantize", "help", NULL};
          *verb; verb++) {
         const cli_result r = CLI(NULL, *verb, "--help"), same = CLI(NULL, "help", *verb);
         char first[64];
@@ -366,6 +366,15 @@ Test(cli, quantize_writes_a_guard_that_judges)
     expect_says(kind.err, "want int8, q8_0, bf16 or f32");
     expect_status(&one, 2);
     expect_status(&gone, 4);
+    const cli_result itself = CLI(NULL, "quantize", f32, f32), out = CLI(NULL, "convert", f32, int8, "--force");
+    const cli_result cpp = CLI(NULL, "convert", f32, int8, "--force", "--for", "llama.cpp");
+
+    expect_status(&itself, 2);
+    expect_says(itself.err, "the model that is read");
+    expect_status(&out, 2);
+    expect_says(out.err, "want --for llama.cpp");
+    expect_status(&cpp, 2);
+    expect_says(cpp.err, "it reads mean and maximum of all positions");
 }
 
 /* --- rows ------------------------------------------------------------------------------------------------- */

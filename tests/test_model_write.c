@@ -253,6 +253,89 @@ Test(model_write, a_file_written_again_as_it_is_has_the_same_bytes)
     }
 }
 
+Test(model_write, halves_and_q4_0_are_the_bytes_that_llama_cpp_makes)
+{
+    static const struct {
+        nn_dtype type;
+        const char *name;
+    } file[] = {{NN_F16, "fixtures/llama2xs/llama2xs_F16.gguf"}, {NN_BF16, "fixtures/llama2xs/llama2xs_BF16.gguf"},
+                {NN_Q4_0, "fixtures/llama2xs/llama2xs_Q4_0.gguf"}};
+
+    for (size_t i = 0; i < 3; i++) {
+        skip_unless_fixture(file[i].name);
+        const char *path = path_in(temp_dir(), "m.gguf");
+        nn_write_options o = nn_write_default();
+        nn_pretrained *p = NULL;
+        nn_gguf *got = NULL, *want = NULL;
+        size_t n = 0;
+        nn_err err = {NN_OK, ""};
+
+        nn_model *m = load_model_at(&p, shared_path("fixtures/llama2xs/llama2xs_f32.gguf"), false, 0);
+        o.type = file[i].type;
+        expect_ok(nn_model_write_gguf(path, m, NULL, &o, &err), &err);
+        expect_ok(nn_gguf_open(&got, path, &err), &err);
+        expect_ok(nn_gguf_open(&want, shared_path(file[i].name), &err), &err);
+        for (size_t t = 0; t < nn_gguf_tensors(want); t++) {
+            const nn_st_tensor *a = nn_gguf_tensor(want, t), *b = nn_gguf_find(got, a->name);
+
+            cr_assert(b != NULL, "%s", a->name);
+            if (a->type != b->type) continue; /* the output matrix, which they leave in Q8_0 */
+            n++;
+            cr_expect(memcmp(a->data, b->data, nn_dtype_bytes(a->type, a->count)) == 0, "%s", a->name);
+        }
+        cr_expect_geq(n + 1, nn_gguf_tensors(want));
+        nn_gguf_close(want);
+        nn_gguf_close(got);
+        nn_model_free(m);
+        nn_pretrained_close(p);
+    }
+}
+
+/* --- a classifier ------------------------------------------------------------------------------------------------ */
+
+Test(model_write, a_verdict_head_goes_out_as_a_classifier_of_two_labels)
+{
+    nn_config c = shape("qwen3");
+    nn_write_options o = nn_write_default();
+    const char *path = path_in(temp_dir(), "m.gguf");
+    nn_gguf *g = NULL;
+    uint64_t pooling = 0;
+    const char *label = NULL;
+    char why[256] = "";
+    size_t len = 0, n = 0;
+    nn_gg_type type;
+    nn_err err = {NN_OK, ""};
+
+    c.n_class = 2;
+    c.n_category = 3;
+    c.memory_rows = 64;
+    c.lm_head = c.tied = false;
+    c.pool = NN_POOL_LAST;
+    nn_model *m = make(&c);
+    o.type = NN_Q4_0;
+    o.labels = true;
+    expect_ok(nn_model_write_gguf(path, m, NULL, &o, &err), &err);
+    char *bytes = read_bytes(path, &len);
+    cr_expect(strict_gguf((unsigned char *)bytes, len, why, sizeof why), "%s", why);
+    free(bytes);
+    expect_ok(nn_gguf_open(&g, path, &err), &err);
+    cr_expect(nn_gguf_u64(g, "qwen3.pooling_type", &pooling) && pooling == 4);
+    cr_expect(nn_gguf_array(g, "qwen3.classifier.output_labels", &type, &n) && n == 2);
+    cr_expect(nn_gguf_array_str(g, "qwen3.classifier.output_labels", 1, &label, &len) && len == 6 &&
+              memcmp(label, "unsafe", 6) == 0);
+    nn_tensor head;
+    cr_assert(nn_model_find(m, "cls.output.weight", &head));
+    const nn_st_tensor *t = nn_gguf_find(g, "cls.output.weight");
+    cr_expect(t && t->type == NN_F32 && memcmp(t->data, head.data, t->count * 4) == 0);
+    cr_expect(!nn_gguf_find(g, "guard.memory.weight") && !nn_gguf_find(g, "guard.category.weight"));
+    nn_gguf_close(g);
+    nn_model_free(m);
+    c.pool = NN_POOL_MEAN_MAX;
+    m = make(&c);
+    expect_fails(nn_model_write_gguf(path, m, NULL, &o, &err), NN_USAGE, &err, "mean and maximum");
+    nn_model_free(m);
+}
+
 /* --- tokenizers ------------------------------------------------------------------------------------------------- */
 
 Test(model_write, a_tokenizer_comes_back_with_its_model)

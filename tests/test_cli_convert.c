@@ -1,0 +1,125 @@
+/* Tests of the command line that writes models for other programs: convert, and quantize of models that are no guards
+ * (docs/models.md). */
+#include "tests/support.h"
+#include "tests/test_cli_support.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define STORIES "fixtures/stories260K/"
+
+static const char *stories(void)
+{
+    skip_unless_fixture(STORIES "stories260K.bin");
+    return shared_path(STORIES "stories260K.bin");
+}
+
+static cli_result tell(const char *model, const char *tokenizer)
+{
+    return CLI(NULL, "generate", "--model", model, "--temperature", "0", "--max-tokens", "60", "--exact", "--tokenizer",
+               tokenizer);
+}
+
+Test(cli_convert, a_story_is_the_same_after_a_way_through_every_format)
+{
+    const char *dir = temp_dir(), *gguf = path_in(dir, "a.gguf"), *hf = path_in(dir, "hf/");
+    const char *back = path_in(dir, "b.gguf");
+    const char *tok = shared_path(STORIES "tok512.bin");
+    const cli_result first = tell(stories(), tok), to = CLI(NULL, "convert", stories(), gguf);
+    const cli_result folder = CLI(NULL, "convert", gguf, hf);
+    const cli_result again = CLI(NULL, "convert", hf, back, "--tokenizer", gguf, "--for", "llama.cpp");
+
+    expect_status(&first, 0);
+    expect_status(&to, 0);
+    cr_expect_str_eq(to.err, "");
+    expect_status(&folder, 0);
+    expect_says(folder.err, "no tokenizer in");
+    expect_says(folder.out, "hf/model.safetensors: ");
+    expect_status(&again, 0);
+    const cli_result a = CLI(NULL, "generate", "--model", gguf, "--temperature", "0", "--max-tokens", "60", "--exact");
+    const cli_result b = tell(hf, gguf), c = tell(back, gguf);
+    cr_expect(first.out_len > 100);
+    cr_expect_str_eq(a.out, first.out);
+    cr_expect_str_eq(b.out, first.out);
+    cr_expect_str_eq(c.out, first.out);
+    size_t len = 0;
+    char *bytes = read_bytes(gguf, &len);
+    cr_expect(bytes_equal_file(back, bytes, len), "rows turned twice, the same file");
+    free(bytes);
+}
+
+Test(cli_convert, tokenizer_files_go_from_folder_to_folder)
+{
+    const char *dir = temp_dir(), *a = path_in(dir, "a"), *b = path_in(dir, "b");
+    const cli_result made = CLI(NULL, "convert", stories(), a);
+
+    expect_status(&made, 0);
+    write_text(path_in(a, "tokenizer.json"), "{\"what\": 1}");
+    const cli_result r = CLI(NULL, "convert", a, b, "--type", "bf16");
+    expect_status(&r, 0);
+    cr_expect_str_eq(r.err, "");
+    cr_expect(bytes_equal_file(path_in(b, "tokenizer.json"), "{\"what\": 1}", 11));
+}
+
+Test(cli_convert, what_is_there_stays_unless_forced_and_what_is_read_stays_always)
+{
+    const char *dir = temp_dir(), *gguf = path_in(dir, "a.gguf"), *hf = path_in(dir, "hf");
+    const cli_result made = CLI(NULL, "convert", stories(), gguf), folder = CLI(NULL, "convert", gguf, hf);
+    const cli_result twice = CLI(NULL, "convert", stories(), gguf, "--type", "f16");
+    const cli_result into = CLI(NULL, "convert", stories(), hf), itself = CLI(NULL, "convert", gguf, gguf, "--force");
+    const cli_result self = CLI(NULL, "convert", hf, path_in(hf, "../hf/"), "--force");
+    const cli_result forced = CLI(NULL, "convert", stories(), gguf, "--type", "f16", "--force");
+
+    expect_status(&made, 0);
+    expect_status(&folder, 0);
+    expect_status(&twice, 2);
+    expect_says(twice.err, "a.gguf: is there already, want another path or --force");
+    expect_status(&into, 2);
+    expect_says(into.err, "is there already");
+    expect_status(&itself, 2);
+    expect_says(itself.err, "the model that is read");
+    expect_status(&self, 2);
+    expect_says(self.err, "the model that is read");
+    expect_status(&forced, 0);
+    expect_says(forced.out, "weights F16");
+}
+
+Test(cli_convert, quantize_writes_other_models_too)
+{
+    const char *dir = temp_dir(), *q4 = path_in(dir, "q4.gguf");
+    const cli_result made = CLI(NULL, "quantize", stories(), q4, "--type", "q4_0");
+    const cli_result told = CLI(NULL, "generate", "--model", q4, "--temperature", "0", "--max-tokens", "20");
+    const cli_result none = CLI(NULL, "quantize", stories(), path_in(dir, "x.gguf"));
+    const cli_result int8 = CLI(NULL, "quantize", stories(), path_in(dir, "x.gguf"), "--type", "int8");
+    const cli_result name = CLI(NULL, "quantize", stories(), path_in(dir, "x"), "--type", "q4_0");
+
+    expect_status(&made, 0);
+    expect_says(made.out, "weights Q4_0");
+    expect_status(&told, 0);
+    cr_expect_gt(told.out_len, 20);
+    expect_status(&none, 2);
+    expect_says(none.err, "want --type q8_0, q4_0");
+    expect_status(&int8, 2);
+    expect_status(&name, 2);
+    expect_says(name.err, "want a name in .gguf");
+}
+
+Test(cli_convert, wrong_use_is_refused_by_name)
+{
+    const char *dir = temp_dir(), *hf = path_in(dir, "hf");
+    const cli_result type = CLI(NULL, "convert", stories(), hf, "--type", "q5_0");
+    const cli_result blocks = CLI(NULL, "convert", stories(), hf, "--type", "q8_0");
+    const cli_result program = CLI(NULL, "convert", stories(), hf, "--for", "ollama");
+    const cli_result folder = CLI(NULL, "convert", stories(), hf, "--for", "llama.cpp");
+    const cli_result one = CLI(NULL, "convert", stories()), gone = CLI(NULL, "convert", "nosuch.gguf", hf);
+
+    expect_status(&type, 2);
+    expect_says(type.err, "want f32, f16, bf16, q8_0 or q4_0");
+    expect_status(&blocks, 2);
+    expect_says(blocks.err, "F32, F16 or BF16 in a Hugging Face folder");
+    expect_status(&program, 2);
+    expect_says(program.err, "want llama.cpp");
+    expect_status(&folder, 2);
+    expect_says(folder.err, "want a name in .gguf");
+    expect_status(&one, 2);
+    expect_status(&gone, 4);
+}
