@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.." || exit 1
 build=${1:-build/cross}
 mkdir -p "$build"
 flags="-std=c99 -I. -ffp-contract=off -fno-math-errno -fno-trapping-math"
-sources="nn/kern_pick.c nn/err.c nn/mathf.c nn/quantize.c nn/sha256.c nn/sha256_x86.c tests/kern_driver.c"
+sources="nn/kern_pick.c nn/dtype.c nn/err.c nn/mathf.c nn/quantize.c nn/sha256.c nn/sha256_x86.c tests/kern_driver.c"
 passed=0 failed=0 skipped=0
 : >"$build/hashes"
 

@@ -90,6 +90,35 @@ static int hash_i8(const nn_kern *k, nn_sha256 *sha)
     return !k->sums_i8(checked, w, ROWS, COLS) || memcmp(checked, sum, sizeof sum) != 0;
 }
 
+/* A matrix of random blocks of each type, its scales made finite, through from_stored, pack_stored and gemm_stored. */
+static int hash_stored(const nn_kern *k, nn_sha256 *sha)
+{
+    enum { M = 3, N = 19, K = 512, PANELS = 32 * K };
+    static unsigned char w[N * K * 4];
+    static float a[M * K], y[K], c[M * N], panels[PANELS];
+    uint32_t state = 11;
+    float *scratch = malloc(k->gemm_scratch * sizeof *scratch);
+
+    if (!scratch) return 1;
+    for (size_t i = 0; i < M * K; i++) a[i] = case_number(&state);
+    for (nn_dtype type = NN_F32; type < NN_DTYPE_OTHER; type++) {
+        if (!nn_dtype_is_weights(type)) continue;
+        /* 0x00..0x3b in every byte: no half, bfloat or float with such a high byte is infinite or no number. */
+        for (size_t i = 0; i < sizeof w; i++) {
+            state = state * 1664525u + 1013904223u;
+            w[i] = (unsigned char)((state >> 24) % 0x3cu);
+        }
+        k->from_stored(y, type, w, K);
+        k->gemm_stored(c, N, a, K, type, w, M, N, K, scratch);
+        k->pack_stored(panels, type, w, N, K, scratch);
+        hash_floats(sha, y, K);
+        hash_floats(sha, c, M * N);
+        hash_floats(sha, panels, PANELS);
+    }
+    free(scratch);
+    return 0;
+}
+
 static int hash_table(const nn_kern *k, char hex[NN_SHA256_HEX])
 {
     static const size_t size[][3] = {{1, 67, 129}, {2, 25, 31}, {7, 49, 300}, {66, 71, 65}, {515, 9, 17}};
@@ -102,6 +131,7 @@ static int hash_table(const nn_kern *k, char hex[NN_SHA256_HEX])
         for (size_t i = 0; i < sizeof size / sizeof size[0]; i++)
             failed |= hash_product(k, &sha, form, size[i][0], size[i][1], size[i][2]);
     failed |= hash_i8(k, &sha);
+    failed |= hash_stored(k, &sha);
     nn_sha256_end_hex(&sha, hex);
     return failed;
 }
