@@ -1,7 +1,9 @@
 /* Tests of the command line that writes models for other programs: convert, and quantize of models that are no guards
  * (docs/models.md). */
+#include "tests/strict_gguf.h"
 #include "tests/support.h"
 #include "tests/test_cli_support.h"
+#include "tests/test_guard_support.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -122,4 +124,35 @@ Test(cli_convert, wrong_use_is_refused_by_name)
     expect_says(folder.err, "want a name in .gguf");
     expect_status(&one, 2);
     expect_status(&gone, 4);
+}
+
+Test(cli_convert, a_guard_goes_out_as_a_classifier_and_what_stays_behind_is_said)
+{
+    const char *from = path_in(temp_dir(), "guard.gguf"), *to = path_in(temp_dir(), "cpp.gguf");
+    guard_classifier *g = random_guard(true, true, 3), *wide = random_guard(true, false, 3);
+    char why[256] = "";
+    size_t len = 0;
+    nn_err err = {NN_OK, ""};
+
+    nn_config c = *nn_model_config(g->parts.m);
+    c.pool = NN_POOL_LAST;
+    nn_model_free(g->parts.m);
+    expect_ok(nn_model_build(&g->parts.m, &c, &err), &err);
+    nn_model_init(g->parts.m, 1);
+    expect_ok(guard_classifier_save(g, from, NN_F32, &err), &err);
+    const cli_result r = CLI(NULL, "convert", from, to, "--for", "llama.cpp", "--type", "q8_0");
+    expect_status(&r, 0);
+    for (const char *const *part = (const char *const[]){"wide part", "n-gram memory", "category head", "thresholds",
+                                                         "prompt format", NULL};
+         *part; part++)
+        expect_says(r.err, *part);
+    char *bytes = read_bytes(to, &len);
+    cr_expect(strict_gguf((unsigned char *)bytes, len, why, sizeof why), "%s", why);
+    free(bytes);
+    expect_ok(guard_classifier_save(wide, from, NN_F32, &err), &err);
+    const cli_result none = CLI(NULL, "convert", from, to, "--for", "llama.cpp", "--force");
+    expect_status(&none, 2);
+    expect_says(none.err, "a guard without a decoder");
+    guard_classifier_close(g);
+    guard_classifier_close(wide);
 }
