@@ -51,7 +51,7 @@ NN_CHECKED nn_status lua_file_hash(const char *path, char sha[65], nn_err *err);
 #define LUA_LORA_DOC                                                                                                   \
     "with a base: { rank = 8, alpha = 16, dropout = 0, targets = {'q_proj', ..} }; adapters are trained beside its "    \
     "frozen weights, saved as PEFT's folder and merged"
-#define LUA_RECOMPUTE_DOC "activations are computed again in backward: the same weights, less memory, a third slower"
+#define LUA_RECOMPUTE_DOC "activations are computed again in backward: the same weights, less memory, a little slower"
 /* Of the table `lora` in the options at idx; rank 0: not given. */
 nn_lora_options lua_read_lora(lua_State *L, int idx, const char *what);
 /* The folder of a stage's adapters, and its two files as outputs. */

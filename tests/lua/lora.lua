@@ -9,6 +9,6 @@ local guard = run:train_guard(train, valid, {
     base = model, template = "stone {prompt} river", labels = { safe = "safe", unsafe = "unsafe" }, wide = false, recompute = true,
     lora = { rank = 4, alpha = 8, dropout = 0.1, targets = { "q_proj", "v_proj", "down_proj" } },
     steps = 12, batch_tokens = 512, window = 160, store = "f32", budget = "guards" })
-local writer = run:train_generator(train, valid, { base = model, lora = { rank = 2 }, steps = 3, batch_tokens = 256, max_tokens = 32,
-                                                   tokens = 2e4, budget = "generator" })
+run:train_generator(train, valid, { base = model, lora = { rank = 2 }, steps = 3, batch_tokens = 256, max_tokens = 32,
+                                    tokens = 2e4, budget = "generator" })
 run:evaluate({ { "adapted", guard } }, { { "test", test } }, { bootstrap = 10 })
