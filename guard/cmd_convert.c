@@ -9,6 +9,7 @@
 #include "guard/cmd.h"
 #include "guard/lm.h"
 #include "nn/pretrained.h"
+#include "nn/tok_json_write.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -226,6 +227,22 @@ static nn_status write_gguf(const source *s, const char *to, const nn_write_opti
     return check_tokenizer(s, to, err);
 }
 
+/* Files of a tokenizer that came from none; what cannot be written is said, and the model is there without it. */
+static nn_status write_tokenizer(const source *s, const char *to, const nn_write_options *o, nn_err *err)
+{
+    nn_err problem = s->tok_problem;
+    nn_status st = NN_USAGE;
+
+    if (s->vocabulary) {
+        problem = (nn_err){NN_OK, ""};
+        st = nn_tok_write_json(to, s->vocabulary, o->chat, o->chat_len, &problem);
+    }
+    if (st == NN_OK) return NN_OK;
+    if (st != NN_USAGE) return nn_fail(err, st, "%s", problem.text);
+    fprintf(stderr, "parapet convert: no tokenizer in %s (%s)\n", to, problem.text);
+    return NN_OK;
+}
+
 /* The files of the tokenizer, from beside the weights or from where --tokenizer says. */
 static nn_status write_folder(const source *s, const char *from, const char *to, const char *tokenizer,
                               const nn_write_options *o, nn_err *err)
@@ -236,10 +253,7 @@ static nn_status write_folder(const source *s, const char *from, const char *to,
 
     if ((st = nn_model_write_hf(to, s->m, s->vocabulary, o, err)) != NN_OK) return st;
     if (is_folder(beside) && (st = nn_model_copy_tokenizer(to, beside, &n, err)) != NN_OK) return st;
-    if (n == 0)
-        fprintf(stderr, "parapet convert: no tokenizer in %s: its files are copied from a folder, and %s is none that "
-                "has them\n", to, beside);
-    return NN_OK;
+    return n ? NN_OK : write_tokenizer(s, to, o, err);
 }
 
 nn_status convert_model(const char *from, const char *to, const convert_wishes *w, nn_err *err)

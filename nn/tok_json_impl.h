@@ -44,4 +44,6 @@ const char *nn_tok_json_type(nn_tok_json *j);
 NN_CHECKED nn_status nn_tok_json_settle(nn_tok_json *j);
 /* The pieces against Metaspace's cuts. */
 NN_CHECKED nn_status nn_tok_json_check_words(const nn_tok_json *j);
+/* The regular expression that the families' files have for L (Llama-3), Q (Qwen2), 2 (GPT-2) or 3 (three digits). */
+const char *nn_tok_json_pattern(char letter);
 #endif

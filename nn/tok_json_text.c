@@ -241,6 +241,14 @@ static const struct {
     {"\\p{N}", 'D'},
 };
 
+const char *nn_tok_json_pattern(char letter)
+{
+    size_t i = 0;
+
+    while (patterns[i].letter != letter) i++; /* the caller names one that is there */
+    return patterns[i].regex;
+}
+
 /* Which words of letters we run: G and B are ByteLevel with and without its own pattern, D single digits, d runs of
  * them, P punctuation, M Metaspace, W white space. That Falcon's runs of digits stand apart from what is before them
  * changes nothing: none of its tokens has a digit beside something else. */

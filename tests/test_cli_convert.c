@@ -1,8 +1,10 @@
 /* Tests of the command line that writes models for other programs: convert, and quantize of models that are no guards
  * (docs/models.md). */
+#include "guard/lm_impl.h"
 #include "tests/strict_gguf.h"
 #include "tests/support.h"
 #include "tests/test_cli_support.h"
+#include "tests/test_foreign.h"
 #include "tests/test_guard_support.h"
 #include <stdlib.h>
 #include <string.h>
@@ -60,6 +62,36 @@ Test(cli_convert, tokenizer_files_go_from_folder_to_folder)
     expect_status(&r, 0);
     cr_expect_str_eq(r.err, "");
     cr_expect(bytes_equal_file(path_in(b, "tokenizer.json"), "{\"what\": 1}", 11));
+}
+
+Test(cli_convert, a_vocabulary_in_gguf_becomes_a_tokenizer_json)
+{
+    const char *dir = temp_dir(), *hf = path_in(dir, "hf"), *back = path_in(dir, "b.gguf");
+    const char *from = foreign_file("qwen3", NN_TOK_BPE, true, NN_F32, 1);
+    const cli_result bad = CLI(NULL, "convert", from, path_in(dir, "bad"));
+
+    expect_status(&bad, 0);
+    expect_says(bad.err, "tokenizer.json cannot say"); /* a piece that is nothing but unknown */
+    guard_lm *g = NULL;
+    nn_tok *tok = word_tok(400);
+    nn_model *m = NULL;
+    nn_config c = nn_config_default();
+    const guard_taxonomy t = two_categories();
+    nn_err err = {NN_OK, ""};
+
+    c.vocab = nn_tok_vocab(tok);
+    expect_ok(nn_model_build(&m, &c, &err), &err);
+    nn_model_init(m, 1);
+    expect_ok(guard_lm_build(&g, m, tok, &t, NULL, &err), &err);
+    expect_ok(guard_lm_save(g, path_in(dir, "lm.gguf"), &err), &err);
+    const cli_result r = CLI(NULL, "convert", path_in(dir, "lm.gguf"), hf);
+    expect_status(&r, 0);
+    cr_expect_str_eq(r.err, "");
+    const cli_result again = CLI(NULL, "convert", hf, back, "--for", "llama.cpp");
+    expect_status(&again, 0);
+    cr_expect_str_eq(again.err, "");
+    guard_lm_free(g);
+    nn_tok_free(tok);
 }
 
 Test(cli_convert, what_is_there_stays_unless_forced_and_what_is_read_stays_always)
