@@ -1,11 +1,15 @@
 /* Adapters in runs: a script from end to end, on any number of threads, stopped and resumed, and what it leaves. */
 #include "guard/classify_impl.h"
 #include "guard/run.h"
+#include "guard/train_guard.h"
 #include "nn/lora.h"
+#include "nn/plat.h"
 #include "nn/pretrained.h"
+#include "nn/safetensors.h"
 #include "tests/support.h"
 #include "tests/test_cli_support.h"
 #include "tests/test_foreign.h"
+#include "tests/test_guard_support.h"
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,6 +116,67 @@ Test(lora_run, guard_and_generator_give_the_same_bytes_however_they_are_run)
     expect_merged(one, set);
     expect_adapters(one, "05_train_guard.lora", set, 4, 2 * 3 * 2);
     expect_adapters(one, "06_train_generator.lora", set, 2, 2 * 7 * 2);
+}
+
+/* Values of an adapter's tensor in a checkpoint. */
+static float *values_in(const char *path, const char *name, size_t n)
+{
+    nn_safetensors *f = NULL;
+    nn_err err = {NN_OK, ""};
+    float *out = malloc(n * sizeof *out);
+
+    expect_ok(nn_st_open(&f, path, &err), &err);
+    const nn_st_tensor *t = nn_st_find(f, name);
+    cr_assert(t && t->count == n, "%s in %s", name, path);
+    expect_ok(nn_dtype_to_f32(out, t->type, t->data, n, &err), &err);
+    nn_st_close(f);
+    return out;
+}
+
+/* Steps so long that the last weights are not the best ones: what is saved and merged is the best. */
+Test(lora_run, the_best_adapters_stay_not_the_last)
+{
+    const char *dir = temp_dir(), *checkpoint = path_in(dir, "01_test"), *adapter = path_in(dir, "adapter");
+    guard_corpus *train = word_corpus(120, 1, false), *valid = word_corpus(80, 2, false);
+    const guard_taxonomy taxonomy = two_categories();
+    guard_train_options o = small_options();
+    nn_exec x = open_exec(1);
+    guard_job job = job_of(&x);
+    nn_tok *tok = NULL;
+    nn_pretrained *base = foreign_open(foreign_file("qwen2", NN_TOK_BPE, true, NN_F16, 4), &tok);
+    guard_classifier *g = NULL;
+    nn_lora *l = NULL;
+    nn_err err = {NN_OK, ""};
+
+    o.model = *nn_pretrained_config(base);
+    o.model.pool = NN_POOL_LAST;
+    o.base = base;
+    o.lora = nn_lora_default();
+    o.adapter = adapter;
+    o.wide = false;
+    o.window = 48;
+    o.stride = 24;
+    o.adam.lr = 0.3f;
+    o.steps = 8;
+    o.evaluate_every = 1;
+    job.checkpoint = checkpoint;
+    expect_ok(guard_train(&g, train, valid, NULL, tok, &taxonomy, NULL, &o, &job, &err), &err);
+    expect_ok(nn_lora_load(&l, adapter, nn_pretrained_config(base), &err), &err);
+    const nn_tensor b = nn_lora_tensor(l, 1);
+    const size_t n = b.rows * b.cols;
+    const char *slot = nn_path_exists(path_in(dir, "01_test.best1")) ? "01_test.best1" : "01_test.best0";
+    float *last = values_in(checkpoint, b.name, n), *best = values_in(path_in(dir, slot), b.name, n);
+    expect_same_floats("best", b.data, best, n);
+    cr_expect(memcmp(last, best, n * sizeof *last) != 0, "the last weights are the best here: this tests nothing");
+    free(last);
+    free(best);
+    nn_lora_free(l);
+    guard_classifier_close(g);
+    nn_pretrained_close(base);
+    nn_tok_free(tok);
+    nn_exec_free(&x);
+    guard_corpus_free(train);
+    guard_corpus_free(valid);
 }
 
 static void refused(const char *lines, const char *want)
