@@ -49,8 +49,8 @@ typedef struct {
 typedef struct nn_decoder nn_decoder;
 NN_CHECKED nn_status nn_decoder_build(nn_decoder **out, const nn_model *m, size_t slots, nn_err *err);
 void nn_decoder_free(nn_decoder *d);
-/* nn_state_round_inputs for what is decoded from now on: a model whose matrices are stored says what llama.cpp has it say,
- * as far as rounding decides. */
+/* nn_state_round_inputs for what is decoded from now on: a model whose matrices are stored says what llama.cpp has it
+ * say, as far as rounding decides. */
 void nn_decoder_round_inputs(nn_decoder *d, bool on);
 /* What build would take for a model with this configuration, the packed weights apart; for the plan. */
 size_t nn_decoder_bytes(const nn_config *c, size_t slots);

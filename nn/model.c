@@ -180,7 +180,7 @@ static bool is_head(const param *p)
     return p->group == NN_GROUP_HEADS && p->init == NN_INIT_SMALL;
 }
 
-/* What lies elsewhere where the form is not floats: all matrices but the guard's two heads, which are small and decide. */
+/* What lies elsewhere where the form is not floats: all matrices but the guard's two heads, small ones that decide. */
 static bool goes_elsewhere(const param *p)
 {
     return p->decay && !is_head(p);

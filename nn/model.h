@@ -126,8 +126,8 @@ void nn_model_fwd(const nn_model *m, nn_state *s, const nn_exec *x, const nn_bat
  * position is pooled, the last block computes no other any further than its key and value: a tenth of eight layers. */
 void nn_model_heads_fwd(const nn_model *m, nn_state *s, const nn_exec *x, const nn_batch *b);
 /* From now on what enters a product with a stored matrix is rounded as ggml's kernels round it: to F16 or BF16 where the
- * weights are that, to blocks of 8-bit integers where they are blocks. For numbers to compare with llama.cpp's; nn_model_fwd
- * and nn_state_lm_logits do it. */
+ * weights are that, to blocks of 8-bit integers where they are blocks, and keys and values to F16. For numbers to compare
+ * with llama.cpp's; nn_model_fwd and nn_state_lm_logits do it. */
 void nn_state_round_inputs(nn_state *s, bool on);
 const float *nn_state_hidden(const nn_state *s);   /* [R,C] after the final norm */
 const float *nn_state_pooled(const nn_state *s);   /* [S, P*C] (config.pool) */

@@ -92,7 +92,7 @@ static void stream_add(const nn_exec *x, float *out, const float *stream, const 
     nn_par_run(&x->par, R, 64, stream_rows, &s);
 }
 
-/* 1. norm   2. three projections, and what adapters add   3. q/k norm over each head's D values   4. rotation by position */
+/* 1. norm   2. three projections, and what adapters add   3. q/k norm over each head's D values   4. rotation */
 void nn_block_qkv(nn_body *body, size_t l, const nn_model *m, const nn_matrices *mx, const nn_exec *x, size_t R)
 {
     const nn_config *c = &m->config;

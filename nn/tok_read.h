@@ -17,11 +17,13 @@ NN_CHECKED nn_status nn_tok_from_gguf(nn_tok **out, const nn_gguf *g, const char
 NN_CHECKED nn_status nn_tok_from_json(nn_tok **out, const void *bytes, size_t len, const void *config, size_t config_len,
                                       const char *name, nn_err *err);
 /* tokenizer.model: BPE and Unigram. */
-NN_CHECKED nn_status nn_tok_from_sentencepiece(nn_tok **out, const void *bytes, size_t len, const char *name, nn_err *err);
+NN_CHECKED nn_status nn_tok_from_sentencepiece(nn_tok **out, const void *bytes, size_t len, const char *name,
+                                               nn_err *err);
 /* llama2.c's tokenizer.bin: `vocab` pieces with scores. */
 NN_CHECKED nn_status nn_tok_from_llama2c(nn_tok **out, const void *bytes, size_t len, size_t vocab, const char *name,
                                          nn_err *err);
 /* A file of any of the four, told apart by its content (a tokenizer_config.json beside a tokenizer.json is read), or a
- * Hugging Face folder (tokenizer.json, else tokenizer.model). vocab: ids of the model, 0 when unknown; llama2.c's needs it. */
+ * Hugging Face folder (tokenizer.json, else tokenizer.model). vocab: ids of the model, 0 when unknown
+ * (llama2.c's file needs it). */
 NN_CHECKED nn_status nn_tok_open(nn_tok **out, const char *path, size_t vocab, nn_err *err);
 #endif
