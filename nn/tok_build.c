@@ -21,9 +21,9 @@ static nn_status check_piece(const nn_vocab *v, size_t id, nn_err *err)
         return nn_fail(err, NN_FILE, "tokenizer: id %zu: type %d, want 0..%d", id, (int)p->type, (int)NN_PIECE_BYTE);
     if (p->len == 0 && p->type != NN_PIECE_CONTROL && p->type != NN_PIECE_UNUSED && p->type != NN_PIECE_UNKNOWN)
         return nn_fail(err, NN_FILE, "tokenizer: id %zu: no text (a hole), want a piece", id);
-    if (p->len > NN_PIECE_LONGEST)
-        return nn_fail(err, NN_FILE, "tokenizer: id %zu: a piece of %zu bytes, want at most %u", id, p->len,
-                       NN_PIECE_LONGEST);
+    const size_t most = v->model == NN_TOK_SPM ? NN_PIECE_LONGEST_SPM : NN_PIECE_LONGEST;
+    if (p->len > most)
+        return nn_fail(err, NN_FILE, "tokenizer: id %zu: a piece of %zu bytes, want at most %zu", id, p->len, most);
     if (p->type == NN_PIECE_BYTE && p->len != 1)
         return nn_fail(err, NN_FILE, "tokenizer: id %zu: a byte piece of %zu bytes, want 1", id, p->len);
     if (v->model != NN_TOK_BPE && !is_finite(p->score))

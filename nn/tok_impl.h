@@ -14,6 +14,9 @@
 #define NN_TOK_NO_RANK UINT32_MAX
 #define NN_TOK_NO_ID UINT32_MAX /* a symbol that is no piece */
 #define NN_PIECE_LONGEST 2048u  /* bytes of one piece of other people's */
+/* WHY less: every cut of a piece in two is looked up, so a file's cost is its bytes times its longest piece. SentencePiece
+ * makes pieces of 16 characters unless told otherwise. */
+#define NN_PIECE_LONGEST_SPM 512u
 
 typedef struct {
     uint64_t pair; /* left << 32 | right */

@@ -3,6 +3,7 @@
 #include "nn/arena.h"
 #include "tests/support.h"
 #include "tests/test_tok_support.h"
+#include <stdio.h>
 #include <string.h>
 
 Test(tok_build, a_text_begins_with_a_blank_and_a_continuation_does_not)
@@ -137,6 +138,13 @@ Test(tok_build, vocabularies_that_cannot_be_are_refused)
     memset(longest, 'a', sizeof longest);
     expect_ok(nn_vocab_add(&v, longest, sizeof longest, 0.0f, NN_PIECE_NORMAL, &err), &err);
     expect_refused(&v, "id 1: a piece of 2049 bytes");
+    nn_vocab_free(&v);
+    v = llama_like();
+    const size_t at = v.n;
+    char want[64];
+    expect_ok(nn_vocab_add(&v, longest, NN_PIECE_LONGEST_SPM + 1, 0.0f, NN_PIECE_NORMAL, &err), &err);
+    snprintf(want, sizeof want, "id %zu: a piece of 513 bytes, want at most 512", at);
+    expect_refused(&v, want);
     nn_vocab_free(&v);
 }
 
