@@ -1,4 +1,5 @@
 #include "tests/test_cli_support.h"
+#include "tests/test_run_support.h"
 #include "guard/lua/host.h"
 #include "tests/support.h"
 #include <fcntl.h>
@@ -202,4 +203,44 @@ nn_status host_try_run(const char *script, nn_err *err)
     const nn_status st = host_try(all, err);
     free(all);
     return st;
+}
+
+/* --- one script, run in three ways ---------------------------------------------------------------------------- */
+
+/* A folder of a run that a signal stopped before its end. */
+static const char *stopped_run(const char *script, const char *set, double after)
+{
+    for (int tries = 0; tries < 6; tries++, after /= 2) {
+        const char *dir = path_in(temp_dir(), "run");
+        const cli_options interrupt = {.signal = SIGINT, .times = 1, .after = after};
+        const cli_result r = CLI(&interrupt, "run", script, "--set", set, "--out", dir);
+
+        if (r.status == 130) return dir;
+        cr_assert_eq(r.status, 0, "%d: %s", r.status, r.err);
+    }
+    cr_assert_fail("%s: done before it could be stopped", script);
+    return NULL;
+}
+
+cli_result expect_same_however_run(const char *script, const char *set, double after, const char **dir)
+{
+    const char *one = path_in(temp_dir(), "run"), *two = path_in(temp_dir(), "run");
+    const cli_result first = CLI(NULL, "run", script, "--set", set, "--out", one, "--threads", "1");
+    char id[3][65];
+
+    expect_status(&first, 0);
+    cli_result r = CLI(NULL, "run", script, "--set", set, "--out", two, "--threads", "2");
+    expect_status(&r, 0);
+    const char *stopped = stopped_run(script, set, after);
+    r = CLI(NULL, "run", script, "--set", set, "--out", stopped, "--resume");
+    expect_status(&r, 0);
+    identity_of(id[0], one);
+    identity_of(id[1], two);
+    identity_of(id[2], stopped);
+    cr_expect_str_eq(id[0], id[1]);
+    cr_expect_str_eq(id[0], id[2]);
+    r = CLI(NULL, "audit", one);
+    expect_status(&r, 0);
+    if (dir) *dir = one;
+    return first;
 }

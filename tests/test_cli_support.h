@@ -34,6 +34,11 @@ void expect_says(const char *text, const char *part); /* fails unless text conta
 /* A fresh folder with a copy of scripts/ and, as scripts/NAME, of the file `extra` (NULL: none). Its path. */
 const char *copy_scripts(const char *extra, const char *name);
 
+/* Runs a script with `--set set` on one thread, on two, and stopped by SIGINT about `after` seconds into it (sooner when it
+ * was done by then) and resumed: all three have one identity, and the first passes audit. Returns what the first printed;
+ * *dir (may be NULL): its folder. */
+cli_result expect_same_however_run(const char *script, const char *set, double after, const char **dir);
+
 /* A finished run of scripts/experiments/00_small.lua, made once for all tests of one `make test`, and its guard. */
 const char *small_run(void);
 const char *small_guard(void);

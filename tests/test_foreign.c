@@ -197,3 +197,11 @@ nn_status foreign_format(guard_format *f, int32_t label[2], const nn_tok *tok, c
     guard_template_free(&r);
     return st;
 }
+
+const char *foreign_option(const char *kind, nn_tok_model model)
+{
+    static char set[1024];
+
+    snprintf(set, sizeof set, "model=%s", foreign_file(kind, model, true, NN_F16, 4));
+    return set;
+}

@@ -13,6 +13,8 @@ nn_tok *foreign_tok(nn_tok_model model, bool bos);
 nn_config foreign_config(const char *kind, size_t vocab);
 /* A GGUF file of random weights, its matrices in `type`. Lives until the test ends. */
 const char *foreign_file(const char *kind, nn_tok_model model, bool tied, nn_dtype type, uint64_t seed);
+/* "model=FILE" for --set, a file of F16 matrices. */
+const char *foreign_option(const char *kind, nn_tok_model model);
 nn_pretrained *foreign_open(const char *path, nn_tok **tok);
 /* Format and labels of templates of text alone; response may be NULL. */
 NN_CHECKED nn_status foreign_format(guard_format *f, int32_t label[2], const nn_tok *tok, const char *prompt,

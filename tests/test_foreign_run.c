@@ -1,5 +1,4 @@
 /* Other people's models in runs: scripts from end to end, on any number of threads, stopped and gone on with. */
-#include "guard/run.h"
 #include "tests/support.h"
 #include "tests/test_cli_support.h"
 #include "tests/test_foreign.h"
@@ -8,52 +7,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *model_option(nn_tok_model model)
-{
-    static char set[1024];
-
-    snprintf(set, sizeof set, "model=%s", foreign_file("qwen2", model, true, NN_F16, 4));
-    return set;
-}
-
-static void identity_of(char id[65], const char *dir)
-{
-    nn_err err = {NN_OK, ""};
-
-    expect_ok(guard_run_identity(id, dir, &err), &err);
-}
-
 /* The script in tests/lua: the same bytes on one thread, on two, and stopped on the way. */
 Test(foreign_run, every_role_gives_the_same_bytes_however_it_is_run)
 {
     const char *script = path_in(copy_scripts("tests/lua/foreign.lua", "foreign.lua"), "scripts/foreign.lua");
-    const char *set = model_option(NN_TOK_BPE), *one = path_in(temp_dir(), "run"), *two = path_in(temp_dir(), "run"),
-               *stopped = path_in(temp_dir(), "run");
-    char id[3][65];
-    cli_result r = CLI(NULL, "run", script, "--set", set, "--out", one, "--threads", "1");
+    const cli_result r = expect_same_however_run(script, foreign_option("qwen2", NN_TOK_BPE), 0.5, NULL);
 
-    expect_status(&r, 0);
     expect_says(r.out, "again");
-    r = CLI(NULL, "run", script, "--set", set, "--out", two, "--threads", "2");
-    expect_status(&r, 0);
-    const cli_options interrupt = {.signal = SIGINT, .times = 1, .after = 0.5};
-    r = CLI(&interrupt, "run", script, "--set", set, "--out", stopped);
-    cr_expect(r.status == 130 || r.status == 0, "%d: %s", r.status, r.err);
-    r = CLI(NULL, "run", script, "--set", set, "--out", stopped, "--resume");
-    expect_status(&r, 0);
-    identity_of(id[0], one);
-    identity_of(id[1], two);
-    identity_of(id[2], stopped);
-    cr_expect_str_eq(id[0], id[1]);
-    cr_expect_str_eq(id[0], id[2]);
-    r = CLI(NULL, "audit", one);
-    expect_status(&r, 0);
 }
 
 Test(foreign_run, a_changed_model_is_not_the_run_s)
 {
     const char *script = path_in(copy_scripts("tests/lua/foreign.lua", "foreign.lua"), "scripts/foreign.lua");
-    const char *set = model_option(NN_TOK_BPE), *out = path_in(temp_dir(), "run");
+    const char *set = foreign_option("qwen2", NN_TOK_BPE), *out = path_in(temp_dir(), "run");
     const cli_options interrupt = {.signal = SIGINT, .times = 1, .after = 0.3};
     size_t len = 0;
     cli_result r = CLI(&interrupt, "run", script, "--set", set, "--out", out);
@@ -69,7 +35,7 @@ Test(foreign_run, a_changed_model_is_not_the_run_s)
 
 Test(foreign_run, the_experiment_plans_runs_and_its_guard_checks)
 {
-    const char *script = "scripts/experiments/05_pretrained.lua", *set = model_option(NN_TOK_SPM),
+    const char *script = "scripts/experiments/05_pretrained.lua", *set = foreign_option("qwen2", NN_TOK_SPM),
                *out = path_in(temp_dir(), "run");
     cli_result r = CLI(NULL, "plan", script, "--set", set);
 
@@ -102,7 +68,7 @@ static void refused(const char *lines, const char *want)
              "local rows = run:load('data/seeds.jsonl', { cap = 20 })\n%s\n",
              lines);
     write_text(script, text);
-    const cli_result r = CLI(NULL, "plan", script, "--set", model_option(NN_TOK_BPE));
+    const cli_result r = CLI(NULL, "plan", script, "--set", foreign_option("qwen2", NN_TOK_BPE));
     cr_expect(r.status == 2 || r.status == 3, "%d: %s", r.status, r.err); /* the script's, or options that do not fit */
     expect_says(r.err, want);
 }

@@ -1,6 +1,5 @@
 /* Adapters in runs: a script from end to end, on any number of threads, stopped and resumed, and what it leaves. */
 #include "guard/classify_impl.h"
-#include "guard/run.h"
 #include "guard/train_guard.h"
 #include "nn/lora.h"
 #include "nn/plat.h"
@@ -10,25 +9,9 @@
 #include "tests/test_cli_support.h"
 #include "tests/test_foreign.h"
 #include "tests/test_guard_support.h"
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const char *model_option(const char *kind)
-{
-    static char set[1024];
-
-    snprintf(set, sizeof set, "model=%s", foreign_file(kind, NN_TOK_BPE, true, NN_F16, 4));
-    return set;
-}
-
-static void identity_of(char id[65], const char *dir)
-{
-    nn_err err = {NN_OK, ""};
-
-    expect_ok(guard_run_identity(id, dir, &err), &err);
-}
 
 /* A folder of PEFT's for the model on disk, whose adapters have learnt something. */
 static void expect_adapters(const char *run, const char *name, const char *set, size_t rank, size_t n)
@@ -90,29 +73,12 @@ static void expect_merged(const char *run, const char *set)
 Test(lora_run, guard_and_generator_give_the_same_bytes_however_they_are_run)
 {
     const char *script = path_in(copy_scripts("tests/lua/lora.lua", "lora.lua"), "scripts/lora.lua");
-    const char *set = model_option("llama"), *one = path_in(temp_dir(), "run"), *two = path_in(temp_dir(), "run"),
-               *stopped = path_in(temp_dir(), "run");
-    char id[3][65];
+    const char *set = foreign_option("llama", NN_TOK_BPE), *one = NULL;
     cli_result r = CLI(NULL, "plan", script, "--set", set);
 
     expect_status(&r, 0);
-    r = CLI(NULL, "run", script, "--set", set, "--out", one, "--threads", "1");
-    expect_status(&r, 0);
+    r = expect_same_however_run(script, set, 0.3, &one);
     expect_says(r.out, "adapted");
-    r = CLI(NULL, "run", script, "--set", set, "--out", two, "--threads", "2");
-    expect_status(&r, 0);
-    const cli_options interrupt = {.signal = SIGINT, .times = 1, .after = 0.3};
-    r = CLI(&interrupt, "run", script, "--set", set, "--out", stopped);
-    cr_expect(r.status == 130 || r.status == 0, "%d: %s", r.status, r.err);
-    r = CLI(NULL, "run", script, "--set", set, "--out", stopped, "--resume");
-    expect_status(&r, 0);
-    identity_of(id[0], one);
-    identity_of(id[1], two);
-    identity_of(id[2], stopped);
-    cr_expect_str_eq(id[0], id[1]);
-    cr_expect_str_eq(id[0], id[2]);
-    r = CLI(NULL, "audit", one);
-    expect_status(&r, 0);
     expect_merged(one, set);
     expect_adapters(one, "05_train_guard.lora", set, 4, 2 * 3 * 2);
     expect_adapters(one, "06_train_generator.lora", set, 2, 2 * 7 * 2);
@@ -190,7 +156,7 @@ static void refused(const char *lines, const char *want)
              "local rows = run:load('data/seeds.jsonl', { cap = 20 })\n%s\n",
              lines);
     write_text(script, text);
-    const cli_result r = CLI(NULL, "plan", script, "--set", model_option("qwen2"));
+    const cli_result r = CLI(NULL, "plan", script, "--set", foreign_option("qwen2", NN_TOK_BPE));
     cr_expect(r.status == 2 || r.status == 3, "%d: %s", r.status, r.err);
     expect_says(r.err, want);
 }
