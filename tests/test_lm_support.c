@@ -1,6 +1,7 @@
 #include "tests/test_lm_support.h"
 #include "tests/support.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 guard_corpus *toy_corpus(size_t n)
@@ -172,4 +173,33 @@ void expect_same_model(const char *what, guard_lm *a, guard_lm *b)
     nn_model_hash(guard_lm_model(a), x);
     nn_model_hash(guard_lm_model(b), y);
     cr_assert_str_eq(x, y, "%s: other weights", what);
+}
+
+void expect_hostile_files_refused(const char *path, size_t most, size_t step, size_t share)
+{
+    size_t len = 0, refused = 0, tried = 0;
+    char *bytes = read_bytes(path, &len);
+    guard_lm *h = NULL;
+
+    for (size_t cut = 0; cut < len; cut += 1 + cut / 3) {
+        nn_err err = {NN_OK, ""};
+
+        write_bytes(path, bytes, cut);
+        cr_assert_eq(guard_lm_open(&h, path, &err), NN_FILE, "cut at %zu of %zu", cut, len);
+        cr_assert_null(h);
+    }
+    for (size_t i = 0; i < most && i < len; i += step) {
+        nn_err err = {NN_OK, ""};
+
+        bytes[i] = (char)(bytes[i] ^ (1 << i % 8));
+        write_bytes(path, bytes, len);
+        const nn_status st = guard_lm_open(&h, path, &err);
+        cr_assert(st == NN_OK || st == NN_FILE || st == NN_LIMIT, "byte %zu: %s", i, err.text);
+        refused += st != NN_OK;
+        tried++;
+        guard_lm_free(h);
+        bytes[i] = (char)(bytes[i] ^ (1 << i % 8));
+    }
+    cr_assert(share * refused > tried, "%zu of %zu flips were refused; the rest are names and weights", refused, tried);
+    free(bytes);
 }

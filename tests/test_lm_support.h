@@ -29,4 +29,7 @@ void expect_same_metrics(const toy_job *a, const toy_job *b);
 
 guard_lm *toy_lm(const guard_corpus *c, const nn_tok *tok, const guard_lm_options *o); /* trained, one thread */
 void expect_same_model(const char *what, guard_lm *a, guard_lm *b);
+/* A generator's file at path, cut short in many places: each refused; with single bits of its first `most` bytes turned,
+ * every `step` bytes: refused or taken, more than one in `share` refused. */
+void expect_hostile_files_refused(const char *path, size_t most, size_t step, size_t share);
 #endif
