@@ -1,7 +1,7 @@
 # Parapet: trains, audits and ships a small safety guardrail. `make help` lists the targets.
 #
 # Switches: SAN=1 (address and undefined sanitizers), OMP=0 (one thread, no pthread), CC=clang, B=folder (objects),
-#           T=pattern (make test T='rmsnorm*'), FRESH=1 (make demo from the start), PREFIX, DESTDIR.
+#           CURL=0 (no language models over HTTP), T=pattern (make test T='rmsnorm*'), FRESH=1 (make demo from the start), PREFIX, DESTDIR.
 
 ifeq ($(origin CC),default)
 CC := gcc
@@ -29,7 +29,10 @@ PARFLAG  := $(if $(filter 0,$(OMP)),,-DNN_THREADS)
 LUA_CFLAGS := $(shell pkg-config --cflags lua5.4 2>/dev/null || echo -I/usr/include/lua5.4)
 LUA_LIBS   := $(shell pkg-config --libs lua5.4 2>/dev/null || echo -llua5.4)
 BASE  = -std=c99 -g $(WARN) $(FP) $(SANFLAGS) -I. -MMD -MP
-LIBS := $(LUA_LIBS) -ljansson -lz -lm $(if $(PARFLAG),-pthread)
+# Language models over HTTP: where libcurl's header is, unless CURL=0. Only the program that runs scripts is linked with it.
+WANT_CURL := $(CURL)
+CURL ?= $(if $(shell printf '\043include <curl/curl.h>\n' | $(CC) -E -x c - >/dev/null 2>&1 && echo 1),1,0)
+LIBS := $(LUA_LIBS) $(if $(filter 1,$(CURL)),-lcurl) -ljansson -lz -lm $(if $(PARFLAG),-pthread)
 
 # Flags of single files: kernels keep -O3 and their instruction set under the sanitizers too.
 KERNELS := $(patsubst %.c,$(B)/%.o,$(wildcard nn/kern_*.c))
@@ -41,6 +44,7 @@ $(B)/nn/sha256_x86.o: EXTRA := -msha -msse4.1
 endif
 $(B)/nn/sha256_x86.o $(B)/nn/dtype.o: OPT := -O3
 $(B)/nn/par.o $(B)/nn/par_posix.o: EXTRA := $(PARFLAG)
+$(B)/guard/ask/http_curl.o: EXTRA := -D_POSIX_C_SOURCE=200809L
 $(B)/tests/%.o: EXTRA := -D_POSIX_C_SOURCE=200809L $(LUA_CFLAGS)
 $(B)/guard/lua/%.o: EXTRA := $(LUA_CFLAGS)
 $(B)/guard/main.o $(B)/guard/cmd_%.o: EXTRA := $(LUA_CFLAGS)
@@ -49,7 +53,8 @@ $(B)/guard/main.o $(B)/guard/cmd_%.o: EXTRA := $(LUA_CFLAGS)
 obj      = $(patsubst %.c,$(B)/%.o,$(1))
 CLI_SRC := $(wildcard guard/main.c guard/cmd_*.c)
 LIB_OBJ := $(call obj,$(wildcard nn/*.c) $(filter-out $(CLI_SRC),$(wildcard guard/*.c)))
-LUA_OBJ := $(call obj,$(wildcard guard/lua/*.c))
+NO_HTTP := guard/ask/http_$(if $(filter 1,$(CURL)),none,curl).c
+LUA_OBJ := $(call obj,$(wildcard guard/lua/*.c) $(filter-out $(NO_HTTP),$(wildcard guard/ask/*.c)))
 CLI_OBJ := $(call obj,$(CLI_SRC))
 CHECK_OBJ := $(call obj,$(filter-out tests/check_data.c,$(wildcard tests/check_*.c)))
 FUZZ_OBJ := $(call obj,$(filter-out tests/fuzz_main.c,$(wildcard tests/fuzz.c tests/fuzz_*.c)))
@@ -119,13 +124,13 @@ objects: $(ALL_OBJ)
 -include $(ALL_OBJ:.o=.d) $(wildcard $(B)/bench/*.d)
 
 # --- packages ------------------------------------------------------------------------------------
-DEPS       := build-essential clang libcriterion-dev liblua5.4-dev libjansson-dev zlib1g-dev
+DEPS       := build-essential clang libcriterion-dev liblua5.4-dev libjansson-dev zlib1g-dev libcurl4-openssl-dev
 DEPS_CHECK := libutf8proc-dev cppcheck lua-check qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
               gcc-s390x-linux-gnu libc6-dev-s390x-cross gcc-riscv64-linux-gnu libc6-dev-riscv64-cross
 SUDO        = $$([ "$$(id -u)" = 0 ] || echo sudo)
 APT         = $(SUDO) apt-get -qq update && \
               $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends
-HEADERS    := criterion/criterion.h lua.h jansson.h zlib.h
+HEADERS    := criterion/criterion.h lua.h jansson.h zlib.h $(if $(filter 0,$(WANT_CURL)),,curl/curl.h)
 
 deps: ## install what the build and the tests lack (apt-get, no prompts)
 	@mkdir -p $(B)

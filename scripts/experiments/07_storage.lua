@@ -1,6 +1,6 @@
--- 03_storage.lua - what storing a guard in fewer bits costs: one guard, written as f32, to be written again by `parapet quantize`.
+-- 07_storage.lua - what storing a guard in fewer bits costs: one guard, written as f32, to be written again by `parapet quantize`.
 --
---     parapet run scripts/experiments/03_storage.lua --set data=FOLDER --out runs/storage
+--     parapet run scripts/experiments/07_storage.lua --set data=FOLDER --out runs/storage
 --     parapet quantize runs/storage/guard.gguf int8.gguf            (also: --type q8_0, --type bf16)
 --     parapet eval --model int8.gguf FOLDER/dev/toxicchat_dev.jsonl.gz
 --

@@ -1,0 +1,46 @@
+/* answer.h - the declared grammar of an answer: what a model's text must be to count as one.
+ *
+ * Reads: guard/buf.h.   Read next: ask.h (who retries and drops), guard/lua/lua_ask.c (how scripts declare it).
+ * Why: models decorate. The grammar says what is looked for, and nothing that does not fit is guessed at: it is counted,
+ * asked once more, dropped.
+ */
+#ifndef GUARD_ASK_ANSWER_H
+#define GUARD_ASK_ANSWER_H
+#include "guard/buf.h"
+#include "guard/corpus.h"
+
+typedef enum { GUARD_ANSWER_TEXT, GUARD_ANSWER_ONE_OF, GUARD_ANSWER_JSON, GUARD_ANSWER_LIST } guard_answer_kind;
+typedef enum { GUARD_FIELD_STRING, GUARD_FIELD_NUMBER, GUARD_FIELD_BOOLEAN } guard_field_kind;
+typedef struct {
+    const char *name;
+    guard_field_kind kind;
+} guard_answer_field;
+
+/* TEXT    the answer without blanks around it; not empty
+ * ONE_OF  exactly one of `word` as a word of its own (letters' case ignored) in the first line that has letters
+ * JSON    the first object in the answer (a fence or words around it are ignored) with all of `field`, of their kinds;
+ *         other fields are ignored
+ * LIST    lines that begin with a number or a dash, or, when no line does, all lines that are not empty; at most
+ *         max_items; the mark and quotes around an item are not part of it. A JSON array of strings is a list too. */
+typedef struct {
+    guard_answer_kind kind;
+    const char *const *word;
+    size_t n_word;
+    const guard_answer_field *field;
+    size_t n_field;
+    size_t max_items;
+} guard_answer_grammar;
+
+typedef struct {
+    size_t which; /* ONE_OF: index into word */
+    /* TEXT: one; LIST: n; JSON: one a field, in the grammar's order; numbers and booleans also in num. */
+    guard_text *text;
+    double *num;
+    size_t n;
+} guard_answer; /* zero it to begin; free with guard_answer_free */
+
+/* *fits says whether it parsed; an answer that does not is no error. err: memory alone. */
+NN_CHECKED nn_status guard_answer_parse(guard_answer *a, bool *fits, const guard_answer_grammar *g, const char *text,
+                                        size_t len, nn_err *err);
+void guard_answer_free(guard_answer *a);
+#endif
