@@ -1,8 +1,8 @@
 /* answer.h - the declared grammar of an answer: what a model's text must be to count as one.
  *
  * Reads: guard/buf.h.   Read next: ask.h (who retries and drops), guard/lua/lua_ask.c (how scripts declare it).
- * Why: models decorate. The grammar says what is looked for, and nothing that does not fit is guessed at: it is counted,
- * asked once more, dropped.
+ * Why: models decorate. The grammar says what is looked for, and nothing that does not fit is guessed at: it is
+ * counted, asked once more, dropped.
  */
 #ifndef GUARD_ASK_ANSWER_H
 #define GUARD_ASK_ANSWER_H
@@ -16,12 +16,20 @@ typedef struct {
     guard_field_kind kind;
 } guard_answer_field;
 
-/* TEXT    the answer without blanks around it; not empty
- * ONE_OF  exactly one of `word` as a word of its own (letters' case ignored) in the first line that has letters
+/* What a reasoning model thinks first, <think>...</think> at the very beginning, is not part of the answer; thoughts
+ * without an end are no answer. "Blank" is white space of Unicode.
+ * TEXT    the answer without blanks around it; not empty
+ * ONE_OF  exactly one of `word`, letters' case ignored, as a word of its own in the first line that has a letter or a
+ *         digit. "Unsafe." is unsafe and never safe, "un-safe" neither; of two words that begin in one place the longer
+ *         one counts. The same word twice is one. Negations are not understood: "This is not safe" is safe, unless "not
+ *         safe" is a word too. So ask for the word alone.
  * JSON    the first object in the answer (a fence or words around it are ignored) with all of `field`, of their kinds;
- *         other fields are ignored
- * LIST    lines that begin with a number or a dash, or, when no line does, all lines that are not empty; at most
- *         max_items; the mark and quotes around an item are not part of it. A JSON array of strings is a list too. */
+ *         other fields are ignored. An object begins at a brace before a quote or a closing brace. Nothing behind a
+ *         first object that is broken, cut off, or has a key twice is looked at.
+ * LIST    lines that begin with a number ("1." "2)" "(3)", to 999) or a dash (also * + and a bullet) and a blank, or,
+ *         when no line does, all lines that are not empty; the first max_items of them (0: all); the mark and a pair of
+ *         quotes around an item are not part of it. Lines of a fence are none. A JSON array of strings at the beginning
+ *         of a line is a list too. */
 typedef struct {
     guard_answer_kind kind;
     const char *const *word;

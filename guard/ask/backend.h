@@ -52,9 +52,14 @@ typedef struct {
     const nn_tok *tok;
     const guard_chat *chat; /* NULL: completes the text of one message */
     const char *hash;       /* of weights and tokenizer; copied */
-    size_t slots;           /* questions at once */
+    const int32_t *stop;    /* ids that end an answer besides EOS, BOS and the family's (nn_pretrained_stops); copied */
+    size_t n_stop;
+    size_t slots;           /* questions at once, 1 to 256: memory and speed, never a byte of an answer */
     bool round_inputs;      /* nn_decoder_round_inputs */
 } guard_local_options;
+/* An answer is text alone: control tokens are never drawn but where they end it. A question whose prompt and max_tokens
+ * do not fit into the model's max_t is REFUSED with the numbers; so max_t is part of the identity. The caller's exec
+ * must have room for max_t. */
 NN_CHECKED nn_status guard_backend_local(guard_backend **out, const guard_local_options *o, nn_err *err);
 
 /* --- (b) a server that speaks OpenAI's protocol ----------------------------------------------------------------- */
@@ -76,7 +81,12 @@ bool guard_backend_server_built(void);
 
 /* --- (c) rules ------------------------------------------------------------------------------------------------- */
 /* A grammar: symbols, each with weighted alternatives; "{name}" in an alternative is another symbol, "{prompt}" the
- * text of the question's last message, "{{" a brace. Expansion begins at symbol 0 and draws by the question's seed. */
+ * text of the question's last message, "{{" a brace. Expansion begins at symbol 0 and draws by the question's seed.
+ * Temperature, top_p and max_tokens mean nothing to rules: an expansion is whole. It ends, whatever the rules: at most
+ * GUARD_GRAMMAR_STEPS alternatives are written out, the shortest ones when those run low; one of more than
+ * GUARD_GRAMMAR_BYTES (prompts put in count) is REFUSED. */
+#define GUARD_GRAMMAR_STEPS 4096u
+#define GUARD_GRAMMAR_BYTES ((size_t)1 << 20)
 typedef struct {
     const char *text;
     double weight; /* > 0 */
@@ -86,7 +96,8 @@ typedef struct {
     const guard_alternative *alternative;
     size_t n;
 } guard_symbol;
-/* Copies the rules. NN_USAGE: an unknown symbol, one that can never end, by name. */
+/* Copies the rules. NN_USAGE, by name: an unknown symbol, one that never ends or not within GUARD_GRAMMAR_STEPS, a
+ * weight that is none. */
 NN_CHECKED nn_status guard_backend_grammar(guard_backend **out, const guard_symbol *symbol, size_t n, nn_err *err);
 
 /* --- for who writes a back-end ---------------------------------------------------------------------------------- */
@@ -95,6 +106,6 @@ struct guard_backend {
     bool completes;
     nn_status (*ask)(guard_backend *b, const guard_question *q, size_t n, const guard_ask_options *o,
                      guard_answer_fn answer, void *ctx, guard_job *job, nn_err *err);
-    void (*free)(guard_backend *b); /* all but identity and the struct itself */
+    void (*free)(guard_backend *b); /* all but identity and the struct itself; NULL: nothing */
 };
 #endif
