@@ -58,7 +58,7 @@ LUA_OBJ := $(call obj,$(wildcard guard/lua/*.c) $(filter-out $(NO_HTTP),$(wildca
 CLI_OBJ := $(call obj,$(CLI_SRC))
 CHECK_OBJ := $(call obj,$(filter-out tests/check_data.c,$(wildcard tests/check_*.c)))
 FUZZ_OBJ := $(call obj,$(filter-out tests/fuzz_main.c,$(wildcard tests/fuzz.c tests/fuzz_*.c)))
-TEST_OBJ := $(call obj,$(wildcard tests/test_*.c tests/strict_*.c tests/support.c)) $(CHECK_OBJ) $(FUZZ_OBJ)
+TEST_OBJ := $(call obj,$(wildcard tests/test_*.c tests/strict_*.c tests/stub_*.c tests/support.c)) $(CHECK_OBJ) $(FUZZ_OBJ)
 BENCHES := $(patsubst bench/%.c,$(B)/%,$(wildcard bench/bench_*.c))
 LIB     := $(B)/libparapet.a
 SCRIPT  := $(B)/libscript.a
@@ -70,7 +70,8 @@ ALL_OBJ := $(LIB_OBJ) $(LUA_OBJ) $(CLI_OBJ) $(TEST_OBJ) $(B)/tests/check_data.o 
 EMBEDDED := $(wildcard nn/kern_*.c nn/op_*.c nn/unicode*.c) \
             $(patsubst %,nn/%.c,err arena cursor rng sha256 sha256_x86 mathf par exec dtype fmt_gguf fmt_gguf_get \
               tok tok_encode tok_pre tok_text tok_spm tok_unigram tok_trie tok_norm tok_vocab tok_build tok_clone \
-              tok_spelled tok_gguf_own lora model model_body model_pack model_i8 model_stored model_round quantize model_state) \
+              tok_spelled tok_gguf_own lora model model_body model_pack model_i8 model_stored model_round quantize \
+              model_state config_keys) \
             $(patsubst %,guard/%.c,classify format windows window_batch check gguard gguard_get gguard_keys \
               gguard_model gguard_tok wide ngram text) \
             tests/embedded_driver.c

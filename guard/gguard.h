@@ -9,7 +9,7 @@
 #ifndef GUARD_GGUARD_H
 #define GUARD_GGUARD_H
 #include "guard/classify_impl.h"
-#include "nn/gguf.h"
+#include "nn/config_keys.h"
 
 #define GUARD_FILE_VERSION 1u
 #define GUARD_ARCH_OTHER "parapet" /* wide part alone, or a decoder that is none of llama.cpp's */
@@ -61,11 +61,9 @@ typedef struct {
 extern const guard_taxonomy_text guard_taxonomy_texts[GUARD_TAXONOMY_TEXTS];
 #define GUARD_KEY_SEVERITY "guard.taxonomy.severity"
 
-/* The decoder's numbers: key without the architecture's prefix, and the field. */
-typedef struct {
-    const char *key;
-    size_t at; /* of a size_t in nn_config */
-} guard_config_size;
-#define GUARD_CONFIG_SIZES 10
-extern const guard_config_size guard_config_sizes[GUARD_CONFIG_SIZES];
+/* The decoder's sizes in the order of the file; behind them stand two that are ours. */
+#define GUARD_CONFIG_KEYS 8
+extern const nn_config_key guard_config_keys[GUARD_CONFIG_KEYS];
+#define GUARD_KEY_MEMORY "guard.memory.rows"
+#define GUARD_KEY_CATEGORIES "guard.category.rows"
 #endif

@@ -67,20 +67,19 @@ static const char *read_architecture(guard_reader *r)
 static void read_config(guard_reader *r, nn_config *c)
 {
     const char *arch = read_architecture(r);
-    char key[96];
+    char key[NN_CONFIG_KEY_CAP];
 
-    for (size_t i = 0; i < GUARD_CONFIG_SIZES; i++) {
-        const guard_config_size *s = &guard_config_sizes[i];
-
-        snprintf(key, sizeof key, "%s%s", s->key[0] == '.' ? arch : "", s->key);
-        const size_t v = guard_get_size(r, key, 0, (size_t)1 << 30);
-        memcpy((char *)c + s->at, &v, sizeof v);
+    for (size_t i = 0; i < GUARD_CONFIG_KEYS; i++) {
+        nn_config_key_text(key, arch, guard_config_keys[i]);
+        *nn_config_size(c, guard_config_keys[i]) = guard_get_size(r, key, 0, (size_t)1 << 30);
     }
-    snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", arch);
+    c->memory_rows = guard_get_size(r, GUARD_KEY_MEMORY, 0, (size_t)1 << 30);
+    c->n_category = guard_get_size(r, GUARD_KEY_CATEGORIES, 0, (size_t)1 << 30);
+    nn_config_key_text(key, arch, NN_KEY_EPS);
     c->norm_eps = guard_get_float(r, key);
-    snprintf(key, sizeof key, "%s.rope.freq_base", arch);
+    nn_config_key_text(key, arch, NN_KEY_THETA);
     c->rope_theta = guard_get_float(r, key);
-    snprintf(key, sizeof key, "%s.attention.sliding_window", arch);
+    nn_config_key_text(key, arch, NN_KEY_WINDOW);
     if (guard_has_key(r, key)) c->sliding_window = guard_get_size(r, key, 1, (size_t)1 << 30);
     c->rope = guard_get_choice(r, "guard.decoder.rope", "half", "pairs") ? NN_ROPE_HALF : NN_ROPE_PAIRS;
     c->qk_norm = guard_get_bool(r, "guard.decoder.qk_norm");

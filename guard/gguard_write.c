@@ -15,25 +15,13 @@
 
 void guard_put_config(nn_gguf_writer *w, const nn_config *c)
 {
+    static const nn_config_key last[] = {NN_KEY_VALUE_LENGTH, NN_KEY_EPS, NN_KEY_THETA, NN_KEY_WINDOW};
     const char *arch = guard_architecture(c);
-    char key[96];
 
-    for (size_t i = 0; i < GUARD_CONFIG_SIZES; i++) {
-        const guard_config_size *s = &guard_config_sizes[i];
-        size_t v;
-
-        memcpy(&v, (const char *)c + s->at, sizeof v);
-        snprintf(key, sizeof key, "%s%s", s->key[0] == '.' ? arch : "", s->key);
-        nn_gguf_put_u32(w, key, (uint32_t)v);
-    }
-    snprintf(key, sizeof key, "%s.attention.value_length", arch);
-    nn_gguf_put_u32(w, key, (uint32_t)c->head_dim);
-    snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", arch);
-    nn_gguf_put_f32(w, key, c->norm_eps);
-    snprintf(key, sizeof key, "%s.rope.freq_base", arch);
-    nn_gguf_put_f32(w, key, c->rope_theta);
-    snprintf(key, sizeof key, "%s.attention.sliding_window", arch);
-    if (c->sliding_window) nn_gguf_put_u32(w, key, (uint32_t)c->sliding_window);
+    nn_gguf_put_config(w, c, arch, guard_config_keys, GUARD_CONFIG_KEYS);
+    nn_gguf_put_u32(w, GUARD_KEY_MEMORY, (uint32_t)c->memory_rows);
+    nn_gguf_put_u32(w, GUARD_KEY_CATEGORIES, (uint32_t)c->n_category);
+    nn_gguf_put_config(w, c, arch, last, sizeof last / sizeof *last);
     nn_gguf_put_str(w, "guard.decoder.rope", c->rope == NN_ROPE_HALF ? "half" : "pairs");
     nn_gguf_put_bool(w, "guard.decoder.qk_norm", c->qk_norm);
     nn_gguf_put_bool(w, "guard.decoder.qkv_bias", c->qkv_bias);

@@ -10,7 +10,7 @@
 #include "guard/gguard.h"
 #include "guard/lm_impl.h"
 #include "nn/arena.h"
-#include "nn/gguf.h"
+#include "nn/config_keys.h"
 #include "nn/tok_gguf_write.h"
 #include <math.h>
 #include <stdio.h>
@@ -22,44 +22,25 @@
 #define LONGEST_TEXT (4096u + GUARD_LM_PROMPT_IDS) /* tokens: what a stage may ask for */
 #define PROMPT_KEY "generator.prompt"
 
-/* Keys with one number each, behind the architecture's name; the same table writes and reads. */
-typedef struct {
-    const char *key;
-    size_t offset; /* of a size_t in nn_config */
-    uint64_t most;
-} size_key;
-
-static const size_key size_keys[] = {
-    {"vocab_size", offsetof(nn_config, vocab), (uint64_t)1 << 24},
-    {"block_count", offsetof(nn_config, layers), 1024},
-    {"embedding_length", offsetof(nn_config, width), (uint64_t)1 << 20},
-    {"attention.head_count", offsetof(nn_config, heads), 1024},
-    {"attention.head_count_kv", offsetof(nn_config, kv_heads), 1024},
-    {"attention.key_length", offsetof(nn_config, head_dim), 1024},
-    {"feed_forward_length", offsetof(nn_config, ff), (uint64_t)1 << 20},
-    {"context_length", offsetof(nn_config, max_t), LONGEST_TEXT},
+/* The configuration's keys in the order of the file, and what a size may be at most. */
+static const nn_config_key keys[] = {
+    NN_KEY_VOCAB,      NN_KEY_LAYERS, NN_KEY_WIDTH,   NN_KEY_HEADS,        NN_KEY_KV_HEADS,
+    NN_KEY_KEY_LENGTH, NN_KEY_FF,     NN_KEY_CONTEXT, NN_KEY_VALUE_LENGTH, NN_KEY_THETA,
+    NN_KEY_EPS,        NN_KEY_WINDOW,
 };
-enum { SIZE_KEYS = sizeof size_keys / sizeof *size_keys };
+enum { KEYS = sizeof keys / sizeof *keys, SIZE_KEYS = 8 };
+static const uint64_t most[SIZE_KEYS] = {(uint64_t)1 << 24, 1024, (uint64_t)1 << 20, 1024, 1024, 1024,
+                                         (uint64_t)1 << 20, LONGEST_TEXT};
 
 /* "qwen3." and the name of a key. */
 typedef struct {
-    char text[80];
+    char text[NN_CONFIG_KEY_CAP];
 } arch_key;
 
-static const char *key_of(arch_key *k, const char *arch, const char *name)
+static const char *key_of(arch_key *k, const char *arch, nn_config_key which)
 {
-    snprintf(k->text, sizeof k->text, "%.16s.%s", arch, name);
+    nn_config_key_text(k->text, arch, which);
     return k->text;
-}
-
-static const size_t *const_field(const nn_config *c, size_t offset)
-{
-    return (const size_t *)(const void *)((const char *)c + offset);
-}
-
-static size_t *field(nn_config *c, size_t offset)
-{
-    return (size_t *)(void *)((char *)c + offset);
 }
 
 /* --- save ---------------------------------------------------------------------------------------------- */
@@ -72,15 +53,7 @@ static const char *arch_of(const guard_lm *g)
 
 static void put_config(nn_gguf_writer *w, const nn_config *c, const char *arch)
 {
-    arch_key k = {""};
-
-    for (size_t i = 0; i < SIZE_KEYS; i++)
-        nn_gguf_put_u32(w, key_of(&k, arch, size_keys[i].key), (uint32_t)*const_field(c, size_keys[i].offset));
-    nn_gguf_put_u32(w, key_of(&k, arch, "attention.value_length"), (uint32_t)c->head_dim);
-    nn_gguf_put_f32(w, key_of(&k, arch, "rope.freq_base"), c->rope_theta);
-    nn_gguf_put_f32(w, key_of(&k, arch, "attention.layer_norm_rms_epsilon"), c->norm_eps);
-    if (c->sliding_window)
-        nn_gguf_put_u32(w, key_of(&k, arch, "attention.sliding_window"), (uint32_t)c->sliding_window);
+    nn_gguf_put_config(w, c, arch, keys, KEYS);
     nn_gguf_put_bool(w, "generator.rope_pairs", c->rope == NN_ROPE_PAIRS);
     nn_gguf_put_bool(w, "generator.qk_norm", c->qk_norm);
     nn_gguf_put_bool(w, "generator.qkv_bias", c->qkv_bias);
@@ -177,12 +150,12 @@ static nn_status get_sizes(nn_config *c, const nn_gguf *f, const char *arch, con
     uint64_t value = 0;
 
     for (size_t i = 0; i < SIZE_KEYS; i++) {
-        if (!nn_gguf_u64(f, key_of(&k, arch, size_keys[i].key), &value) || value > size_keys[i].most)
+        if (!nn_gguf_u64(f, key_of(&k, arch, keys[i]), &value) || value > most[i])
             return nn_fail(err, NN_FILE, "%s: key %s is absent or too large, want at most %llu", path, k.text,
-                           (unsigned long long)size_keys[i].most);
-        *field(c, size_keys[i].offset) = (size_t)value;
+                           (unsigned long long)most[i]);
+        *nn_config_size(c, keys[i]) = (size_t)value;
     }
-    if (nn_gguf_u64(f, key_of(&k, arch, "attention.sliding_window"), &value)) c->sliding_window = (size_t)value;
+    if (nn_gguf_u64(f, key_of(&k, arch, NN_KEY_WINDOW), &value)) c->sliding_window = (size_t)value;
     return NN_OK;
 }
 
@@ -199,8 +172,8 @@ static nn_status get_config(nn_config *c, const nn_gguf *f, bool own, const char
         return nn_fail(err, NN_FILE, "%s: key general.architecture, want qwen3, qwen2, llama or %s", path,
                        GUARD_ARCH_OTHER);
     if ((st = get_sizes(c, f, arch, path, err)) != NN_OK) return st;
-    if (!nn_gguf_f64(f, key_of(&k, arch, "rope.freq_base"), &theta) ||
-        !nn_gguf_f64(f, key_of(&k, arch, "attention.layer_norm_rms_epsilon"), &eps) ||
+    if (!nn_gguf_f64(f, key_of(&k, arch, NN_KEY_THETA), &theta) ||
+        !nn_gguf_f64(f, key_of(&k, arch, NN_KEY_EPS), &eps) ||
         !nn_gguf_bool(f, "generator.rope_pairs", &pairs) || !nn_gguf_bool(f, "generator.qk_norm", &c->qk_norm) ||
         !nn_gguf_bool(f, "generator.qkv_bias", &c->qkv_bias) || !nn_gguf_bool(f, "generator.tied", &c->tied))
         return nn_fail(err, NN_FILE, "%s: a key of the model's shape is absent, want all of a generator's", path);

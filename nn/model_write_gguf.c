@@ -5,7 +5,7 @@
  * that tensor for llama alone, and sees no sliding window in any of these architectures.
  */
 #include "nn/arena.h"
-#include "nn/gguf.h"
+#include "nn/config_keys.h"
 #include "nn/model_write_impl.h"
 #include "nn/tok_gguf_write.h"
 #include <stdio.h>
@@ -22,35 +22,16 @@ static const char *architecture_of(const nn_config *c)
     return strcmp(arch, "mistral") == 0 ? "llama" : arch;
 }
 
-static void put_sizes(nn_gguf_writer *w, const nn_config *c, const char *arch)
-{
-    const struct {
-        const char *key;
-        size_t v;
-    } sizes[] = {{"vocab_size", c->vocab}, {"context_length", c->max_t}, {"embedding_length", c->width},
-                 {"block_count", c->layers}, {"feed_forward_length", c->ff}, {"attention.head_count", c->heads},
-                 {"attention.head_count_kv", c->kv_heads}, {"attention.key_length", c->head_dim},
-                 {"attention.value_length", c->head_dim}, {"rope.dimension_count", c->head_dim}};
-    char key[96];
-
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        snprintf(key, sizeof key, "%s.%s", arch, sizes[i].key);
-        nn_gguf_put_u32(w, key, (uint32_t)sizes[i].v);
-    }
-}
-
 static void put_config(nn_gguf_writer *w, const nn_config *c, const char *arch)
 {
+    static const nn_config_key keys[] = {NN_KEY_VOCAB,        NN_KEY_CONTEXT,   NN_KEY_WIDTH, NN_KEY_LAYERS, NN_KEY_FF,
+                                         NN_KEY_HEADS,        NN_KEY_KV_HEADS,  NN_KEY_KEY_LENGTH,
+                                         NN_KEY_VALUE_LENGTH, NN_KEY_ROPE_DIMS, NN_KEY_EPS,   NN_KEY_THETA,
+                                         NN_KEY_WINDOW};
     const float factor = nn_write_linear(c);
     char key[96];
 
-    put_sizes(w, c, arch);
-    snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", arch);
-    nn_gguf_put_f32(w, key, c->norm_eps);
-    snprintf(key, sizeof key, "%s.rope.freq_base", arch);
-    nn_gguf_put_f32(w, key, c->rope_theta);
-    snprintf(key, sizeof key, "%s.attention.sliding_window", arch);
-    if (c->sliding_window) nn_gguf_put_u32(w, key, (uint32_t)c->sliding_window);
+    nn_gguf_put_config(w, c, arch, keys, sizeof keys / sizeof *keys);
     if (!(factor > 1.0f || (factor > 0.0f && factor < 1.0f))) return;
     snprintf(key, sizeof key, "%s.rope.scaling.type", arch);
     nn_gguf_put_str(w, key, "linear");
