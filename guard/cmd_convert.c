@@ -1,12 +1,12 @@
 /* cmd_convert.c - parapet convert: a model as another program reads it, a GGUF file or a Hugging Face folder.
  *
- * Reads: cmd.h, cmd_convert.h, nn/pretrained.h, nn/model_write.h.   Read next: cmd_quantize.c.
+ * Reads: cmd_adapter.h, cmd_convert.h, nn/pretrained.h, nn/model_write.h.   Read next: cmd_quantize.c.
  * A guard goes out for llama.cpp alone and as what llama.cpp has: decoder, verdict head, vocabulary. What of it stays
  * behind is said, because without it the verdicts are others.
  */
 #include "guard/cmd_convert.h"
 #include "guard/classify.h"
-#include "guard/cmd.h"
+#include "guard/cmd_adapter.h"
 #include "guard/lm.h"
 #include "nn/pretrained.h"
 #include "nn/tok_json_write.h"
@@ -19,6 +19,7 @@ static const cmd_flag convert_flags[] = {
     {"--type", "TYPE", "as they are", "of the weights: f32, f16, bf16; in a GGUF file also q8_0, q4_0"},
     {"--for", "PROGRAM", NULL, "llama.cpp: refuse what it would compute otherwise; a guard goes out this way alone"},
     {"--tokenizer", "FILE", NULL, "another tokenizer than the model's own"},
+    {"--adapter", "FOLDER", NULL, CMD_ADAPTER_DOC ", as floats, then rounded to the type of each matrix"},
     {"--force", NULL, NULL, "OUT may be there and is replaced"},
     {NULL, NULL, NULL, NULL}};
 
@@ -120,8 +121,9 @@ static nn_status open_other(source *s, const char *path, const convert_wishes *w
     st = nn_pretrained_tok(&s->tok, s->file, w->tokenizer, &s->tok_problem);
     s->m = s->loaded;
     s->vocabulary = s->tok;
-    if (st == NN_OK || !w->tokenizer) return NN_OK;
-    return nn_fail(err, st, "%s", s->tok_problem.text);
+    if (st != NN_OK && w->tokenizer) return nn_fail(err, st, "%s", s->tok_problem.text);
+    /* WHY after the weights: they are loaded as they lie, and each row gets its adapter when it is written. */
+    return w->adapter ? cmd_adapt_with("convert", w->adapter, s->file, err) : NN_OK;
 }
 
 static nn_status open_guard(source *s, const char *path, nn_err *err)
@@ -141,6 +143,9 @@ static nn_status open_source(source *s, convert_kind kind, const char *path, con
     nn_status st;
 
     if (kind == CONVERT_OTHER) return open_other(s, path, w, err);
+    if (w->adapter)
+        return nn_fail(err, NN_USAGE, "--adapter: %s holds what a run has merged, want the model that the adapters stand "
+                       "beside", path);
     if (w->tokenizer) return nn_fail(err, NN_USAGE, "--tokenizer: %s has its own and no other", path);
     if (kind == CONVERT_GUARD && !w->llama_cpp)
         return nn_fail(err, NN_USAGE, "%s: a guard, want --for llama.cpp (its decoder and verdict head alone), or "
@@ -198,8 +203,9 @@ static nn_status say_written(const char *from, const char *to, const convert_wis
     while (n > 1 && to[n - 1] == '/') n--;
     snprintf(weights, sizeof weights, "%.*s%s", (int)n, to, is_gguf_name(to) ? "" : "/model.safetensors");
     if ((st = nn_file_size(weights, &bytes, err)) != NN_OK) return st;
-    printf("%s: %llu bytes, weights %s; from %s\n", weights, (unsigned long long)bytes,
-           w->type == NN_DTYPE_OTHER ? "as they were" : nn_dtype_name(w->type), from);
+    printf("%s: %llu bytes, weights %s; from %s%s%s\n", weights, (unsigned long long)bytes,
+           w->type == NN_DTYPE_OTHER ? "as they were" : nn_dtype_name(w->type), from, w->adapter ? " with " : "",
+           w->adapter ? w->adapter : "");
     return NN_OK;
 }
 
@@ -212,6 +218,7 @@ static void set_options(nn_write_options *o, const source *s, const convert_wish
     o->llama_cpp = w->llama_cpp;
     o->labels = s->guard != NULL;
     if (!s->file) return;
+    o->lora = nn_pretrained_adapter(s->file);
     o->n_stop = nn_pretrained_stops(s->file, o->stop, NN_WRITE_STOPS);
     o->chat = nn_pretrained_chat_template(s->file, &o->chat_len);
 }
@@ -285,6 +292,7 @@ static nn_status read_wishes(convert_wishes *w, const cmd_line *line, nn_err *er
     *w = (convert_wishes){.type = NN_DTYPE_OTHER};
     w->force = cmd_given(line, "--force") != NULL;
     w->tokenizer = cmd_given(line, "--tokenizer");
+    w->adapter = cmd_given(line, "--adapter");
     w->llama_cpp = program != NULL;
     if (line->n_word != 2)
         return nn_fail(err, NN_USAGE, "%zu paths, want the model to read and what to write", line->n_word);

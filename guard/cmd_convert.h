@@ -12,6 +12,7 @@ typedef struct {
     nn_dtype type;         /* NN_DTYPE_OTHER: as they are */
     bool llama_cpp, force;
     const char *tokenizer; /* path, NULL: the model's own */
+    const char *adapter;   /* folder, NULL: none */
 } convert_wishes;
 
 /* Whose file it is; what is no GGUF file is somebody else's, or none. */

@@ -4,6 +4,7 @@
  * Reads: cmd_generate.h.   Read next: cmd_generate_text.c, cmd_generate_lm.c.
  */
 #include "guard/cmd_generate.h"
+#include "guard/cmd_adapter.h"
 #include "nn/gguf.h"
 #include "nn/plat.h"
 #include <stdio.h>
@@ -16,6 +17,7 @@ static const cmd_flag generate_flags[] = {
     {"--max-tokens", "N", "256, requests 48", "no more than these"},
     {"--stop", "TEXT", NULL, "ends where this would come, and does not print it"},
     {"--tokenizer", "FILE", NULL, "another tokenizer than the model's own"},
+    {"--adapter", "FOLDER", NULL, CMD_ADAPTER_DOC},
     {"--temperature", "T", "1", "0 is greedy"},
     {"--top-k", "K", "0", "0: all"},
     {"--top-p", "P", "1", "1: all"},
@@ -66,8 +68,8 @@ static nn_status is_requests(bool *yes, const char *path, nn_err *err)
 /* A flag of the other kind of model would do nothing here, so it is no use to take it. */
 static nn_status refuse_others(const cmd_line *line, bool requests, nn_err *err)
 {
-    static const char *const of_text[] = {"--prompt", "--chat", "--system", "--stop", "--tokenizer", "--exact",
-                                          NULL};
+    static const char *const of_text[] = {"--prompt", "--chat", "--system", "--stop", "--tokenizer", "--adapter",
+                                          "--exact", NULL};
     static const char *const of_requests[] = {"--label", "--category", "--n", NULL};
 
     for (const char *const *flag = requests ? of_text : of_requests; *flag; flag++)

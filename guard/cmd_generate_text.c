@@ -1,11 +1,12 @@
 /* cmd_generate_text.c - one text from a language model that somebody trained, printed as it comes.
  *
- * Reads: cmd_generate.h, chat.h, nn/pretrained.h, nn/decode.h.
+ * Reads: cmd_generate.h, cmd_adapter.h, chat.h, nn/pretrained.h, nn/decode.h.
  * Only the text goes to standard output: no prompt, no newline of ours unless a terminal reads. Whole characters, after
  * each token. It ends at the model's stop ids, at BOS (another document begins), where --stop would come, after
  * --max-tokens, or on a signal. Control tokens may be drawn and have no text.
  */
 #include "guard/chat.h"
+#include "guard/cmd_adapter.h"
 #include "guard/cmd_generate.h"
 #include "nn/arena.h"
 #include "nn/plat.h"
@@ -248,6 +249,7 @@ nn_status generate_text(const cmd_line *line, const char *model, const generate_
     if (stop && stop[0] == '\0') return nn_fail(err, NN_USAGE, "--stop: no text, want what ends the output");
     if ((st = nn_pretrained_open(&s.file, model, err)) != NN_OK) goto done;
     if ((st = nn_pretrained_tok(&s.tok, s.file, cmd_given(line, "--tokenizer"), err)) != NN_OK) goto done;
+    if ((st = cmd_adapt(line, s.file, err)) != NN_OK) goto done;
     if ((st = make_prompt(&s, line, err)) != NN_OK) goto done;
     if ((st = fit_context(&s, line, err)) != NN_OK) goto done;
     find_stops(&s);

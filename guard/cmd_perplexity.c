@@ -1,10 +1,10 @@
 /* cmd_perplexity.c - parapet perplexity: how well a language model foresees a text.
  *
- * Reads: cmd.h, nn/perplexity.h.
+ * Reads: cmd_adapter.h, nn/perplexity.h.
  */
 #include "nn/perplexity.h"
 #include "guard/buf.h"
-#include "guard/cmd.h"
+#include "guard/cmd_adapter.h"
 #include "nn/plat.h"
 #include "nn/pretrained.h"
 #include <stdio.h>
@@ -15,6 +15,7 @@
 static const cmd_flag perplexity_flags[] = {
     {"--model", "M", NULL, "a Hugging Face folder, a GGUF or llama2.c file"},
     {"--tokenizer", "FILE", NULL, "another tokenizer than the model's own"},
+    {"--adapter", "FOLDER", NULL, CMD_ADAPTER_DOC},
     {"--context", "N", "512", "tokens of a window; the second half of each is scored"},
     {"--exact", NULL, NULL, "of the weights alone, without the rounding of llama.cpp's products (docs/models.md)"},
     {"--json", NULL, NULL, "one JSON object"},
@@ -80,6 +81,7 @@ static nn_status measure(const cmd_line *line, nn_err *err)
     if ((st = nn_file_read(&text, line->word[0], TEXT_MAX_BYTES, err)) != NN_OK) goto done;
     if ((st = nn_pretrained_open(&p, cmd_given(line, "--model"), err)) != NN_OK) goto done;
     if ((st = nn_pretrained_tok(&tok, p, cmd_given(line, "--tokenizer"), err)) != NN_OK) goto done;
+    if ((st = cmd_adapt(line, p, err)) != NN_OK) goto done;
     if ((st = choose_context(&o.max_t, line, p, err)) != NN_OK) goto done;
     if ((st = nn_pretrained_load(&m, p, &o, err)) != NN_OK) goto done;
     if ((st = nn_exec_open(&exec, NULL, (size_t)threads, o.max_t, err)) != NN_OK) goto done;

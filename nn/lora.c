@@ -1,6 +1,6 @@
-/* lora.c - adapters: build, forward, backward, merge.
+/* lora.c - adapters: build, forward, backward.
  *
- * Reads: lora_impl.h, ops.h.   Read next: trainer.c (steps over them), lora_file.c.
+ * Reads: lora_impl.h, ops.h.   Read next: trainer.c (steps over them), lora_merge.c, lora_file.c.
  * Nothing of forward is kept for backward: A's product is computed again, r columns beside the matrix's N.
  */
 #include "nn/lora_impl.h"
@@ -9,6 +9,7 @@
 #include "nn/rng.h"
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct {
@@ -165,6 +166,28 @@ const nn_lora_pair *nn_lora_at(const nn_lora *l, size_t layer, nn_lora_target t)
     return l->pair + layer * NN_LORA_TARGETS + t;
 }
 
+const nn_lora_pair *nn_lora_beside(const nn_lora *l, const char *tensor)
+{
+    static const char before[] = "model.layers.";
+    char *module = NULL;
+
+    if (strncmp(tensor, before, sizeof before - 1) != 0) return NULL;
+    const unsigned long layer = strtoul(tensor + sizeof before - 1, &module, 10);
+    if (layer >= l->layers || *module++ != '.') return NULL;
+    for (nn_lora_target t = 0; t < NN_LORA_TARGETS; t++) {
+        const size_t n = strlen(targets[t].module);
+
+        if (strncmp(module, targets[t].module, n) != 0 || strcmp(module + n, ".weight") != 0) continue;
+        return nn_lora_at(l, layer, t)->a ? nn_lora_at(l, layer, t) : NULL;
+    }
+    return NULL;
+}
+
+const char *nn_lora_base(const nn_lora *l)
+{
+    return l->base;
+}
+
 nn_status nn_lora_fits(const nn_lora *l, const nn_config *c, nn_err *err)
 {
     if (l->layers != c->layers)
@@ -304,38 +327,4 @@ void nn_lora_bwd(const nn_lora_room *o, const nn_exec *x, size_t layer, nn_lora_
     if (xs == in) return;
     drop(o, x, p, o->wide, o->wide, R);
     add_scaled(x, din, 1.0f, o->wide, R, p->K);
-}
-
-/* --- merging ---------------------------------------------------------------------------------- */
-
-nn_status nn_lora_merge(nn_model *m, const nn_lora *l, const nn_exec *x, nn_err *err)
-{
-    float *z = NULL;
-    size_t most = 0;
-    nn_status st;
-
-    if (nn_model_is_i8(m) || nn_model_is_stored(m))
-        return nn_fail(err, NN_USAGE, "lora: merging into weights that are not floats, want a float copy");
-    if ((st = nn_lora_fits(l, &m->config, err)) != NN_OK) return st;
-    for (nn_lora_target t = 0; t < NN_LORA_TARGETS; t++) {
-        const nn_lora_pair *p = nn_lora_at(l, 0, t);
-
-        if (p->a && p->N * p->K > most) most = p->N * p->K;
-    }
-    if ((st = nn_alloc((void **)&z, most, sizeof *z, err)) != NN_OK) return st;
-    nn_model_unpack(m);
-    for (size_t layer = 0; layer < l->layers; layer++) {
-        const nn_layer *w = m->w.layer + layer;
-        float *const at[NN_LORA_TARGETS] = {w->q, w->k, w->v, w->o, w->gate, w->up, w->down};
-
-        for (nn_lora_target t = 0; t < NN_LORA_TARGETS; t++) {
-            const nn_lora_pair *p = nn_lora_at(l, layer, t);
-
-            if (!p->a) continue;
-            nn_matmul(x, NN_NN, z, p->b, p->a, p->N, p->K, l->o.rank, false);
-            add_scaled(x, at[t], l->scale, z, p->N, p->K);
-        }
-    }
-    nn_free(z);
-    return NN_OK;
 }

@@ -1,6 +1,7 @@
 /* lora.h - low-rank adapters: a small learnt correction beside each frozen matrix of a model.
  *
- * Reads: model.h.   Read next: lora.c, trainer.h (which trains them), lora_file.c (PEFT's folders); docs/math.md#lora.
+ * Reads: model.h.   Read next: lora.c, trainer.h (which trains them), lora_merge.c, lora_file.c (PEFT's folders);
+ * docs/math.md#lora.
  * Source: Hu et al. 2021, arXiv:2106.09685, eq. 3:   y = W x + (alpha / r) B A x,   A [r,K], B [N,r].
  * Why: of a model of 135 million weights 2 million are trained, so gradients and moments are small; and the matrices
  * they stand beside may stay in their file's type, where they lie. What was learnt is a file of its own, or is added to
@@ -42,10 +43,21 @@ size_t nn_lora_tensors(const nn_lora *l);
 nn_tensor nn_lora_tensor(const nn_lora *l, size_t i);
 /* Whether models of this configuration have the matrices it is for; NN_USAGE names the first that differs. */
 NN_CHECKED nn_status nn_lora_fits(const nn_lora *l, const nn_config *c, nn_err *err);
-/* w = fmaf(alpha / r, (B A)_w, w) for each weight w of the targets; (B A) adds in ascending rank. The model is one of
- * floats; a packed copy is dropped. Results then differ from those of adapters beside it by rounding: W x + s B (A x)
- * is not (W + s B A) x. */
+const char *nn_lora_base(const nn_lora *l); /* base_model_name_or_path of the folder it came from, "": none */
+
+/* --- merging: lora_merge.c --------------------------------------------------------------------------------- */
+/* w = fmaf(alpha / r, (B A)_w, w) for each weight w of the targets; (B A) adds in ascending rank. Results then differ
+ * from those of adapters beside the model by rounding: W x + s B (A x) is not (W + s B A) x. Of a stored model the
+ * matrices with an adapter become floats that it owns, the others stay where they lie; a packed copy is dropped.
+ * NN_USAGE: int8, or adapters of another shape. NN_CONTENT: a sum that is infinite, by tensor: the model is then of no
+ * use. */
 NN_CHECKED nn_status nn_lora_merge(nn_model *m, const nn_lora *l, const nn_exec *x, nn_err *err);
+/* The same for rows [first, first + n) of one matrix, of which nothing else needs to be there: for files that are
+ * written row by row. tensor: its name in the model.
+ *   [inout] w [n,K]   [scratch] z [n,K] */
+bool nn_lora_touches(const nn_lora *l, const char *tensor); /* whether an adapter stands beside it */
+void nn_lora_add_rows(const nn_lora *l, const nn_exec *x, const char *tensor, float *w, float *z, size_t first,
+                      size_t n);
 
 /* A state whose model is computed with adapters beside it. l is borrowed; NULL: nn_state_build. */
 NN_CHECKED nn_status nn_state_build_lora(nn_state **out, const nn_model *m, const nn_lora *l, size_t max_rows,

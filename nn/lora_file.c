@@ -169,11 +169,11 @@ nn_status nn_lora_save(const nn_lora *l, const nn_config *c, const char *folder,
 
 /* --- reading adapter_config.json ------------------------------------------------------------ */
 
-enum { TYPE, RANK, ALPHA, DROPOUT, MODULES, BIAS, INIT, N_READ, N_KEY = 18 };
+enum { TYPE, RANK, ALPHA, DROPOUT, MODULES, BIAS, INIT, BASE, N_READ, N_KEY = 18 };
 /* Up to N_READ: read. Then what says nothing about the maths. Any other key must say nothing: null, false, empty. */
 static const char *const keys[N_KEY] = {
     "peft_type", "r", "lora_alpha", "lora_dropout", "target_modules", "bias", "init_lora_weights",
-    "auto_mapping", "base_model_name_or_path", "inference_mode", "revision", "task_type", "peft_version",
+    "base_model_name_or_path", "auto_mapping", "inference_mode", "revision", "task_type", "peft_version",
     "megatron_config", "megatron_core", "qalora_group_size", "runtime_config", "layers_pattern",
 };
 
@@ -228,14 +228,34 @@ static void read_text(nn_cursor *c, nn_json_pool *pool, const char *key, const c
         nn_cursor_fail(c, "%s is %.60s, want %s%s", key, text, want, truth ? " or true" : "");
 }
 
-static void read_value(nn_cursor *c, nn_json_pool *pool, int key, nn_lora_options *o, const char *name)
+/* What the configuration says: the options, and the name of the base. */
+typedef struct {
+    nn_lora_options o;
+    char base[sizeof((nn_lora *)NULL)->base];
+} said;
+
+/* A name or null. WHY cut and not refused: nothing is computed from it. */
+static void read_base(nn_cursor *c, nn_json_pool *pool, said *out)
 {
+    if (nn_json_peek(c) == NN_JSON_NULL) {
+        nn_json_skip(c);
+        return;
+    }
+    const char *name = nn_json_string(c, pool);
+
+    if (name) snprintf(out->base, sizeof out->base, "%s", name);
+}
+
+static void read_value(nn_cursor *c, nn_json_pool *pool, int key, said *out, const char *name)
+{
+    nn_lora_options *o = &out->o;
     double v = 0.0;
 
     if (key == TYPE) read_text(c, pool, keys[key], "LORA", false);
     else if (key == BIAS) read_text(c, pool, keys[key], "none", false);
     else if (key == INIT) read_text(c, pool, keys[key], "gaussian", true);
     else if (key == MODULES) read_modules(c, pool, o);
+    else if (key == BASE) read_base(c, pool, out);
     else if (key == RANK) {
         const uint64_t r = nn_json_u64(c);
         if (c->status == NN_OK && (r < 1 || r > NN_LORA_RANK_MAX))
@@ -250,7 +270,7 @@ static void read_value(nn_cursor *c, nn_json_pool *pool, int key, nn_lora_option
     else read_nothing(c, name);
 }
 
-static nn_status read_config(nn_lora_options *o, const char *folder, nn_err *err)
+static nn_status read_config(said *out, const char *folder, nn_err *err)
 {
     const uint64_t must = 1u << TYPE | 1u << RANK | 1u << ALPHA | 1u << MODULES;
     nn_json_fields f = {keys, N_KEY, 0, 0, ""};
@@ -260,19 +280,19 @@ static nn_status read_config(nn_lora_options *o, const char *folder, nn_err *err
     nn_cursor c;
     nn_status st;
 
-    *o = (nn_lora_options){0};
+    memset(out, 0, sizeof *out);
     if ((st = path_of(path, folder, CONFIG, err)) != NN_OK) goto done;
     if ((st = nn_file_read(&file, path, CONFIG_MAX, err)) != NN_OK) goto done;
     pool.cap = file.len + 1;
     if ((st = nn_alloc((void **)&pool.bytes, pool.cap, 1, err)) != NN_OK) goto done;
     nn_cursor_init(&c, file.bytes, file.len, path, err);
     for (int k = nn_json_field(&c, &pool, &f); k != NN_JSON_DONE; k = nn_json_field(&c, &pool, &f))
-        read_value(&c, &pool, k, o, f.key);
+        read_value(&c, &pool, k, out, f.key);
     nn_json_end(&c);
     if ((st = c.status) != NN_OK) goto done;
     for (int k = 0; k < N_READ && st == NN_OK; k++)
         if (must >> k & 1u && !(f.seen >> k & 1u)) st = nn_fail(err, NN_FILE, "%s: %s is missing", path, keys[k]);
-    if (st == NN_OK && o->targets == 0)
+    if (st == NN_OK && out->o.targets == 0)
         st = nn_fail(err, NN_FILE, "%s: target_modules is empty, want one of q_proj to down_proj", path);
 done:
     nn_free(pool.bytes);
@@ -366,16 +386,17 @@ nn_status nn_lora_load(nn_lora **out, const char *folder, const nn_config *c, nn
 {
     nn_safetensors *f = NULL;
     nn_lora *l = NULL;
-    nn_lora_options o;
     char path[PATH_CAP];
+    said config;
     nn_status st;
 
     *out = NULL;
-    if ((st = read_config(&o, folder, err)) != NN_OK) goto done;
+    if ((st = read_config(&config, folder, err)) != NN_OK) goto done;
     if ((st = path_of(path, folder, TENSORS, err)) != NN_OK) goto done;
     if ((st = nn_st_open(&f, path, err)) != NN_OK) goto done;
-    if ((st = check_tensors(f, path, c, &o, err)) != NN_OK) goto done;
-    if ((st = nn_lora_build(&l, c, &o, err)) != NN_OK) goto done;
+    if ((st = check_tensors(f, path, c, &config.o, err)) != NN_OK) goto done;
+    if ((st = nn_lora_build(&l, c, &config.o, err)) != NN_OK) goto done;
+    memcpy(l->base, config.base, sizeof l->base);
     for (size_t i = 0; i < l->layers * NN_LORA_TARGETS && st == NN_OK; i++) {
         const nn_lora_target t = (nn_lora_target)(i % NN_LORA_TARGETS);
 

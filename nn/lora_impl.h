@@ -1,6 +1,6 @@
 /* lora_impl.h - the inside of adapters, and how the model's body and the trainer compute with them.
  *
- * Reads: lora.h.   Read next: lora.c; model_body.c and trainer_bwd.c (their callers).
+ * Reads: lora.h.   Read next: lora.c, lora_merge.c; model_body.c and trainer_bwd.c (their callers).
  */
 #ifndef NN_LORA_IMPL_H
 #define NN_LORA_IMPL_H
@@ -19,6 +19,7 @@ struct nn_lora {
     size_t layers, n_tensor;
     nn_lora_pair *pair; /* [L, NN_LORA_TARGETS] */
     nn_tensor *tensor;  /* [n_tensor] */
+    char base[256];     /* what a folder says it was trained beside, "": nothing; cut where it is longer */
 };
 
 #define NN_LORA_NAME 64u
@@ -27,6 +28,8 @@ struct nn_lora {
 void nn_lora_shape(size_t *N, size_t *K, const nn_config *c, nn_lora_target t);
 void nn_lora_name(char out[NN_LORA_NAME], size_t layer, nn_lora_target t, char which); /* 'A' or 'B' */
 const nn_lora_pair *nn_lora_at(const nn_lora *l, size_t layer, nn_lora_target t);
+/* The adapter beside the matrix of this name (params.h), NULL where none is. */
+const nn_lora_pair *nn_lora_beside(const nn_lora *l, const char *tensor);
 
 /* What computing beside a model needs. */
 typedef struct {

@@ -315,6 +315,7 @@ void nn_model_free(nn_model *m)
     if (!m) return;
     nn_packed_free(&m->packed);
     nn_arena_free(&m->own_i8);
+    nn_arena_free(&m->own_stored);
     nn_arena_free(&m->arena);
     nn_free(m);
 }

@@ -60,6 +60,7 @@ struct nn_model {
     nn_i8_tensor *i8;  /* [n_tensor] of an int8 model, else NULL */
     bool stored;       /* matrices lie where nn_model_place_stored was told */
     nn_arena own_i8;   /* panels of an int8 model that was not read from a file */
+    nn_arena own_stored; /* matrices of a stored model that no file holds: adapters were merged into them */
     size_t n_tensor;
     float *cos_t, *sin_t; /* [max_t, D/2] */
 };
@@ -78,6 +79,10 @@ void nn_matrices_take(nn_matrices *mx, nn_arena *a, const nn_config *c);
 void nn_matrices_plain(nn_matrices *mx, const nn_model *m);
 /* The product that reads tensor i, or NULL: lookups only. */
 nn_matrix *nn_model_matrix(nn_model *m, size_t i);
+/* Tensor i of a stored model lies there from now on; place_stored has looked at it, or who made it has. */
+void nn_model_publish(nn_model *m, size_t i, nn_dtype type, const unsigned char *bytes);
+/* Whether m's own memory holds this matrix of a stored model. */
+bool nn_model_owns(const nn_model *m, const nn_tensor *t);
 /* to's floats from those of the same tensor in another model, floats or stored. */
 void nn_tensor_copy(const nn_tensor *to, const nn_tensor *from);
 NN_CHECKED nn_status nn_model_clone_i8(nn_model **out, const nn_model *m, nn_err *err);

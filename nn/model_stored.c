@@ -34,7 +34,7 @@ nn_matrix *nn_model_matrix(nn_model *m, size_t i)
 
 /* --- placing ------------------------------------------------------------------------------- */
 
-static void publish(nn_model *m, size_t i, nn_dtype type, const unsigned char *bytes)
+void nn_model_publish(nn_model *m, size_t i, nn_dtype type, const unsigned char *bytes)
 {
     nn_matrix *to = nn_model_matrix(m, i);
 
@@ -43,6 +43,13 @@ static void publish(nn_model *m, size_t i, nn_dtype type, const unsigned char *b
     if (!to) return;
     to->type = type;
     to->bytes = bytes;
+}
+
+bool nn_model_owns(const nn_model *m, const nn_tensor *t)
+{
+    const uintptr_t at = (uintptr_t)t->bytes, base = (uintptr_t)m->own_stored.base;
+
+    return t->bytes && m->own_stored.base && at >= base && at < base + m->own_stored.used;
 }
 
 nn_status nn_model_place_stored(nn_model *m, size_t i, nn_dtype type, const unsigned char *bytes, nn_err *err)
@@ -58,7 +65,7 @@ nn_status nn_model_place_stored(nn_model *m, size_t i, nn_dtype type, const unsi
     const size_t n = t->rows * t->cols, bad = nn_dtype_not_finite(type, bytes, n);
     if (bad < n)
         return nn_fail(err, NN_FILE, "%s: weight %zu is a NaN or an infinity, want finite numbers", t->gguf, bad);
-    publish(m, i, type, bytes);
+    nn_model_publish(m, i, type, bytes);
     return NN_OK;
 }
 
@@ -88,17 +95,40 @@ nn_status nn_model_floats(nn_model **out, const nn_model *m, nn_err *err)
     return st;
 }
 
+/* Matrices that m holds itself, in memory of the clone's own. */
+static nn_status clone_own(nn_model *to, const nn_model *m, nn_err *err)
+{
+    nn_status st;
+
+    if (!m->own_stored.base) return NN_OK;
+    if ((st = nn_arena_open(&to->own_stored, m->own_stored.used, err)) != NN_OK) return st;
+    for (size_t i = 0; i < m->n_tensor; i++) {
+        const nn_tensor *from = m->tensor + i;
+        const size_t row = nn_dtype_bytes(from->type, from->cols);
+
+        if (!nn_model_owns(m, from)) continue;
+        unsigned char *bytes = nn_arena_take(&to->own_stored, from->rows, row);
+        memcpy(bytes, from->bytes, from->rows * row);
+        nn_model_publish(to, i, from->type, bytes);
+    }
+    return NN_OK;
+}
+
 /* The same bytes, and floats of its own. */
 static nn_status clone_stored(nn_model **out, const nn_model *m, nn_err *err)
 {
-    const nn_status st = nn_model_build_stored(out, &m->config, err);
+    nn_status st = nn_model_build_stored(out, &m->config, err);
 
     for (size_t i = 0; st == NN_OK && i < m->n_tensor; i++) {
         const nn_tensor *from = m->tensor + i;
 
         if (from->data) nn_tensor_copy((*out)->tensor + i, from);
-        else publish(*out, i, from->type, from->bytes);
+        else nn_model_publish(*out, i, from->type, from->bytes);
     }
+    if (st == NN_OK) st = clone_own(*out, m, err);
+    if (st == NN_OK) return st;
+    nn_model_free(*out);
+    *out = NULL;
     return st;
 }
 

@@ -90,6 +90,11 @@ static bool is_left_out(const nn_tensor *t, bool labels)
     return strncmp(t->gguf, "guard.", 6) == 0;
 }
 
+static bool is_written(nn_dtype type)
+{
+    return type == NN_F32 || type == NN_F16 || type == NN_BF16 || type == NN_Q8_0 || type == NN_Q4_0;
+}
+
 static nn_status check_type(nn_dtype type, bool gguf, nn_err *err)
 {
     const bool plain = type == NN_F32 || type == NN_F16 || type == NN_BF16 || type == NN_DTYPE_OTHER;
@@ -105,26 +110,34 @@ nn_status nn_write_plan_make(nn_write_plan *p, const nn_model *m, const nn_write
     const nn_config *c = nn_model_config(m);
     nn_status st;
 
-    *p = (nn_write_plan){.m = m, .rope = rope};
+    *p = (nn_write_plan){.m = m, .rope = rope, .lora = o->lora};
     if (nn_model_is_i8(m)) return nn_fail(err, NN_USAGE, "model: its weights are int8, want floats or a file's types");
     if (!nn_write_architecture(c))
         return nn_fail(err, NN_USAGE, "model: q/k norm with biases, or one of them with rotary pairs of neighbours, "
                        "want the shape of llama, mistral, qwen2 or qwen3");
     if ((st = check_type(o->type, gguf, err)) != NN_OK) return st;
+    if (o->lora && (st = nn_lora_fits(o->lora, c, err)) != NN_OK) return st;
+    if (o->lora && (st = nn_exec_open(&p->x, NULL, 1, 1, err)) != NN_OK) return st;
     if ((st = nn_alloc((void **)&p->tensor, nn_model_tensors(m) + 1, sizeof *p->tensor, err)) != NN_OK) return st;
     for (size_t i = 0; i < nn_model_tensors(m); i++) {
         const nn_tensor t = nn_model_tensor(m, i);
 
         if (is_left_out(&t, o->labels)) continue;
-        p->tensor[p->n++] = (nn_write_tensor){
+        nn_write_tensor *to = p->tensor + p->n++;
+        *to = (nn_write_tensor){
             t, type_of(&t, o->type, gguf),
-            c->rope != rope && (ends_with(t.gguf, "attn_q.weight") || ends_with(t.gguf, "attn_k.weight"))};
+            c->rope != rope && (ends_with(t.gguf, "attn_q.weight") || ends_with(t.gguf, "attn_k.weight")),
+            o->lora && nn_lora_touches(o->lora, t.name)};
+        if (to->merged && !is_written(to->type))
+            return nn_fail(err, NN_USAGE, "tensor %s: type %s, which is only read here, want a type that it shall have "
+                           "with its adapter", t.name, nn_dtype_name(to->type));
     }
     return NN_OK;
 }
 
 void nn_write_plan_free(nn_write_plan *p)
 {
+    nn_exec_free(&p->x);
     nn_free(p->tensor);
     p->tensor = NULL;
 }
@@ -142,28 +155,44 @@ static size_t source_row(const nn_write_plan *p, const nn_write_tensor *t, size_
     return head + (j < D / 2 ? 2 * j : 2 * (j - D / 2) + 1);
 }
 
-/* Row `row` of the model into out, in the file's type; scratch [cols]. */
-static nn_status put_row(unsigned char *out, float *scratch, const nn_write_tensor *t, size_t row, nn_err *err)
+/* *x [cols]: row `row` of the model as floats, with its adapter; where the model has them so, there. scratch [2, cols]. */
+static nn_status row_floats(const float **x, float *scratch, const nn_write_plan *p, const nn_write_tensor *t, size_t row,
+                            nn_err *err)
 {
     const nn_tensor *from = &t->from;
     const size_t cols = from->cols;
-    const float *x = scratch;
     nn_status st;
 
+    *x = scratch;
     if (from->bytes) {
-        const unsigned char *bytes = from->bytes + row * nn_dtype_bytes(from->type, cols);
-
-        if (from->type == t->type) {
-            memcpy(out, bytes, nn_dtype_bytes(t->type, cols));
-            return NN_OK;
-        }
-        if ((st = nn_dtype_to_f32(scratch, from->type, bytes, cols, err)) != NN_OK) return st;
+        st = nn_dtype_to_f32(scratch, from->type, from->bytes + row * nn_dtype_bytes(from->type, cols), cols, err);
+        if (st != NN_OK) return st;
+    } else if (t->merged) {
+        memcpy(scratch, from->data + row * cols, cols * sizeof *scratch);
     } else {
-        x = from->data + row * cols;
+        *x = from->data + row * cols;
     }
+    if (t->merged) nn_lora_add_rows(p->lora, &p->x, from->name, scratch, scratch + cols, row, 1);
+    return NN_OK;
+}
+
+/* Row `row` of the model into out, in the file's type. */
+static nn_status put_row(unsigned char *out, float *scratch, const nn_write_plan *p, const nn_write_tensor *t, size_t row,
+                         nn_err *err)
+{
+    const nn_tensor *from = &t->from;
+    const size_t cols = from->cols;
+    const float *x = NULL;
+    nn_status st;
+
+    if (from->bytes && from->type == t->type && !t->merged) {
+        memcpy(out, from->bytes + row * nn_dtype_bytes(from->type, cols), nn_dtype_bytes(t->type, cols));
+        return NN_OK;
+    }
+    if ((st = row_floats(&x, scratch, p, t, row, err)) != NN_OK) return st;
     nn_dtype_from_f32(out, t->type, x, cols);
     /* Blocks hide a NaN, so the floats are looked at where they may have one: placed weights were, once. */
-    for (size_t i = 0; !from->bytes && i < cols; i++)
+    for (size_t i = 0; (!from->bytes || t->merged) && i < cols; i++)
         if (!isfinite(x[i]))
             return nn_fail(err, NN_CONTENT, "tensor %s: number %zu is infinite or no number", from->name,
                            row * cols + i);
@@ -183,12 +212,12 @@ static nn_status put_tensor(nn_file_out *f, const nn_write_plan *p, const nn_wri
     nn_status st;
 
     if ((st = nn_alloc((void **)&piece, step, row_bytes, err)) != NN_OK) goto done;
-    if ((st = nn_alloc((void **)&scratch, t->from.cols, sizeof *scratch, err)) != NN_OK) goto done;
+    if ((st = nn_alloc((void **)&scratch, t->from.cols, 2 * sizeof *scratch, err)) != NN_OK) goto done;
     for (size_t first = 0; first < rows && st == NN_OK; first += step) {
         const size_t n = rows - first < step ? rows - first : step;
 
         for (size_t i = 0; i < n && st == NN_OK; i++)
-            st = put_row(piece + i * row_bytes, scratch, t, source_row(p, t, first + i), err);
+            st = put_row(piece + i * row_bytes, scratch, p, t, source_row(p, t, first + i), err);
         if (st == NN_OK) st = nn_file_out_put(f, piece, n * row_bytes, err);
     }
 done:

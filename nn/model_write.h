@@ -1,6 +1,6 @@
 /* model_write.h - a model as other programs read it: a GGUF file, or a Hugging Face folder.
  *
- * Reads: model.h, tok.h.   Read next: model_write.c (what both share), model_write_gguf.c, model_write_hf.c;
+ * Reads: model.h, lora.h, tok.h.   Read next: model_write.c (what both share), model_write_gguf.c, model_write_hf.c;
  * pretrained.h reads them back.
  * What is written is the language model: embedding, layers, last norm, output matrix. The guard's category head and its
  * n-gram memory have no place there; its verdict head has one in llama.cpp's classifiers alone (options.labels).
@@ -11,6 +11,7 @@
  */
 #ifndef NN_MODEL_WRITE_H
 #define NN_MODEL_WRITE_H
+#include "nn/lora.h"
 #include "nn/model.h"
 #include "nn/tok.h"
 
@@ -27,6 +28,7 @@ typedef struct {
     size_t n_stop;
     const char *chat; /* template, or NULL */
     size_t chat_len;
+    const nn_lora *lora; /* merged on the way: as floats, then rounded to the matrix's type; NULL: none */
     bool labels;      /* GGUF: the verdict head too, as llama.cpp's classifier of two labels, safe and unsafe */
     bool llama_cpp;   /* GGUF: refuse what llama.cpp would ignore or not load */
 } nn_write_options;
@@ -36,8 +38,9 @@ nn_write_options nn_write_default(void); /* as it is, nothing besides */
  * mistral is llama. */
 const char *nn_write_architecture(const nn_config *c);
 
-/* NN_USAGE: an architecture that has no name, a type that the format has not, rotary divisors that it cannot say, by
- * name. NN_CONTENT: a weight that is infinite in the type asked for, by tensor. tok NULL: none is written. */
+/* NN_USAGE: an architecture that has no name, a type that the format has not, or that a matrix with an adapter would keep
+ * and that is only read here, rotary divisors that it cannot say, by name. NN_CONTENT: a weight that is infinite in the
+ * type asked for, by tensor. tok NULL: none is written. */
 NN_CHECKED nn_status nn_model_write_gguf(const char *path, const nn_model *m, const nn_tok *tok,
                                          const nn_write_options *o, nn_err *err);
 /* config.json, generation_config.json, model.safetensors. The folder is made; other files in it stay. tok: for the ids

@@ -11,6 +11,7 @@ typedef struct {
     nn_tensor from;
     nn_dtype type;
     bool turned;  /* rows go into the other rotary order */
+    bool merged;  /* an adapter is added to it */
 } nn_write_tensor;
 
 typedef struct {
@@ -18,6 +19,8 @@ typedef struct {
     nn_rope_order rope;      /* of the file */
     nn_write_tensor *tensor; /* [n] owned; room for one more than the model has */
     size_t n;
+    const nn_lora *lora;     /* merged on the way, or NULL */
+    nn_exec x;               /* for it: one thread */
     float divisor[NN_HEAD_MAX / 2]; /* of rotary frequencies, where they are a tensor */
 } nn_write_plan;
 

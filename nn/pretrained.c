@@ -294,6 +294,7 @@ nn_status nn_pretrained_open_memory(nn_pretrained **out, const void *bytes, size
 void nn_pretrained_close(nn_pretrained *p)
 {
     if (!p) return;
+    nn_lora_free(p->lora);
     nn_gguf_close(p->gguf);
     for (size_t i = 0; i < p->n_shard; i++) nn_st_close(p->shard[i]);
     nn_file_close(&p->file);

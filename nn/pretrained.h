@@ -1,7 +1,7 @@
 /* pretrained.h - a model that somebody trained, as it lies on disk: a Hugging Face folder, a GGUF file, a llama2.c
  * file.
  *
- * Reads: model.h, tok_read.h, safetensors.h.   Read next: pretrained.c (what the three have in common),
+ * Reads: model.h, lora.h, tok_read.h, safetensors.h.   Read next: pretrained.c (what the three have in common),
  * pretrained_hf.c, pretrained_gguf.c, pretrained_llama2c.c (how each says what it holds).
  * Why an object before the model: a file is opened, understood and checked first (architecture, shapes, tensors, types,
  * memory), and nothing large is allocated or read until all of it agrees. `parapet inspect` needs no more than this.
@@ -11,6 +11,7 @@
 #ifndef NN_PRETRAINED_H
 #define NN_PRETRAINED_H
 #include "nn/gguf.h"
+#include "nn/lora.h"
 #include "nn/model.h"
 #include "nn/tok_read.h"
 
@@ -40,6 +41,12 @@ size_t nn_pretrained_stops(const nn_pretrained *p, int32_t *ids, size_t cap);
  * tokenizer.model), or, for llama2.c, tok<vocab>.bin or tokenizer.bin beside the file. More ids in the model than in
  * the tokenizer are fine (padded embeddings), fewer are not. */
 NN_CHECKED nn_status nn_pretrained_tok(nn_tok **out, const nn_pretrained *p, const char *tok_path, nn_err *err);
+
+/* From here on this is the model with the adapters of this folder (PEFT's, lora.h) merged: matrices that have one are
+ * loaded as floats with it added. Once a file; refused as nn_lora_load refuses. What the folder says about its base is
+ * not compared with anything, since the same model lies under another name on every machine. */
+NN_CHECKED nn_status nn_pretrained_adapt(nn_pretrained *p, const char *folder, nn_err *err);
+const nn_lora *nn_pretrained_adapter(const nn_pretrained *p); /* NULL: none */
 
 typedef struct {
     bool floats;     /* a copy of every weight as float, which can be trained; else in the file's types, mapped */

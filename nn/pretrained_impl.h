@@ -26,6 +26,7 @@ struct nn_pretrained {
     size_t chat_len;
     int32_t stop[NN_PRETRAINED_STOPS];
     size_t n_stop;
+    nn_lora *lora; /* merged when the model is loaded; NULL: none */
     /* what the above borrows from */
     nn_gguf *gguf;
     nn_safetensors **shard; /* [n_shard] */

@@ -48,8 +48,10 @@ static nn_status count_one(void *ctx, const nn_wanted *w)
     tally *o = ctx;
     const nn_st_tensor *t = nn_pretrained_find(o->p, o->p->kind == NN_FROM_HF ? w->name : w->gguf);
 
+    const bool merged = o->p->lora && nn_lora_touches(o->p->lora, w->name);
+
     if (t) o->mapped += nn_dtype_bytes(t->type, t->count);
-    if (o->floats || !w->matrix || !t) o->weights += (uint64_t)w->rows * w->cols * sizeof(float);
+    if (o->floats || !w->matrix || !t || merged) o->weights += (uint64_t)w->rows * w->cols * sizeof(float);
     return NN_OK;
 }
 
@@ -87,6 +89,30 @@ static nn_status check_memory(const nn_pretrained *p, const nn_load_options *o, 
         return nn_fail(err, NN_LIMIT, "%s: needs %" PRIu64 " bytes (%" PRIu64 " for the model, %" PRIu64 " besides), %"
                        PRIu64 " are free within this process's limits", p->path, alone, n.weights, o->extra, room);
     return NN_OK;
+}
+
+/* --- adapters ----------------------------------------------------------------------------------------------------- */
+
+nn_status nn_pretrained_adapt(nn_pretrained *p, const char *folder, nn_err *err)
+{
+    NN_ASSERT(!p->lora);
+    return nn_lora_load(&p->lora, folder, &p->config, err);
+}
+
+const nn_lora *nn_pretrained_adapter(const nn_pretrained *p)
+{
+    return p->lora;
+}
+
+/* One thread's scratch is made here: whoever opens a file has none yet, and it is done once. */
+static nn_status merge(nn_model *m, const nn_lora *l, nn_err *err)
+{
+    nn_exec x = {0};
+    nn_status st = nn_exec_open(&x, NULL, 1, 1, err);
+
+    if (st == NN_OK) st = nn_lora_merge(m, l, &x, err);
+    nn_exec_free(&x);
+    return st;
 }
 
 /* --- weights ------------------------------------------------------------------------------------------------------ */
@@ -132,6 +158,7 @@ nn_status nn_pretrained_load(nn_model **out, const nn_pretrained *p, const nn_lo
     if ((st = check_memory(p, o, err)) != NN_OK) goto done;
     st = o->floats ? nn_model_build(&m, &c, err) : nn_model_build_stored(&m, &c, err);
     for (size_t i = 0; st == NN_OK && i < nn_model_tensors(m); i++) st = take_weights(p, m, i, err);
+    if (st == NN_OK && p->lora) st = merge(m, p->lora, err);
     if (st != NN_OK) goto done;
     *out = m;
     m = NULL;

@@ -16,6 +16,7 @@
 static const lua_arg model_args[] = {
     {"tokenizer", ARG_STRING, 0, 0, "-", "file or folder of its tokenizer, where the model does not carry it"},
     {"chat", ARG_STRING, 0, 0, "-", "name of its chat format; the model's own template is recognised"},
+    {"adapter", ARG_STRING, 0, 0, "-", "folder of PEFT's (LoRA) for this model: it is the model with these merged"},
     {NULL, ARG_NUMBER, 0, 0, NULL, NULL}};
 
 static bool ends_with(const char *s, const char *end)
@@ -64,13 +65,21 @@ static const char *base_name(const char *path)
     return slash != NULL ? slash + 1 : path;
 }
 
+/* What a script asks for; NULL: not given. */
+typedef struct {
+    const char *model, *tok, *adapter; /* paths */
+    const char *chat;
+} model_paths;
+
 /* The model without its weights, its tokenizer, and the way it wants conversations. */
-static nn_status open_model(model_box *out, const char *path, const char *tok_path, const char *chat, nn_err *err)
+static nn_status open_model(model_box *out, const model_paths *from, nn_err *err)
 {
+    const char *chat = from->chat;
     size_t len = 0;
     nn_status st;
-    if ((st = nn_pretrained_open(&out->p, path, err)) != NN_OK) return st;
-    if ((st = nn_pretrained_tok(&out->tok, out->p, tok_path, err)) != NN_OK) return st;
+    if ((st = nn_pretrained_open(&out->p, from->model, err)) != NN_OK) return st;
+    if ((st = nn_pretrained_tok(&out->tok, out->p, from->tok, err)) != NN_OK) return st;
+    if (from->adapter != NULL && (st = nn_pretrained_adapt(out->p, from->adapter, err)) != NN_OK) return st;
     nn_tok_hash(out->tok, out->tok_hash);
     const char *template = nn_pretrained_chat_template(out->p, &len);
     if (chat != NULL && (out->chat = guard_chat_find(chat)) == NULL) {
@@ -84,54 +93,87 @@ static nn_status open_model(model_box *out, const char *path, const char *tok_pa
     return NN_OK;
 }
 
-/* The hash of weights and tokenizer; both are inputs of the run. */
-static nn_status model_stage(lua_host *h, model_box *out, const char *path, const char *tok_path, nn_err *err)
+/* An input of the run and its hash; path NULL: neither. */
+static nn_status model_input(lua_host *h, const char *path, char sha[65], nn_err *err)
+{
+    sha[0] = '\0';
+    if (path == NULL) return NN_OK;
+    const nn_status st = path_hash(path, sha, err);
+    return st == NN_OK ? guard_run_input(h->run, path, sha, err) : st;
+}
+
+/* What the ledger says of a model; of an adapter also the name it gives its base, which nothing is compared with. */
+static void add_note(guard_buf *b, const model_box *m)
+{
+    const nn_lora *l = nn_pretrained_adapter(m->p);
+    guard_buf_fmt(b, "{\"architecture\":\"%.40s\",\"format\":\"%s\",\"weights\":%zu,\"tokenizer\":\"%s\"",
+                  nn_pretrained_architecture(m->p), nn_pretrained_format(m->p),
+                  nn_config_params(nn_pretrained_config(m->p)), m->tok_hash);
+    if (l != NULL) {
+        guard_buf_fmt(b, ",\"adapter_rank\":%zu,\"adapter_base\":", nn_lora_options_of(l)->rank);
+        guard_json_str(b, nn_lora_base(l), strlen(nn_lora_base(l)));
+    }
+    guard_buf_str(b, "}");
+}
+
+/* The hash of weights, tokenizer and adapter; all are inputs of the run. */
+static nn_status model_stage(lua_host *h, model_box *out, const model_paths *from, nn_err *err)
 {
     lua_stage s;
-    char sha[65], tok_sha[65], note[256];
-    nn_status st = path_hash(path, sha, err);
-    if (st == NN_OK) st = guard_run_input(h->run, path, sha, err);
-    if (st == NN_OK && tok_path != NULL) {
-        st = path_hash(tok_path, tok_sha, err);
-        if (st == NN_OK) st = guard_run_input(h->run, tok_path, tok_sha, err);
-    }
-    const char *hash[] = {sha, out->tok_hash};
-    if (st == NN_OK) st = lua_stage_begin(&s, h, "open_model", hash, 2, err);
+    guard_buf note = {0};
+    char sha[65], tok_sha[65], adapter_sha[65];
+    nn_status st = model_input(h, from->model, sha, err);
+    if (st == NN_OK) st = model_input(h, from->tok, tok_sha, err);
+    if (st == NN_OK) st = model_input(h, from->adapter, adapter_sha, err);
+    const char *hash[] = {sha, out->tok_hash, adapter_sha};
+    if (st == NN_OK) st = lua_stage_begin(&s, h, "open_model", hash, from->adapter != NULL ? 3 : 2, err);
     if (st != NN_OK) return st;
-    nn_sha256 both;
-    nn_sha256_init(&both);
-    nn_sha256_add(&both, sha, sizeof sha);
-    nn_sha256_add(&both, out->tok_hash, sizeof out->tok_hash);
-    nn_sha256_end_hex(&both, out->hash);
-    snprintf(note, sizeof note, "{\"architecture\":\"%.40s\",\"format\":\"%s\",\"weights\":%zu,\"tokenizer\":\"%s\"}",
-             nn_pretrained_architecture(out->p), nn_pretrained_format(out->p),
-             nn_config_params(nn_pretrained_config(out->p)), out->tok_hash);
-    return lua_stage_end(&s, s.s.finished ? NULL : note, err);
+    nn_sha256 all;
+    nn_sha256_init(&all);
+    nn_sha256_add(&all, sha, sizeof sha);
+    nn_sha256_add(&all, out->tok_hash, sizeof out->tok_hash);
+    if (from->adapter != NULL) nn_sha256_add(&all, adapter_sha, sizeof adapter_sha);
+    nn_sha256_end_hex(&all, out->hash);
+    add_note(&note, out);
+    if ((st = guard_buf_status(&note, err)) == NN_OK) st = lua_stage_end(&s, s.s.finished ? NULL : note.bytes, err);
+    guard_buf_free(&note);
+    return st;
+}
+
+/* The path that option `name` asks for, in room; the option becomes its last part: names, not places, so that a run is the
+ * same on another machine. NULL when it is not given. */
+static const char *option_path(lua_State *L, const char *name, char *room, size_t cap)
+{
+    const char *asked = lua_args_string(L, 3, model_args, name);
+    nn_err err = {0};
+    if (asked == NULL) return NULL;
+    if (lua_host_resolve(lua_host_of(L), asked, room, cap, &err) != NN_OK) lua_host_raise(L, &err);
+    lua_pushstring(L, base_name(room));
+    lua_setfield(L, 3, name);
+    return room;
 }
 
 /* stack: run path options -> model */
 static int l_open_model(lua_State *L)
 {
     lua_host *h = lua_host_of(L);
-    char path[1024], tok_path[1024];
+    char path[1024], tok[1024], adapter[1024];
     nn_err err = {0};
     lua_check_run(L);
     const char *asked = luaL_checkstring(L, 2);
     lua_settop(L, 3);
     lua_args_check(L, 3, model_args, "open_model");
-    const char *tok = lua_args_string(L, 3, model_args, "tokenizer"), *chat = lua_args_string(L, 3, model_args, "chat");
     if (lua_host_resolve(h, asked, path, sizeof path, &err) != NN_OK) return lua_host_raise(L, &err);
-    if (tok != NULL && lua_host_resolve(h, tok, tok_path, sizeof tok_path, &err) != NN_OK)
-        return lua_host_raise(L, &err);
+    const model_paths from = {path, option_path(L, "tokenizer", tok, sizeof tok),
+                              option_path(L, "adapter", adapter, sizeof adapter),
+                              lua_args_string(L, 3, model_args, "chat")};
     model_box *out = lua_push_model(L);
     snprintf(out->name, sizeof out->name, "%.60s", base_name(path));
-    if (tok != NULL) lua_pushstring(L, base_name(tok_path));
-    if (tok != NULL) lua_setfield(L, 3, "tokenizer");
-    lua_stage_args(L, 3, out->name); /* names, not places: a run is the same on another machine */
-    if (open_model(out, path, tok != NULL ? tok_path : NULL, chat, &err) != NN_OK) return lua_host_raise(L, &err);
+    lua_stage_args(L, 3, out->name);
+    if (open_model(out, &from, &err) != NN_OK) return lua_host_raise(L, &err);
     if (h->o.planning) {
         lua_plan_add(L, "open_model", out->name, NULL, 0, 0, nn_config_params(nn_pretrained_config(out->p)), 0);
-    } else if (model_stage(h, out, path, tok != NULL ? tok_path : NULL, &err) != NN_OK) {
+    } else if (model_stage(h, out, &from, &err) != NN_OK) {
         return lua_host_raise(L, &err);
     }
     return 1;
