@@ -191,7 +191,8 @@ static nn_status add_row(augmenter *a, const guard_unit *u, size_t member, const
 {
     const guard_maker *m = &a->maker;
     const guard_row *seed = seed_of(a, u->group, member);
-    const bool english = u->tier == GUARD_TIER_CONCEPT && !guard_row_is_english(seed);
+    const char *lang = a->plan->lang ? a->plan->lang : "en";
+    const bool own = u->tier != GUARD_TIER_CONCEPT || guard_row_is_in(seed, lang);
     void *place = a->place;
     nn_status st = write_ops(a, member, err);
 
@@ -206,7 +207,7 @@ static nn_status add_row(augmenter *a, const guard_unit *u, size_t member, const
     guard_row row = {.label = member == GUARD_MEMBER_UNSAFE ? GUARD_UNSAFE : GUARD_SAFE,
                      .text = {m->text[member].bytes, m->text[member].len},
                      .category = category_of(a, u->group, member),
-                     .lang = english ? (guard_text){"en", 2} : seed->lang,
+                     .lang = own ? seed->lang : (guard_text){lang, strlen(lang)},
                      .source = {"augment", 7},
                      .concept = seed->concept,
                      .parents = {a->parents.bytes, a->parents.len},

@@ -58,6 +58,7 @@ typedef struct {
     size_t n_frame;
     const guard_style *style;
     size_t n_style;
+    const char *lang; /* of phrases and frames; NULL: English, and so are words of styles always */
     size_t per_seed_concept, per_seed_structure, per_seed_style; /* new rows a seed */
     double style_share; /* share of concept and structure rows that also get a style */
     size_t max_rows;    /* 0: none */
@@ -70,9 +71,11 @@ typedef struct {
  * seeded uniform sample of draws. Metrics of step 0: new_rows, seeds_without_phrases, draws_given_up. */
 NN_CHECKED nn_status guard_augment(guard_corpus **out, const guard_corpus *seeds, const guard_augment_plan *plan,
                                    guard_job *job, nn_err *err);
-/* JSONL lexicon: {"category","concept","acts":[..],"twins":[..]}. Strings owned by the lexicon. */
+/* JSONL lexicon: {"category","concept","lang","acts":[..],"twins":[..]}; lang may be absent, and is the same in all
+ * lines. Strings owned by the lexicon. */
 typedef struct guard_lexicon guard_lexicon;
 NN_CHECKED nn_status guard_lexicon_read(guard_lexicon **out, const char *path, nn_err *err);
 void guard_lexicon_free(guard_lexicon *l);
 const guard_concept *guard_lexicon_concepts(const guard_lexicon *l, size_t *n);
+const char *guard_lexicon_lang(const guard_lexicon *l); /* NULL: not said */
 #endif

@@ -5,12 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool guard_row_is_english(const guard_row *r)
+bool guard_row_is_in(const guard_row *r, const char *lang)
 {
-    const guard_text *l = &r->lang;
+    const char *want = lang ? lang : "en";
+    const guard_text own = r->lang.s && r->lang.n > 0 ? r->lang : (guard_text){"en", 2};
+    const size_t n = strlen(want);
 
-    if (!l->s || l->n == 0) return true;
-    return l->n >= 2 && memcmp(l->s, "en", 2) == 0 && (l->n == 2 || l->s[2] == '-');
+    return own.n >= n && memcmp(own.s, want, n) == 0 && (own.n == n || own.s[n] == '-');
 }
 
 static bool usable(const guard_row *r)

@@ -19,7 +19,8 @@ typedef struct {
 /* All labelled prompts of c, each in one group; who is with whom depends on ids, not on the order of rows. Rows whose
  * label is of a response are left out: a response does not answer a wrapped prompt. *out by nn_alloc. */
 NN_CHECKED nn_status guard_groups_find(guard_group **out, size_t *n, const guard_corpus *c, nn_err *err);
-bool guard_row_is_english(const guard_row *r); /* lang "en", "en-..." or absent */
+/* Whether a row's language is `lang` ("es", also "es-..."); NULL: English, and so is a row that names none. */
+bool guard_row_is_in(const guard_row *r, const char *lang);
 
 /* --- styles -------------------------------------------------------------------------------------- */
 

@@ -183,10 +183,10 @@ void guard_maker_close(guard_maker *m)
 
 /* --- what a unit can be ------------------------------------------------------------------- */
 
-static bool is_english(const guard_maker *m, const guard_group *g)
+static bool is_in(const guard_maker *m, const guard_group *g, const char *lang)
 {
     for (size_t k = 0; k < GUARD_MEMBERS; k++) {
-        if (g->row[k] != GUARD_NO_ROW && !guard_row_is_english(&m->seeds->row[g->row[k]])) return false;
+        if (g->row[k] != GUARD_NO_ROW && !guard_row_is_in(&m->seeds->row[g->row[k]], lang)) return false;
     }
     return true;
 }
@@ -209,12 +209,12 @@ static bool has_ordinary(const guard_maker *m, const guard_group *g)
            guard_phrases_of(&m->book, NULL, false, SIZE_MAX, &unused) > 0;
 }
 
-/* Tier 1 copies nothing of the seed's text, so its rows are English whatever the seed's language. */
+/* Tier 1 copies nothing of the seed's text, so its rows are in the plan's language whatever the seed's is. */
 bool guard_maker_serves(const guard_maker *m, guard_tier tier, const guard_group *g)
 {
     if (tier == GUARD_TIER_CONCEPT) return m->frame_act.total > 0.0 && (has_pair(m, g) || has_ordinary(m, g));
-    if (tier == GUARD_TIER_STRUCTURE) return m->frame_text.total > 0.0 && is_english(m, g);
-    return (is_english(m, g) ? m->style_english.total : m->style_any.total) > 0.0;
+    if (tier == GUARD_TIER_STRUCTURE) return m->frame_text.total > 0.0 && is_in(m, g, m->plan->lang);
+    return (is_in(m, g, NULL) ? m->style_english.total : m->style_any.total) > 0.0;
 }
 
 /* --- one attempt -------------------------------------------------------------------------- */
@@ -243,7 +243,8 @@ static void draw_phrases(guard_maker *m, const guard_group *g, nn_rng *rng)
 static void draw_wrapper(guard_maker *m, const guard_unit *u, size_t *piece, nn_rng *rng)
 {
     const guard_augment_plan *p = m->plan;
-    const bool english = u->tier == GUARD_TIER_CONCEPT || is_english(m, u->group);
+    const bool ours = !p->lang || strcmp(p->lang, "en") == 0; /* poured phrases and frames are English */
+    const bool english = u->tier == GUARD_TIER_CONCEPT ? ours : is_in(m, u->group, NULL);
     const guard_lot *styles = english ? &m->style_english : &m->style_any;
 
     m->frame = NULL;

@@ -1,4 +1,4 @@
-/* lexicon.c - phrases for tier 1: a line a concept, {"category","concept","acts":[..],"twins":[..]}. */
+/* lexicon.c - phrases for tier 1: a line a concept, {"category","concept","lang","acts":[..],"twins":[..]}. */
 #include "guard/augment.h"
 #include "guard/import.h"
 #include "nn/arena.h"
@@ -12,6 +12,7 @@
 struct guard_lexicon {
     guard_concept *concept;
     void **block;
+    const char *lang; /* of the first line and so of all; in its block, NULL when it says none */
     size_t n, concept_cap, block_cap;
 };
 
@@ -30,10 +31,15 @@ const guard_concept *guard_lexicon_concepts(const guard_lexicon *l, size_t *n)
     return l->concept;
 }
 
+const char *guard_lexicon_lang(const guard_lexicon *l)
+{
+    return l->lang;
+}
+
 /* --- a line ------------------------------------------------------------------------------- */
 
 typedef struct {
-    const json_t *category, *concept, *acts, *twins; /* twins NULL: none */
+    const json_t *category, *concept, *lang, *acts, *twins; /* twins, lang NULL: none */
 } line_fields;
 
 static nn_status check_name(const json_t *v, const char *where, const char *field, bool or_empty, nn_err *err)
@@ -62,7 +68,7 @@ static nn_status check_phrases(const json_t *v, const char *where, const char *f
 
 static nn_status check_keys(json_t *root, const char *where, nn_err *err)
 {
-    static const char *const known[] = {"category", "concept", "acts", "twins"};
+    static const char *const known[] = {"category", "concept", "lang", "acts", "twins"};
     const char *key;
     json_t *v;
 
@@ -72,7 +78,7 @@ static nn_status check_keys(json_t *root, const char *where, nn_err *err)
 
         for (size_t i = 0; i < sizeof known / sizeof *known; i++) found = found || strcmp(key, known[i]) == 0;
         if (!found)
-            return nn_fail(err, NN_CONTENT, "%s: field '%.40s': not known, want category, concept, acts and twins",
+            return nn_fail(err, NN_CONTENT, "%s: field '%.40s': not known; want category, concept, lang, acts, twins",
                            where, key);
     }
     return NN_OK;
@@ -87,15 +93,25 @@ static nn_status check_line(line_fields *f, json_t *root, const char *where, nn_
         return nn_fail(err, NN_CONTENT, "%s: line: not an object, want one JSON object a line", where);
     if ((st = check_keys(root, where, err)) != NN_OK) return st;
     *f = (line_fields){json_object_get(root, "category"), json_object_get(root, "concept"),
-                       json_object_get(root, "acts"), json_object_get(root, "twins")};
+                       json_object_get(root, "lang"), json_object_get(root, "acts"), json_object_get(root, "twins")};
     if ((st = check_name(f->category, where, "category", true, err)) != NN_OK) return st;
     const bool ordinary = json_string_length(f->category) == 0;
     if (f->concept || !ordinary) st = check_name(f->concept, where, "concept", ordinary, err);
+    if (st == NN_OK && f->lang) st = check_name(f->lang, where, "lang", false, err);
     if (st == NN_OK) st = check_phrases(f->acts, where, "acts", err);
     if (st != NN_OK || (ordinary && !f->twins)) return st;
     if (!ordinary) return check_phrases(f->twins, where, "twins", err);
     if (json_is_array(f->twins) && json_array_size(f->twins) == 0) return NN_OK;
     return nn_fail(err, NN_CONTENT, "%s: twins: given for ordinary acts, want none", where);
+}
+
+/* Frames are written for one language, so a lexicon has one. */
+static nn_status check_lang(const guard_lexicon *l, const json_t *lang, const char *where, nn_err *err)
+{
+    const char *now = lang ? json_string_value(lang) : "", *first = l->lang ? l->lang : "";
+
+    if (l->n == 0 || strcmp(now, first) == 0) return NN_OK;
+    return nn_fail(err, NN_CONTENT, "%s: lang: '%.40s', want '%.40s' as in the first line", where, now, first);
 }
 
 static size_t bytes_of(const json_t *list)
@@ -125,7 +141,8 @@ static nn_status add_concept(guard_lexicon *l, const line_fields *f, nn_err *err
     const char *category = json_string_value(f->category);
     const char *concept = f->concept ? json_string_value(f->concept) : "";
     const size_t n_act = json_array_size(f->acts), n_twin = f->twins ? json_array_size(f->twins) : 0;
-    const size_t names = strlen(category) + strlen(concept) + 2;
+    const char *lang = f->lang ? json_string_value(f->lang) : NULL;
+    const size_t names = strlen(category) + strlen(concept) + 2 + (lang ? strlen(lang) + 1 : 0);
     const size_t bytes = names + bytes_of(f->acts) + (f->twins ? bytes_of(f->twins) : 0);
     void *concepts = l->concept, *blocks = l->block, *block = NULL;
     nn_status st = nn_grow(&concepts, &l->concept_cap, l->n + 1, sizeof *l->concept, err);
@@ -143,17 +160,19 @@ static nn_status add_concept(guard_lexicon *l, const line_fields *f, nn_err *err
     if (f->twins) put_all(ptr + n_act, &to, f->twins);
     const char *kept = put(&to, category);
     l->concept[l->n] = (guard_concept){kept, put(&to, concept), ptr, n_act, ptr + n_act, n_twin};
+    if (l->n == 0 && lang) l->lang = put(&to, lang);
     l->block[l->n++] = block;
     return NN_OK;
 }
 
 static nn_status read_line(guard_lexicon *l, const char *line, size_t len, const char *where, nn_err *err)
 {
-    line_fields f = {NULL, NULL, NULL, NULL};
+    line_fields f = {NULL, NULL, NULL, NULL, NULL};
     json_t *root = NULL;
     nn_status st = guard_json_parse(&root, line, len, true, where, err);
 
     if (st == NN_OK) st = check_line(&f, root, where, err);
+    if (st == NN_OK) st = check_lang(l, f.lang, where, err);
     if (st == NN_OK) st = add_concept(l, &f, err);
     json_decref(root);
     return st;

@@ -368,6 +368,31 @@ Test(augment, other_languages_get_no_english)
     guard_corpus_free(seeds);
 }
 
+/* Phrases and frames of a language serve seeds of any; whole texts are wrapped in their own only. */
+Test(augment, a_plan_in_another_language_makes_rows_of_it)
+{
+    guard_corpus *seeds = seeds_in_order(NULL);
+    guard_augment_plan plan = plan_of(6, 6, 0);
+    size_t poured = 0, wrapped = 0;
+
+    plan.lang = "es";
+    guard_corpus *out = augmented(seeds, &plan, 6, NULL);
+    for (size_t i = seeds->n; i < out->n; i++) {
+        const char *style = cell(out, "style", i);
+        const bool whole = strcmp(cell(out, "tier", i), "structure") == 0;
+
+        poured += !whole;
+        wrapped += whole;
+        cr_expect_str_eq(out->row[i].lang.s, "es");
+        cr_expect(!style || strcmp(style, "lower") == 0 || strcmp(style, "typos") == 0);
+        cr_expect(!whole || strcmp(out->row[i].concept.s, "bicycle") == 0);
+    }
+    cr_expect_gt(poured, 20u);
+    cr_expect_gt(wrapped, 2u);
+    guard_corpus_free(out);
+    guard_corpus_free(seeds);
+}
+
 Test(augment, responses_and_unlabelled_rows_are_left_alone)
 {
     guard_corpus *seeds = seeds_in_order(NULL);

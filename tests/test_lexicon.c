@@ -56,6 +56,10 @@ Test(lexicon, a_bad_line_is_named_with_its_field)
         {"{\"category\":\"fraud\",\"concept\":\"x\",\"acts\":[\"a\"],\"twins\":[\"b\\u0000c\"]}", "twins[0]"},
         {"{\"category\":\"\",\"acts\":[\"a\"],\"twins\":[\"b\"]}", "twins"},
         {"{\"category\":\"\",\"act\":[\"a\"]}", "field 'act'"},
+        {"{\"category\":\"\",\"lang\":7,\"acts\":[\"a\"]}", "lang"},
+        {"{\"category\":\"\",\"lang\":\"es\",\"acts\":[\"a\"]}\n{\"category\":\"\",\"lang\":\"fr\",\"acts\":[\"a\"]}", ":2: lang: 'fr', want 'es'"},
+        {"{\"category\":\"\",\"lang\":\"es\",\"acts\":[\"a\"]}\n{\"category\":\"\",\"acts\":[\"a\"]}", ":2: lang: '', want 'es'"},
+        {"{\"category\":\"\",\"acts\":[\"a\"]}\n{\"category\":\"\",\"lang\":\"fr\",\"acts\":[\"a\"]}", ":2: lang: 'fr', want ''"},
         {"\n \n", "no concepts"},
     };
 
@@ -66,6 +70,23 @@ Test(lexicon, a_bad_line_is_named_with_its_field)
         expect_fails(read_text(&l, bad[i].line, &err), NN_CONTENT, &err, bad[i].part);
         cr_expect_null(l);
     }
+}
+
+Test(lexicon, a_lexicon_has_one_language)
+{
+    static const char two[] = "{\"category\":\"\",\"lang\":\"es\",\"acts\":[\"leer un mapa\"]}\n"
+                              "{\"category\":\"\",\"lang\":\"es\",\"acts\":[\"pintar la valla\"]}\n";
+    guard_lexicon *l = NULL;
+    nn_err err = {NN_OK, ""};
+    size_t n = 0;
+
+    expect_ok(read_text(&l, two, &err), &err);
+    cr_expect_str_eq(guard_lexicon_lang(l), "es");
+    cr_expect_str_eq(guard_lexicon_concepts(l, &n)[1].act[0], "pintar la valla");
+    guard_lexicon_free(l);
+    expect_ok(read_text(&l, good, &err), &err);
+    cr_expect_null(guard_lexicon_lang(l));
+    guard_lexicon_free(l);
 }
 
 Test(lexicon, a_missing_file_is_named)

@@ -170,6 +170,7 @@ static nn_status augment_stage(lua_host *h, corpus_box *out, const corpus_box *i
     if (st != NN_OK) return st;
     if (!s.s.finished && (st = guard_lexicon_read(&lexicon, lexicon_path, err)) == NN_OK) {
         plan->concept = guard_lexicon_concepts(lexicon, &plan->n_concept);
+        plan->lang = guard_lexicon_lang(lexicon);
         st = guard_augment(&out->c, in->c, plan, &s.job, err);
     }
     guard_lexicon_free(lexicon);
