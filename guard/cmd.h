@@ -54,8 +54,6 @@ void cmd_help(const cmd_verb *verb); /* on stdout */
 /* The model to use: --model, $PARAPET_MODEL, ../share/parapet/guard.gguf beside the executable, data/guard.gguf. */
 NN_CHECKED nn_status cmd_model_path(const char *given, char *out, size_t cap, nn_err *err);
 
-#define PARAPET_VERSION "0.1.0"
-
 extern const cmd_verb cmd_run, cmd_plan, cmd_check, cmd_eval, cmd_generate, cmd_audit, cmd_lineage, cmd_inspect,
     cmd_quantize, cmd_convert, cmd_help_verb, cmd_tokenize, cmd_perplexity;
 extern const cmd_verb *const cmd_verbs[]; /* ended by NULL */

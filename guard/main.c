@@ -3,6 +3,7 @@
  * Read next: cmd.h, then cmd_run.c or cmd_check.c.
  */
 #include "guard/cmd.h"
+#include "guard/parapet.h"
 #include "guard/nearest.h"
 #include "nn/plat.h"
 #include <stdio.h>

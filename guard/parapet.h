@@ -19,6 +19,8 @@
 #include "nn/err.h"
 #include <stdbool.h>
 
+#define PARAPET_VERSION "0.1.0"
+
 typedef struct guard_classifier guard_classifier;
 typedef struct guard_session guard_session;
 

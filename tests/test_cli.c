@@ -1,5 +1,6 @@
 /* Tests of the command line as a user meets it: verbs, flags, texts, rows, exit statuses (docs/design.md). */
 #include "guard/cmd.h"
+#include "guard/parapet.h"
 #include "nn/plat.h"
 #include "nn/sha256.h"
 #include "tests/support.h"
@@ -350,6 +351,9 @@ Test(cli, quantize_writes_a_guard_that_judges)
     const char *int8 = path_in(temp_dir(), "int8.gguf"), *f32 = path_in(temp_dir(), "f32.gguf");
     const cli_result made = CLI(NULL, "quantize", small_guard(), int8);
     const cli_result wide = CLI(NULL, "quantize", "--type", "f32", small_guard(), f32);
+    const char *q4 = path_in(temp_dir(), "q4.gguf");
+    const cli_result four = CLI(NULL, "quantize", "--type", "q4_0", small_guard(), q4);
+    const cli_result c = CLI(NULL, "check", "--model", q4, "hello there");
     const cli_result a = CLI(NULL, "check", "--model", int8, "hello there");
     const cli_result b = CLI(NULL, "check", "--model", f32, "hello there");
     const cli_result back = CLI(NULL, "quantize", "--type", "q8_0", int8, f32);
@@ -360,10 +364,14 @@ Test(cli, quantize_writes_a_guard_that_judges)
     expect_says(made.out, "int8.gguf");
     expect_status(&wide, 0);
     cr_expect(a.status == b.status && a.status <= 1);
+    expect_status(&four, 0);
+    expect_says(four.out, " bytes, q4_0; from ");
+    cr_expect(c.status == b.status && strtoul(strstr(four.out, "gguf: ") + 6, NULL, 10) <
+                                          strtoul(strstr(made.out, "gguf: ") + 6, NULL, 10), "%s%s", four.out, made.out);
     expect_status(&back, 2);
     expect_says(back.err, "int8");
     expect_status(&kind, 2);
-    expect_says(kind.err, "want int8, q8_0, bf16 or f32");
+    expect_says(kind.err, "want int8, q8_0, q4_0, bf16 or f32");
     expect_status(&one, 2);
     expect_status(&gone, 4);
     const cli_result itself = CLI(NULL, "quantize", f32, f32), out = CLI(NULL, "convert", f32, int8, "--force");
@@ -374,7 +382,7 @@ Test(cli, quantize_writes_a_guard_that_judges)
     expect_status(&out, 2);
     expect_says(out.err, "want --for llama.cpp");
     expect_status(&cpp, 2);
-    expect_says(cpp.err, "it reads mean and maximum of all positions");
+    expect_says(cpp.err, "it reads mean and maximum of all positions (pool mean_max), want pool last");
 }
 
 /* --- rows ------------------------------------------------------------------------------------------------- */
