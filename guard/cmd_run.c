@@ -15,6 +15,8 @@ static const cmd_flag run_flags[] = {
     {"--seed", "N", "the script's", "seed of every draw"},
     {"--resume", NULL, NULL, "go on with the run in --out, to the same bytes"},
     {"--set", "NAME=VALUE", NULL, "parapet.set.NAME in the script, and a root it may open files below; repeatable"},
+    {"--allow-net", NULL, NULL, "language models on servers (run:backend) may be asked, with keys from the environment"},
+    {"--answers", "RUN", NULL, "folder of another run: what language models answered there is not asked for again"},
     {"--threads", "N", "all", "threads; they change no byte"},
     {"--kernels", "NAME", "best", "kernel table: base, avx2, neon; it changes no byte"},
     {"--quiet", NULL, NULL, "neither progress nor the script's print on stderr"},
@@ -248,6 +250,10 @@ static nn_status read_options(host_options *o, const cmd_line *line, char *out, 
     o->kernels = cmd_given(line, "--kernels");
     o->quiet = cmd_given(line, "--quiet") != NULL;
     o->resume = cmd_given(line, "--resume") != NULL;
+    o->allow_net = cmd_given(line, "--allow-net") != NULL;
+    o->answers = cmd_given(line, "--answers");
+    if (st == NN_OK && o->answers != NULL && !nn_path_exists(o->answers))
+        return nn_fail(err, NN_USAGE, "--answers: %s is not there, want the folder of a run", o->answers);
     if (cmd_given(line, "--out") != NULL) snprintf(out, cap, "%s", cmd_given(line, "--out"));
     else default_out(out, cap, o->script);
     o->out = out;

@@ -158,6 +158,24 @@ bool guard_row_has_category(const guard_row *r, const char *name)
     return false;
 }
 
+const char *const guard_row_fields[] = {"id",   "text",   "response", "context", "label", "category",
+                                        "lang", "source", "concept",  "parents", "ops",   NULL};
+
+bool guard_row_field(guard_text *out, const guard_row *r, const char *name)
+{
+    const char *label = r->label == GUARD_UNSAFE ? "unsafe" : r->label == GUARD_SAFE ? "safe" : NULL;
+    const guard_text all[GUARD_ROW_FIELDS] = {
+        {r->id, strlen(r->id)}, r->text, r->response, r->context, {label, label ? strlen(label) : 0},
+        r->category,            r->lang, r->source,   r->concept, r->parents, r->ops};
+
+    for (size_t i = 0; i < GUARD_ROW_FIELDS; i++) {
+        if (strcmp(guard_row_fields[i], name) != 0) continue;
+        *out = all[i];
+        return true;
+    }
+    return false;
+}
+
 uint64_t guard_row_hash(const guard_row *r)
 {
     return nn_hash64(r->id, strlen(r->id), 0);

@@ -79,6 +79,11 @@ NN_CHECKED nn_status guard_corpus_split(guard_corpus **out, const guard_corpus *
 
 void guard_row_id(char id[GUARD_ID_LEN], const char *stage, const char *parents, const char *op, uint64_t draw);
 bool guard_row_has_category(const guard_row *r, const char *name);
+/* A row's own fields by name, as rules and prompts know them; the label is "safe", "unsafe" or absent. false: no such
+ * field. */
+bool guard_row_field(guard_text *out, const guard_row *r, const char *name);
+extern const char *const guard_row_fields[]; /* their names, NULL after the last */
+#define GUARD_ROW_FIELDS 11u
 uint64_t guard_row_hash(const guard_row *r); /* of the id: the row word of nn_rng_at */
 
 /* One JSONL line: fixed key order, row fields, then "cols":{"loss":..}, no value = no key. guard_corpus_write gives

@@ -215,6 +215,20 @@ static void put_rules(guard_buf *b, const report_facts *f, size_t ordinal)
     }
 }
 
+/* Of a stage that asked a language model: what became of its questions. */
+static void put_questions(guard_buf *b, const guard_entry *e)
+{
+    static const char *const of[][2] = {{"asked", "asked"}, {"retried", "retried"}, {"refused", "refused"},
+                                        {"dropped", "unanswered"}};
+
+    if (isnan(report_note_number(e, "asked"))) return;
+    guard_buf_str(b, "<br>");
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        guard_buf_fmt(b, "%s%s ", i ? ", " : "", of[i][1]);
+        report_put_fixed(b, report_note_number(e, of[i][0]), 0);
+    }
+}
+
 /* Rows handed on, one number for each corpus. */
 static void put_rows(guard_buf *b, const report_facts *f, size_t entry)
 {
@@ -252,6 +266,7 @@ static void put_stages(guard_buf *b, const report_facts *f)
         if (e->tokens) report_put_count(b, e->tokens);
         guard_buf_str(b, "</td><td>");
         put_rules(b, f, e->ordinal);
+        put_questions(b, e);
         guard_buf_fmt(b, "</td><td>%zu ", e->n);
         put_short_hash(b, e->sha256);
         guard_buf_str(b, "</td></tr>\n");

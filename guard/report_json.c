@@ -132,6 +132,10 @@ static void put_stage(guard_buf *b, const report_facts *f, size_t entry)
     }
     guard_buf_str(b, "]");
     guard_put_hashes(b, "writes", &e->out);
+    if (!isnan(report_note_number(e, "asked"))) { /* a language model: who answered, and what became of the questions */
+        guard_json_key(b, "questions");
+        guard_buf_str(b, e->note);
+    }
     open_list(b, "corpora");
     for (size_t k = 0; k < e->out.n; k++) {
         const report_file *c = report_file_of(f, entry, k);

@@ -16,7 +16,8 @@ static const lua_arg *find_row(const lua_arg *rows, const char *name)
 static const char *kind_text(lua_arg_kind kind)
 {
     static const char *const text[] = {"a number",   "a whole number", "a string",        "true or false",
-                                       "a function", "a table",        "a stage's result", "a string or a list of parts"};
+                                       "a function", "a table",        "a stage's result", "a string or a list of parts",
+                                       "a value"};
     return text[kind];
 }
 
@@ -33,6 +34,7 @@ static bool kind_fits(lua_State *L, int i, lua_arg_kind kind)
     case ARG_BOOLEAN: return lua_isboolean(L, i);
     case ARG_FUNCTION: return lua_isfunction(L, i);
     case ARG_TABLE: return lua_istable(L, i);
+    case ARG_ANY: return true;
     case ARG_TEXT: return lua_type(L, i) == LUA_TSTRING || lua_istable(L, i);
     default: return lua_isuserdata(L, i);
     }

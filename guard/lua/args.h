@@ -9,7 +9,8 @@
 #include <lua.h>
 
 typedef enum { ARG_NUMBER, ARG_INTEGER, ARG_STRING, ARG_BOOLEAN, ARG_FUNCTION, ARG_TABLE, ARG_HANDLE,
-               ARG_TEXT /* a string, or a list of its parts */ } lua_arg_kind;
+               ARG_TEXT /* a string, or a list of its parts */,
+               ARG_ANY /* looked at by who reads it */ } lua_arg_kind;
 
 typedef struct {
     const char *name;

@@ -47,6 +47,15 @@ static int l_model_gc(lua_State *L)
     return 0;
 }
 
+static int l_backend_gc(lua_State *L)
+{
+    backend_box *b = lua_touserdata(L, 1);
+    guard_backend_free(b->b);
+    nn_model_free(b->weights);
+    memset(b, 0, sizeof *b);
+    return 0;
+}
+
 /* All boxes carry their hash; this finds it by type. */
 static int l_hash(lua_State *L)
 {
@@ -57,6 +66,7 @@ static int l_hash(lua_State *L)
     else if ((b = luaL_testudata(L, 1, GENERATOR_TYPE)) != NULL) hash = ((generator_box *)b)->hash;
     else if ((b = luaL_testudata(L, 1, JUDGES_TYPE)) != NULL) hash = ((judges_box *)b)->hash;
     else if ((b = luaL_testudata(L, 1, MODEL_TYPE)) != NULL) hash = ((model_box *)b)->hash;
+    else if ((b = luaL_testudata(L, 1, BACKEND_TYPE)) != NULL) hash = ((backend_box *)b)->hash;
     lua_pushstring(L, hash != NULL ? hash : "");
     return 1;
 }
@@ -82,11 +92,12 @@ void lua_handles_open(lua_State *L)
     metatable(L, GENERATOR_TYPE, l_generator_gc);
     metatable(L, JUDGES_TYPE, l_judges_gc);
     metatable(L, MODEL_TYPE, l_model_gc);
+    metatable(L, BACKEND_TYPE, l_backend_gc);
 }
 
 static void *push_box(lua_State *L, const char *type, size_t size)
 {
-    void *b = lua_newuserdatauv(L, size, 0);
+    void *b = lua_newuserdatauv(L, size, 1);
     memset(b, 0, size);
     luaL_setmetatable(L, type);
     return b;
@@ -97,10 +108,12 @@ guard_box *lua_push_guard(lua_State *L) { return push_box(L, GUARD_TYPE, sizeof(
 generator_box *lua_push_generator(lua_State *L) { return push_box(L, GENERATOR_TYPE, sizeof(generator_box)); }
 judges_box *lua_push_judges(lua_State *L) { return push_box(L, JUDGES_TYPE, sizeof(judges_box)); }
 model_box *lua_push_model(lua_State *L) { return push_box(L, MODEL_TYPE, sizeof(model_box)); }
+backend_box *lua_push_backend(lua_State *L) { return push_box(L, BACKEND_TYPE, sizeof(backend_box)); }
 
 corpus_box *lua_check_corpus(lua_State *L, int arg) { return luaL_checkudata(L, arg, CORPUS_TYPE); }
 guard_box *lua_check_guard(lua_State *L, int arg) { return luaL_checkudata(L, arg, GUARD_TYPE); }
 model_box *lua_check_model(lua_State *L, int arg) { return luaL_checkudata(L, arg, MODEL_TYPE); }
+backend_box *lua_check_backend(lua_State *L, int arg) { return luaL_checkudata(L, arg, BACKEND_TYPE); }
 
 static void *field_box(lua_State *L, int idx, const char *name, const char *type, bool optional)
 {

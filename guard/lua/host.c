@@ -156,6 +156,7 @@ void lua_host_close(lua_host *h)
     guard_buf_free(&h->evaluations);
     guard_buf_free(&h->verdicts);
     guard_buf_free(&h->args);
+    guard_store_free(h->store);
     guard_buf_free(&h->chat);
     guard_template_free(&h->prompt);
     guard_template_free(&h->response);

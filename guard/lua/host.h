@@ -10,6 +10,7 @@
  */
 #ifndef GUARD_LUA_HOST_H
 #define GUARD_LUA_HOST_H
+#include "guard/ask/store.h"
 #include "guard/nearest.h"
 #include "guard/run.h"
 #include "guard/taxonomy.h"
@@ -46,6 +47,8 @@ typedef struct {
     bool seed_given; /* --seed overrides the script's */
     const char *out; /* run folder; NULL: plan only */
     bool resume, planning, quiet, json;
+    bool allow_net;      /* servers may be asked */
+    const char *answers; /* folder of another run whose answers count as given, or NULL */
     const char *kernels;
     size_t threads;
 } host_options;
@@ -74,6 +77,7 @@ typedef struct lua_host {
     guard_buf verdicts;               /* lines of run:verdicts */
     guard_template prompt, response;  /* of the stage being called, and the text of a conversation; here, so that */
     guard_buf chat;                   /* an error cannot leak them */
+    guard_store *store; /* answers of language models; NULL until the first stage that asks */
     guard_buf args; /* canonical options of the stage being called; here, so that an error cannot leak it */
 } lua_host;
 

@@ -15,6 +15,9 @@ extern const lua_fn lua_adversary_fns[]; /* lua_adversary.c: adversary, generate
 extern const lua_fn lua_report_fns[];    /* lua_report.c: evaluate, ship, verdicts, report */
 extern const lua_fn lua_guard_fns[];     /* lua_train.c: guard:only */
 extern const lua_fn lua_model_fns[];     /* lua_models.c: open_model, use_tokenizer, label_guard */
+extern const lua_fn lua_backend_fns[];   /* lua_backend.c: backend */
+extern const lua_fn lua_ask_fns[];       /* lua_ask.c: ask */
+extern const lua_fn lua_expand_fns[];    /* lua_expand.c: expand */
 
 /* The argument at 1 must be the run. */
 void lua_check_run(lua_State *L);

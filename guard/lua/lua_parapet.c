@@ -193,8 +193,9 @@ static void methods(lua_State *L, const char *type, const lua_fn *const *fns, si
 
 void lua_parapet_open(lua_State *L)
 {
-    static const lua_fn *const of_run[] = {lua_run_fns,   lua_model_fns,     lua_train_fns, lua_generator_fns,
-                                           lua_synth_fns, lua_adversary_fns, lua_report_fns};
+    static const lua_fn *const of_run[] = {lua_run_fns,   lua_model_fns,     lua_train_fns,  lua_generator_fns,
+                                           lua_synth_fns, lua_adversary_fns, lua_report_fns, lua_backend_fns,
+                                           lua_ask_fns,   lua_expand_fns};
     static const lua_fn *const of_corpus[] = {lua_corpus_fns}, *const of_guard[] = {lua_guard_fns};
     lua_handles_open(L);
     lua_rows_open(L);
@@ -215,6 +216,7 @@ void lua_parapet_open(lua_State *L)
     methods(L, GENERATOR_TYPE, NULL, 0);
     methods(L, JUDGES_TYPE, NULL, 0);
     methods(L, MODEL_TYPE, NULL, 0);
+    methods(L, BACKEND_TYPE, NULL, 0);
 
     lua_pushglobaltable(L);
     lua_pushliteral(L, "parapet");
@@ -239,15 +241,20 @@ static void print_args(guard_buf *out, const lua_arg *rows)
     }
 }
 
-static void print_fns(guard_buf *out, const char *title, const lua_fn *fns)
+static void print_more(guard_buf *out, const lua_fn *fns)
 {
-    guard_buf_fmt(out, "\n## %s\n", title);
     for (; fns->name != NULL; fns++) {
         guard_buf_fmt(out, "\n### %s\n\n    %s\n\n%s\n", fns->name, fns->usage, fns->doc);
         if (fns->args == NULL) continue;
         guard_buf_str(out, "\n| option | default | meaning |\n|---|---|---|\n");
         print_args(out, fns->args);
     }
+}
+
+static void print_fns(guard_buf *out, const char *title, const lua_fn *fns)
+{
+    guard_buf_fmt(out, "\n## %s\n", title);
+    print_more(out, fns);
 }
 
 void lua_api_markdown(guard_buf *out)
@@ -260,6 +267,9 @@ void lua_api_markdown(guard_buf *out)
     print_fns(out, "run: training", lua_train_fns);
     print_fns(out, "run: language models", lua_generator_fns);
     print_fns(out, "run: augmentation and curation", lua_synth_fns);
+    print_fns(out, "run: language models to ask", lua_backend_fns);
+    print_more(out, lua_ask_fns);
+    print_more(out, lua_expand_fns);
     print_fns(out, "run: the adversary", lua_adversary_fns);
     print_fns(out, "run: evaluation and report", lua_report_fns);
     print_fns(out, "corpus", lua_corpus_fns);

@@ -65,3 +65,10 @@ void lua_progress_end(lua_host *h, double seconds, uint64_t tokens)
     if (tokens > 0) fprintf(stderr, "  %llu tokens", (unsigned long long)tokens);
     fprintf(stderr, "\n");
 }
+
+void lua_progress_stored(const lua_host *h, size_t stored, size_t answers)
+{
+    if (h->o.quiet || stored == 0) return;
+    fprintf(stderr, "%s%-32s %llu of %llu answers were stored\n", the_line.tty ? "\r\033[K" : "", the_line.name,
+            (unsigned long long)stored, (unsigned long long)answers);
+}

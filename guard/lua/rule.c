@@ -18,10 +18,6 @@ typedef struct {
     bool probe; /* plan pass: every column has a harmless value */
 } row_view;
 
-static const char *const field_names[] = {"id",   "text",   "response", "context", "label", "category",
-                                          "lang", "source", "concept",  "parents", "ops"};
-enum { N_FIELDS = sizeof field_names / sizeof *field_names };
-
 static int push_text(lua_State *L, guard_text t)
 {
     if (t.s == NULL) lua_pushliteral(L, "");
@@ -32,29 +28,18 @@ static int push_text(lua_State *L, guard_text t)
 /* Pushes a field of the row itself; false when name is none. */
 static bool push_field(lua_State *L, const row_view *v, const char *name)
 {
-    size_t f = 0;
-    while (f < N_FIELDS && strcmp(field_names[f], name) != 0) f++;
-    if (f == N_FIELDS) return false;
-    if (v->probe) {
-        if (strcmp(name, "label") == 0) lua_pushinteger(L, 1);
-        else lua_pushliteral(L, "probe");
-        return true;
+    static const guard_row probe = {.id = "probe", .label = GUARD_UNSAFE};
+    const guard_row *r = v->probe ? &probe : &v->c->row[v->i];
+    guard_text t = {NULL, 0};
+    if (!guard_row_field(&t, r, name)) return false;
+    if (strcmp(name, "label") == 0) {
+        if (r->label == GUARD_LABEL_NONE) lua_pushnil(L);
+        else lua_pushinteger(L, r->label);
+    } else if (v->probe) {
+        lua_pushliteral(L, "probe");
+    } else {
+        push_text(L, t);
     }
-    const guard_row *r = &v->c->row[v->i];
-    const guard_text text[] = {{r->id, strlen(r->id)},
-                               r->text,
-                               r->response,
-                               r->context,
-                               {NULL, 0},
-                               r->category,
-                               r->lang,
-                               r->source,
-                               r->concept,
-                               r->parents,
-                               r->ops};
-    if (strcmp(name, "label") != 0) push_text(L, text[f]);
-    else if (r->label == GUARD_LABEL_NONE) lua_pushnil(L);
-    else lua_pushinteger(L, r->label);
     return true;
 }
 
@@ -73,10 +58,10 @@ static void push_column(lua_State *L, const row_view *v, const guard_column *col
 
 static int raise_unknown(lua_State *L, const row_view *v, const char *name)
 {
-    const char *names[N_FIELDS + 64];
+    const char *names[GUARD_ROW_FIELDS + 64];
     size_t n = 0;
-    for (size_t i = 0; i < N_FIELDS; i++) names[n++] = field_names[i];
-    for (size_t i = 0; i < v->c->n_col && n < N_FIELDS + 64; i++) names[n++] = v->c->col[i].name;
+    for (; guard_row_fields[n] != NULL; n++) names[n] = guard_row_fields[n];
+    for (size_t i = 0; i < v->c->n_col && i < 64; i++) names[n++] = v->c->col[i].name;
     const char *near = guard_nearest(name, names, n);
     return near != NULL ? luaL_error(L, "row.%s: no such column, did you mean '%s'?", name, near)
                         : luaL_error(L, "row.%s: no such column", name);
@@ -132,6 +117,8 @@ typedef struct {
     bool probe;
     bool *keep;             /* verdicts wanted, or NULL */
     double *value;          /* numbers wanted, or NULL */
+    lua_rule_fn take;       /* called with what the function returned, or NULL */
+    void *ctx;
     guard_corpus *annotate; /* gets kept and reason, or NULL */
     size_t kept, reason;    /* their columns */
     size_t i;
@@ -186,6 +173,7 @@ static int walk_body(lua_State *L)
         lua_call(L, 1, 2);
         if (w->keep != NULL && !take_verdict(L, w)) break;
         if (w->value != NULL && !take_number(L, w)) break;
+        if (w->take != NULL && (w->st = w->take(L, w->ctx, w->i, w->err)) != NN_OK) break;
         lua_settop(L, 3);
     }
     v->c = NULL;
@@ -232,5 +220,12 @@ nn_status lua_rule_number(lua_State *L, int fn, const char *name, const guard_co
 nn_status lua_rule_probe(lua_State *L, int fn, const char *name, const guard_corpus *c, nn_err *err)
 {
     rule_walk w = {.c = c, .probe = true, .err = err};
+    return walk(L, fn, name, &w);
+}
+
+nn_status lua_rule_each(lua_State *L, int fn, const char *name, const guard_corpus *c, bool probe, lua_rule_fn take,
+                        void *ctx, nn_err *err)
+{
+    rule_walk w = {.c = c, .probe = probe, .take = take, .ctx = ctx, .err = err};
     return walk(L, fn, name, &w);
 }

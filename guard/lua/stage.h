@@ -52,4 +52,6 @@ void lua_stage_args(lua_State *L, int idx, const char *what);
 bool lua_progress(void *ctx, uint64_t done, uint64_t total, const char *unit);
 void lua_progress_stage(lua_host *h, const char *name, bool finished);
 void lua_progress_end(lua_host *h, double seconds, uint64_t tokens);
+/* How many answers of the stage were stored already: it depends on what was asked before, so it stands nowhere else. */
+void lua_progress_stored(const lua_host *h, size_t stored, size_t answers);
 #endif
