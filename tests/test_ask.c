@@ -202,6 +202,24 @@ Test(ask, the_order_of_answers_changes_no_byte_of_the_file)
     }
 }
 
+Test(ask, the_file_of_a_stage_is_all_that_a_replay_needs)
+{
+    const char *path = path_in(temp_dir(), "a.jsonl");
+    counting c = counting_backend(1);
+    round_of r;
+
+    expect_ok(ask(&r, &c, store, false), &err);
+    expect_ok(guard_store_write_used(store, path, &err), &err);
+    free_round(&r);
+    fresh_store();
+    expect_ok(guard_store_read(store, path, false, &err), &err);
+    c.calls = 0;
+    expect_ok(ask(&r, &c, store, true), &err);
+    expect_mixed(&r);
+    cr_assert_eq(c.calls, 0);
+    free_round(&r);
+}
+
 Test(ask, a_failing_backend_leaves_what_came_and_a_resumed_call_asks_for_the_rest)
 {
     const char *journal = path_in(temp_dir(), "journal");
@@ -283,7 +301,8 @@ Test(ask, options_and_questions_that_mean_nothing_are_refused)
 Test(ask, an_address_is_the_hash_of_everything_that_was_asked)
 {
     static const char canon[] = "{\"backend\":{\"kind\":\"counting\"},"
-                                "\"messages\":[{\"role\":\"user\",\"text\":\"a\"}],\"temperature\":0,\"top_p\":1,\"max_tokens\":8,\"seed\":0,\"attempt\":0}";
+                                "\"messages\":[{\"role\":\"user\",\"text\":\"a\"}],"
+                                "\"temperature\":0,\"top_p\":1,\"max_tokens\":8,\"seed\":0,\"attempt\":0}";
     char want[65], got[9][65];
     counting c = counting_backend(1);
     guard_ask_options o = cold;

@@ -6,10 +6,10 @@
 #include <string.h>
 
 static const char *const verdicts[] = {"safe", "unsafe"};
-static const char *const longer[] = {"safe", "not safe", "0", "1"};
+static const char *const longer[] = {"safe", "not", "not safe", "0", "1"};
 static const guard_answer_grammar text_grammar = {.kind = GUARD_ANSWER_TEXT};
 static const guard_answer_grammar verdict = {.kind = GUARD_ANSWER_ONE_OF, .word = verdicts, .n_word = 2};
-static const guard_answer_grammar wider = {.kind = GUARD_ANSWER_ONE_OF, .word = longer, .n_word = 4};
+static const guard_answer_grammar wider = {.kind = GUARD_ANSWER_ONE_OF, .word = longer, .n_word = 5};
 static const guard_answer_field fields[] = {
     {"label", GUARD_FIELD_STRING}, {"score", GUARD_FIELD_NUMBER}, {"sure", GUARD_FIELD_BOOLEAN}};
 static const guard_answer_grammar three_fields = {.kind = GUARD_ANSWER_JSON, .field = fields, .n_field = 3};
@@ -68,6 +68,7 @@ Test(ask_answer, a_text_is_what_stands_between_blanks_and_behind_thoughts)
         {" \t\r\n", "-"},
         {"<think>\nIs it?\n</think>\n\nYes.", "Yes."},
         {"\n<think></think>Yes.", "Yes."},
+        {"<think>a < b</think>Yes.", "Yes."},
         {"<think>Is it", "-"},
         {"<think>Is it</think> ", "-"},
         {"I <think>so</think>", "I <think>so</think>"},
@@ -111,7 +112,7 @@ Test(ask_answer, one_word_stands_by_itself_in_the_first_line_that_says_anything)
 Test(ask_answer, of_two_words_in_one_place_the_longer_one_counts)
 {
     static const reading r[] = {
-        {"Not safe.", "not safe"}, {"It is safe", "safe"}, {"safe, not safe", "-"},
+        {"Not safe.", "not safe"}, {"It is safe", "safe"}, {"safe, not safe", "-"}, {"It is not", "not"},
         {"1", "1"},                {"(0)", "0"},           {"10", "-"},
     };
     READ(wider, r);
@@ -171,7 +172,7 @@ Test(ask_answer, a_list_is_its_marked_lines_or_all)
         {"[\"a\", \" b \", \"\", \"c\", \"d\"]", "a|b|c"},
         {"Here:\n```json\n[\n  \"a\",\n  \"b\"\n]\n```", "a|b"},
         {"[\"a\", \"b", "-"},
-        {"[\"a\", 1]", "-"},
+        {"[\"a\", 1, \"b\"]", "-"},
         {"[1] a\n[2] b", "[1] a|[2] b"},
         {"", "-"},
     };

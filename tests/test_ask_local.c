@@ -343,6 +343,8 @@ Test(ask_local, without_a_chat_it_goes_on_with_the_text)
     cr_assert_eq(got.end[2], GUARD_ANSWERED);
     forget(&got);
     forget(&again);
+    question[1].n_message = 2;
+    expect_fails(ask(&got, &lo, &warm, 1), NN_USAGE, &err, "question 2: 2 messages, want 1");
 }
 
 Test(ask_local, messages_out_of_turn_name_the_question)
@@ -359,7 +361,7 @@ Test(ask_local, messages_out_of_turn_name_the_question)
 
 Test(ask_local, the_identity_says_what_an_answer_depends_on)
 {
-    static const int32_t more[] = {7};
+    static const int32_t more[] = {7, 2, -1};
     guard_local_options o[5];
     char id[5][256];
 
@@ -368,7 +370,7 @@ Test(ask_local, the_identity_says_what_an_answer_depends_on)
     o[2].hash = "abd";
     o[3].round_inputs = true;
     o[4].stop = more;
-    o[4].n_stop = 1;
+    o[4].n_stop = 3;
     for (size_t i = 0; i < 5; i++) {
         guard_backend *b = NULL;
 
@@ -380,6 +382,7 @@ Test(ask_local, the_identity_says_what_an_answer_depends_on)
     }
     cr_assert_str_eq(id[0], "{\"kind\":\"local\",\"model\":\"abc\",\"chat\":\"chatml\",\"stop\":[2,1,4],"
                             "\"context\":192,\"round_inputs\":false}");
+    cr_assert(strstr(id[4], "\"stop\":[2,1,4,7],") != NULL, "%s", id[4]);
 }
 
 Test(ask_local, what_writes_no_text_is_refused)

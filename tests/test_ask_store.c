@@ -186,6 +186,9 @@ Test(ask_store, a_journal_holds_each_answer_as_soon_as_it_came)
     expect_ok(guard_store_put(store, address[0], false, "x", 1, &err), &err);
     free(read_bytes(journal, &more));
     cr_assert_eq(more, len, "one line an answer");
+    expect_ok(guard_store_read(store, file_of(A "\"end\":\"answered\",\"text\":\"x\"}\n"), false, &err), &err);
+    free(read_bytes(journal, &more));
+    cr_assert_eq(more, len, "what stands in a file already");
     expect_ok(guard_store_journal(store, NULL, &err), &err);
     expect_ok(guard_store_put(store, address[1], false, "x", 1, &err), &err);
     free(read_bytes(journal, &more));

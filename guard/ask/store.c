@@ -1,8 +1,9 @@
 /* store.c - answers by address, in memory and as lines.
  *
  * Reads: store.h, guard/import.h (JSON).   Read next: ask.c.
- * Addresses lie in a radix tree (Morrison 1968's PATRICIA). WHY no hash table: addresses of a file are whatever its
- * writer put there, and chosen ones would make a table crawl; this tree is never deeper than an address has bits.
+ * Addresses lie in a tree whose nodes each look at one bit (as Morrison's PATRICIA of 1968). WHY no hash table:
+ * addresses of a file are whatever its writer put there, and chosen ones would make a table crawl; no bit stands twice
+ * on a way down this tree, so it is never deeper than an address has bits.
  */
 #include "guard/ask/store.h"
 #include "guard/folder.h"
@@ -24,8 +25,7 @@ typedef struct {
     char text[1]; /* it.len + 1 bytes */
 } entry;
 
-/* One a pair of neighbours: below child[0] bit `bit` of the address is 0. A child is an entry's index times 2, or a
- * node's times 2 plus 1. */
+/* Below child[0] bit `bit` of the address is 0. A child is an entry's index times 2, or a node's times 2 plus 1. */
 typedef struct {
     size_t bit, child[2];
 } node;
@@ -71,36 +71,30 @@ static size_t bit_of(const unsigned char *address, size_t bit)
     return address[bit / 8] >> (7 - bit % 8) & 1u;
 }
 
-/* The entry that shares most with this address; there is one. */
-static size_t nearest(const guard_store *s, const unsigned char *address)
-{
-    size_t at = s->root;
-
-    while (at & 1) at = s->node[at / 2].child[bit_of(address, s->node[at / 2].bit)];
-    return at / 2;
-}
-
 /* Index of the address' entry; n when there is none. */
 static size_t find(const guard_store *s, const unsigned char *address)
 {
-    const size_t i = s->n ? nearest(s, address) : 0;
+    size_t at = s->root;
 
-    return s->n && memcmp(s->entry[i]->address, address, ADDRESS_BYTES) == 0 ? i : s->n;
+    if (s->n == 0) return 0;
+    while (at & 1) at = s->node[at / 2].child[bit_of(address, s->node[at / 2].bit)];
+    return memcmp(s->entry[at / 2]->address, address, ADDRESS_BYTES) == 0 ? at / 2 : s->n;
 }
 
-/* Hangs entry s->n, whose address is new, into the tree; there is room for its node. */
+/* Hangs entry s->n, whose address is new, beside the entry at the end of its way; there is room for the node. */
 static void hang(guard_store *s)
 {
     const unsigned char *address = s->entry[s->n]->address;
-    size_t *at = &s->root, bit = 0;
+    size_t bit = 0;
 
     if (s->n == 0) {
         s->root = 0;
         return;
     }
-    const unsigned char *other = s->entry[nearest(s, address)]->address;
+    size_t *at = &s->root;
+    while (*at & 1) at = s->node[*at / 2].child + bit_of(address, s->node[*at / 2].bit);
+    const unsigned char *other = s->entry[*at / 2]->address;
     while (bit_of(address, bit) == bit_of(other, bit)) bit++;
-    while ((*at & 1) && s->node[*at / 2].bit < bit) at = s->node[*at / 2].child + bit_of(address, s->node[*at / 2].bit);
     node *fresh = s->node + (s->n - 1);
     fresh->bit = bit;
     fresh->child[bit_of(address, bit)] = s->n * 2;
