@@ -77,9 +77,20 @@ void nn_gguf_put_i8(nn_gguf_writer *w, const char *name, const int8_t *panels, s
 void nn_gguf_plan_tensor(nn_gguf_writer *w, const char *name, nn_dtype type, size_t rows, size_t cols);
 NN_CHECKED nn_status nn_gguf_head(nn_gguf_writer *w, const unsigned char **bytes, size_t *len, size_t *align,
                                   nn_err *err); /* borrowed */
+/* From here on tensors are not copied: their data stays where it is, unchanged, until nn_gguf_save converts and writes it
+ * piece by piece, so that no part of a model stands in memory twice. Before the first tensor. The file has the same bytes;
+ * no name may come twice, since nobody reads the file again here, and nn_gguf_bytes is not for such a writer. */
+void nn_gguf_put_later(nn_gguf_writer *w);
+/* Such a tensor whose rows are made when they are written: fn fills out [n, cols] with rows first to first + n, in
+ * ascending order. ctx lives until then too. */
+typedef nn_status (*nn_gguf_rows_fn)(void *ctx, float *out, size_t first, size_t n, nn_err *err);
+void nn_gguf_put_rows(nn_gguf_writer *w, const char *name, nn_dtype type, nn_gguf_rows_fn fn, void *ctx, size_t rows,
+                      size_t cols);
 /* Every tensor put from here on begins at a multiple of `align` (a power of two, 32 to 4096); before the first one. */
 void nn_gguf_put_alignment(nn_gguf_writer *w, uint32_t align);
 NN_CHECKED nn_status nn_gguf_save(nn_gguf_writer *w, const char *path, nn_err *err);
+/* The same, and the SHA-256 of the file's bytes. */
+NN_CHECKED nn_status nn_gguf_save_hashed(nn_gguf_writer *w, const char *path, char hex[65], nn_err *err);
 NN_CHECKED nn_status nn_gguf_bytes(nn_gguf_writer *w, const unsigned char **bytes, size_t *len,
                                    nn_err *err); /* borrowed */
 #endif

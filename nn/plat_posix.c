@@ -186,23 +186,11 @@ static nn_status sync_folder_of(const char *path, nn_err *err)
     return st;
 }
 
-/* Devices and pipes are written in place: a rename would replace /dev/stdout by a file. */
-static nn_status write_in_place(const char *path, const void *bytes, size_t len, nn_err *err)
-{
-    nn_status st = NN_OK;
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-    if (fd < 0) return fail_errno(err, path, "open for writing");
-    st = write_all(fd, path, bytes, len, err);
-    if (st == NN_OK) st = close_output(&fd, path, err);
-    if (fd >= 0) close(fd);
-    return st;
-}
-
 struct nn_file_out {
     char *path, *beside; /* behind this struct, in one block */
     int fd;              /* -1: closed */
     bool made;           /* the file beside is there */
+    bool in_place;       /* a device or a pipe: a rename would replace /dev/stdout by a file */
 };
 
 nn_status nn_file_out_open(nn_file_out **out, const char *path, nn_err *err)
@@ -213,21 +201,24 @@ nn_status nn_file_out_open(nn_file_out **out, const char *path, nn_err *err)
     nn_status st;
 
     *out = NULL;
-    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
-        return nn_fail(err, NN_FILE, "%s: cannot replace what is no regular file, want a file or a free path", path);
+    const bool there = stat(path, &info) == 0;
+    if (there && S_ISDIR(info.st_mode)) return nn_fail(err, NN_FILE, "%s: cannot replace a folder, want a file or a free path",
+                                                          path);
     if ((st = nn_alloc(&block, room, 1, err)) != NN_OK) return st;
     nn_file_out *o = block;
+    o->in_place = there && !S_ISREG(info.st_mode);
     o->path = (char *)(o + 1);
     o->beside = o->path + len + 1;
     memcpy(o->path, path, len + 1);
     snprintf(o->beside, len + 33, "%s.tmp%ld", path, (long)getpid());
-    o->fd = open(o->beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    o->fd = o->in_place ? open(path, O_WRONLY | O_CLOEXEC)
+                        : open(o->beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (o->fd < 0) {
         st = fail_errno(err, path, "create");
         nn_free(block);
         return st;
     }
-    o->made = true;
+    o->made = !o->in_place;
     *out = o;
     return NN_OK;
 }
@@ -241,8 +232,9 @@ nn_status nn_file_out_commit(nn_file_out *o, nn_err *err)
 {
     nn_status st;
 
-    if ((st = sync_fd(o->fd, o->path, err)) != NN_OK) return st;
+    if (!o->in_place && (st = sync_fd(o->fd, o->path, err)) != NN_OK) return st;
     if ((st = close_output(&o->fd, o->path, err)) != NN_OK) return st;
+    if (o->in_place) return NN_OK;
     if (rename(o->beside, o->path) != 0) return fail_errno(err, o->path, "replace");
     o->made = false;
     return sync_folder_of(o->path, err);
@@ -258,12 +250,9 @@ void nn_file_out_close(nn_file_out *o)
 
 nn_status nn_file_write(const char *path, const void *bytes, size_t len, nn_err *err)
 {
-    struct stat info;
     nn_file_out *o = NULL;
     nn_status st;
 
-    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode))
-        return write_in_place(path, bytes, len, err);
     if ((st = nn_file_out_open(&o, path, err)) == NN_OK && (st = nn_file_out_put(o, bytes, len, err)) == NN_OK)
         st = nn_file_out_commit(o, err);
     nn_file_out_close(o);

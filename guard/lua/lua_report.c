@@ -150,7 +150,7 @@ static int l_evaluate(lua_State *L)
 static const lua_arg ship_args[] = {
     {"name", ARG_STRING, 0, 0, "guard", "name inside the file"},
     {"store", ARG_STRING, 0, 0, "q8_0",
-     "type of the tensors: f32, bf16, q8_0, int8; the guard's own unless it was trained with another. Another model's "
+     "type of the tensors: f32, bf16, q8_0, q4_0, int8; the guard's own unless it was trained with another. Another model's "
      "matrices stay as they are unless this is given"},
     {"licence", ARG_STRING, 0, 0, "-", "of the weights: what the rows they learnt from allow"},
     {NULL, ARG_NUMBER, 0, 0, NULL, NULL}};

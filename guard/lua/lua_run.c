@@ -4,6 +4,7 @@
  */
 #include "guard/dataset.h"
 #include "guard/lua/lua_api.h"
+#include "guard/lua/order.h"
 #include "nn/arena.h"
 #include "nn/gguf.h"
 #include "nn/plat.h"
@@ -18,16 +19,54 @@ static const lua_arg load_args[] = {
     {"task", ARG_STRING, 0, 0, "-", "wildguard: prompt or response"},
     {"functional", ARG_STRING, 0, 0, "-", "harmbench: comma list of standard, contextual, copyright"},
     {"cap", ARG_INTEGER, 1, 1e9, "0", "at most this many rows, drawn by the run's seed"},
+    {"fields", ARG_TABLE, 0, 0, "-",
+     "the file's own fields that become columns: {structure = 'string', severity = 'number', checked = 'boolean'}"},
     {NULL, ARG_NUMBER, 0, 0, NULL, NULL}};
 
 #define PLAN_ROW_BYTES 150u /* of a .jsonl row, for the plan's estimate; .gz counts fourfold */
 
+#define FIELDS_MAX 16u
+
+typedef struct {
+    const char *name[FIELDS_MAX]; /* kept alive by the options' table */
+    guard_col_kind kind[FIELDS_MAX];
+    size_t n;
+} load_fields;
+
+static guard_col_kind field_kind(lua_State *L, const char *name, const char *kind)
+{
+    static const char *const known[] = {"number", "boolean", "string"}; /* as guard_col_kind */
+    for (size_t i = 0; i < 3; i++)
+        if (kind != NULL && strcmp(kind, known[i]) == 0) return (guard_col_kind)i;
+    return (guard_col_kind)luaL_error(L, "load.fields.%s: want 'string', 'number' or 'boolean'", name);
+}
+
+static void read_fields(lua_State *L, int idx, load_fields *f)
+{
+    f->n = 0;
+    if (lua_args_push(L, idx, "fields") != LUA_TTABLE) return;
+    const int fields = lua_gettop(L);
+    const size_t n = (size_t)lua_order_keys(L, fields);
+    if (n > FIELDS_MAX) luaL_error(L, "load.fields: %d, want %d at most", (int)n, (int)FIELDS_MAX);
+    for (; f->n < n; f->n++) {
+        if (lua_rawgeti(L, fields + 1, (lua_Integer)f->n + 1) != LUA_TSTRING) luaL_error(L, "load.fields: want names");
+        f->name[f->n] = lua_tostring(L, -1);
+        if (strlen(f->name[f->n]) >= sizeof(((guard_column *)0)->name))
+            luaL_error(L, "load.fields: a name of %d bytes, want 47 at most", (int)strlen(f->name[f->n]));
+        lua_rawget(L, fields);
+        f->kind[f->n] = field_kind(L, f->name[f->n], lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL);
+        lua_pop(L, 1);
+    }
+}
+
 /* Reads the rows; the ledger is told by which rule and how many. */
-static nn_status load_work(lua_stage *s, corpus_box *out, const char *path, const guard_import *o, char note[256],
-                           nn_err *err)
+static nn_status load_work(lua_stage *s, corpus_box *out, const char *path, const guard_import *o,
+                           const load_fields *f, char note[256], nn_err *err)
 {
     guard_import_report r = {0};
-    const nn_status st = guard_dataset_read(&out->c, &r, path, o, err);
+    nn_status st = guard_dataset_read(&out->c, &r, path, o, err);
+    for (size_t i = 0; i < f->n && st == NN_OK; i++)
+        st = guard_dataset_column(out->c, f->name[i], s->stream, f->kind[i], err);
     if (st != NN_OK) return st;
     snprintf(note, 256,
              "{\"format\":\"%s\",\"rows\":%zu,\"skipped\":%zu,\"safe\":%zu,\"unsafe\":%zu,\"unlabelled\":%zu,"
@@ -36,7 +75,8 @@ static nn_status load_work(lua_stage *s, corpus_box *out, const char *path, cons
     return lua_stage_corpus(s, out, "", err);
 }
 
-static nn_status load_stage(lua_host *h, corpus_box *out, const char *path, const guard_import *o, nn_err *err)
+static nn_status load_stage(lua_host *h, corpus_box *out, const char *path, const guard_import *o,
+                            const load_fields *f, nn_err *err)
 {
     lua_stage s;
     char sha[65], note[256];
@@ -45,7 +85,7 @@ static nn_status load_stage(lua_host *h, corpus_box *out, const char *path, cons
     if (st == NN_OK) st = guard_run_input(h->run, path, sha, err);
     if (st == NN_OK) st = lua_stage_begin(&s, h, "load", hash, 1, err);
     if (st != NN_OK) return st;
-    st = s.s.finished ? lua_stage_corpus(&s, out, "", err) : load_work(&s, out, path, o, note, err);
+    st = s.s.finished ? lua_stage_corpus(&s, out, "", err) : load_work(&s, out, path, o, f, note, err);
     return st == NN_OK ? lua_stage_end(&s, s.s.finished ? NULL : note, err) : st;
 }
 
@@ -75,6 +115,8 @@ static int l_load(lua_State *L)
     o.functional = lua_args_string(L, 3, load_args, "functional");
     o.cap = lua_args_size(L, 3, load_args, "cap");
     o.seed = h->seed;
+    load_fields f;
+    read_fields(L, 3, &f);
     if (lua_host_resolve(h, asked, path, sizeof path, &err) != NN_OK) return lua_host_raise(L, &err);
     const char *base = strrchr(path, '/');
     lua_stage_args(L, 3,
@@ -82,9 +124,10 @@ static int l_load(lua_State *L)
     corpus_box *out = lua_push_corpus(L);
     if (h->o.planning) {
         if (guard_corpus_build(&out->c, &err) != NN_OK) return lua_host_raise(L, &err);
+        for (size_t i = 0; i < f.n; i++) lua_plan_column(L, out->c, f.name[i], "load", f.kind[i]);
         out->rows = estimate_rows(path, o.cap);
         lua_plan_add(L, "load", base != NULL ? base + 1 : path, NULL, 0, out->rows, 0, 0);
-    } else if (load_stage(h, out, path, &o, &err) != NN_OK) {
+    } else if (load_stage(h, out, path, &o, &f, &err) != NN_OK) {
         return lua_host_raise(L, &err);
     }
     return 1;

@@ -55,7 +55,7 @@ const lua_arg lua_guard_args[] = {
     {"replay", ARG_NUMBER, 0, 1000, "4", "other rows for each row in focus"},
     {"window", ARG_INTEGER, 16, 4096, "256", "tokens seen at once"},
     {"store", ARG_STRING, 0, 0, "q8_0",
-     "type that weights are rounded to before thresholds are chosen: f32, bf16, q8_0, int8 (fastest; cannot be trained on)"},
+     "type that weights are rounded to before thresholds are chosen: f32, bf16, q8_0, q4_0, int8 (fastest; cannot be trained on)"},
     {NULL, ARG_NUMBER, 0, 0, NULL, NULL}};
 
 nn_dtype lua_read_store(lua_State *L, const char *what, const char *text)
@@ -63,10 +63,10 @@ nn_dtype lua_read_store(lua_State *L, const char *what, const char *text)
     static const struct {
         const char *name;
         nn_dtype type;
-    } known[] = {{"f32", NN_F32}, {"bf16", NN_BF16}, {"q8_0", NN_Q8_0}, {"int8", NN_I8}};
+    } known[] = {{"f32", NN_F32}, {"bf16", NN_BF16}, {"q8_0", NN_Q8_0}, {"q4_0", NN_Q4_0}, {"int8", NN_I8}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(text, known[i].name) == 0) return known[i].type;
-    return (nn_dtype)luaL_error(L, "%s.store: '%s', want f32, bf16, q8_0 or int8", what, text);
+    return (nn_dtype)luaL_error(L, "%s.store: '%s', want f32, bf16, q8_0, q4_0 or int8", what, text);
 }
 
 static bool is_given(lua_State *L, int idx, const char *name)
