@@ -78,4 +78,7 @@ NN_CHECKED nn_status guard_lexicon_read(guard_lexicon **out, const char *path, n
 void guard_lexicon_free(guard_lexicon *l);
 const guard_concept *guard_lexicon_concepts(const guard_lexicon *l, size_t *n);
 const char *guard_lexicon_lang(const guard_lexicon *l); /* NULL: not said */
+/* Each phrase as a row, bare: acts unsafe, twins safe with the act of their number as parent, ordinary acts safe; sources
+ * lexicon/act, lexicon/twin, lexicon/ordinary. For concepts that no seed was written for: these rows are their seeds. */
+NN_CHECKED nn_status guard_lexicon_rows(guard_corpus **out, const guard_lexicon *l, nn_err *err);
 #endif

@@ -1,6 +1,6 @@
 /* dataset.h - rows from files: our JSONL and the benchmarks' own files.
  *
- * Reads: corpus.h; jansson for JSON, zlib for .gz.   Read next: import_<benchmark>.c
+ * Reads: corpus.h; jansson for JSON, zlib for .gz.   Read next: import_<benchmark>.c, dataset_column.c
  * Label rules are those of the published protocols (CONTRACTS: ToxicChat user_input/toxicity; OpenAI Moderation any
  * category; WildGuardMix by task; HarmBench all unsafe; XSTest label column) and are said in
  * guard_import_report.rule.
@@ -36,6 +36,10 @@ NN_CHECKED nn_status guard_dataset_read(guard_corpus **out, guard_import_report 
  * file declares columns and adds no row. */
 NN_CHECKED nn_status guard_dataset_line(guard_corpus *c, const char *line, size_t len, const char *where,
                                         nn_err *err);
+/* A column `name` of values that the rows keep in extra under that name; none where absent or null. NN_CONTENT names the
+ * row whose value is of another kind. */
+NN_CHECKED nn_status guard_dataset_column(guard_corpus *c, const char *name, const char *stage, guard_col_kind kind,
+                                          nn_err *err);
 /* The whole bytes of a file, gunzipped when it is gzip, at most max bytes. *bytes by nn_alloc. */
 NN_CHECKED nn_status guard_slurp(char **bytes, size_t *len, const char *path, size_t max, nn_err *err);
 #endif

@@ -220,3 +220,50 @@ nn_status guard_lexicon_read(guard_lexicon **out, const char *path, nn_err *err)
     else guard_lexicon_free(block);
     return st;
 }
+
+/* --- phrases as rows ---------------------------------------------------------------------- */
+
+static guard_text text_of(const char *s)
+{
+    return (guard_text){s && s[0] ? s : NULL, s ? strlen(s) : 0};
+}
+
+/* A twin's parent is the act of its number: a pair stays one, whatever is done with it later. */
+static nn_status add_phrases(guard_corpus *out, const guard_concept *c, const char *lang, nn_err *err)
+{
+    const bool ordinary = !c->category[0];
+    const size_t first = out->n;
+    nn_status st = NN_OK;
+
+    for (size_t i = 0; i < c->n_act + c->n_twin && st == NN_OK; i++) {
+        const bool twin = i >= c->n_act;
+        const size_t at = twin ? i - c->n_act : i;
+        const char *source = ordinary ? "lexicon/ordinary" : twin ? "lexicon/twin" : "lexicon/act";
+        guard_row row = {.label = twin || ordinary ? GUARD_SAFE : GUARD_UNSAFE,
+                         .text = text_of(twin ? c->twin[at] : c->act[at]),
+                         .category = text_of(c->category),
+                         .lang = text_of(lang ? lang : "en"),
+                         .source = text_of(source),
+                         .concept = text_of(c->concept),
+                         .extra = twin ? text_of("{\"kind\":\"twin\"}") : (guard_text){NULL, 0}};
+        char parent[GUARD_ID_LEN];
+
+        if (twin && at < c->n_act) {
+            memcpy(parent, out->row[first + at].id, sizeof parent);
+            row.parents = text_of(parent);
+        }
+        st = guard_corpus_add(out, &row, err);
+    }
+    return st;
+}
+
+nn_status guard_lexicon_rows(guard_corpus **out, const guard_lexicon *l, nn_err *err)
+{
+    nn_status st = guard_corpus_build(out, err);
+
+    for (size_t i = 0; i < l->n && st == NN_OK; i++) st = add_phrases(*out, &l->concept[i], l->lang, err);
+    if (st == NN_OK || !*out) return st;
+    guard_corpus_free(*out);
+    *out = NULL;
+    return st;
+}

@@ -298,6 +298,26 @@ Test(dataset, a_corpus_file_reads_as_rows_with_columns)
                    "a.jsonl:1: p: is '', want a value of the column's kind");
 }
 
+Test(dataset, a_field_of_the_file_becomes_a_column)
+{
+    guard_corpus *c = read_text("{\"text\":\"a\",\"structure\":\"direct\",\"severity\":3,\"seen\":true}\n"
+                                "{\"text\":\"b\",\"structure\":null,\"seen\":false}\n"
+                                "{\"text\":\"c\",\"severity\":\"high\"}\n",
+                                NULL, NULL);
+    nn_err err = {NN_OK, ""};
+
+    expect_ok(guard_dataset_column(c, "structure", "01.load", GUARD_COL_STR, &err), &err);
+    expect_ok(guard_dataset_column(c, "seen", "01.load", GUARD_COL_BOOL, &err), &err);
+    const guard_column *structure = guard_corpus_find(c, "structure"), *seen = guard_corpus_find(c, "seen");
+    cr_expect_str_eq(structure->str[0].s, "direct");
+    cr_expect(!structure->str[1].s && !structure->str[2].s);
+    cr_expect(seen->num[0] == 1.0 && seen->num[1] == 0.0 && seen->num[2] != seen->num[2]);
+    expect_fails(guard_dataset_column(c, "severity", "01.load", GUARD_COL_NUM, &err), NN_CONTENT, &err,
+                 "severity: another kind of value, want a number");
+    cr_expect(strstr(err.text, c->row[2].id) != NULL, "%s", err.text);
+    guard_corpus_free(c);
+}
+
 /* --- gzip ------------------------------------------------------------------------------------- */
 
 static char *zipped(const char *path, const char *text, int members, size_t *len)

@@ -99,6 +99,19 @@ Test(host, five_processes_print_the_same_bytes)
     }
 }
 
+Test(host, fields_of_a_file_and_phrases_of_a_lexicon_are_rows_for_rules)
+{
+    const char *out = path_in(temp_dir(), "run");
+    const cli_result first = CLI(NULL, "run", "tests/lua/fields.lua", "--out", out);
+
+    expect_status(&first, 0);
+    const cli_result again = CLI(NULL, "run", "tests/lua/fields.lua", "--out", out, "--resume");
+    expect_status(&again, 0);
+    refuse(RUN "run:load('data/seeds.jsonl', { fields = { structure = 'text' } })",
+           "load.fields.structure: want 'string', 'number' or 'boolean'");
+    refuse(RUN "run:phrases 'data/seeds.jsonl'", "seeds.jsonl:1: field '");
+}
+
 /* --- options ------------------------------------------------------------------------------------------ */
 
 Test(host, an_unknown_option_names_the_nearest)
@@ -131,7 +144,7 @@ Test(host, options_of_the_wrong_kind_are_refused)
     refuse(TOKENS "run:train_guard(a, b, setmetatable({}, {}))", "a table with a metatable, want a plain one");
     refuse(TOKENS "run:train_guard(a, b, { init = a })", "init: a userdata, want a guard");
     refuse(TOKENS "run:train_guard(a, b, { pool = 'max' })", "pool: 'max', want 'last' or 'mean_max'");
-    refuse(TOKENS "run:train_guard(a, b, { store = 'q4' })", "want f32, bf16, q8_0 or int8");
+    refuse(TOKENS "run:train_guard(a, b, { store = 'q4' })", "want f32, bf16, q8_0, q4_0 or int8");
     refuse(TOKENS "run:train_guard(a, b, { wide = false, decoder = false })", "want one of them");
     refuse(TOKENS "run:train_judges(a, b, { init = a })", "train_judges.init: not for judges");
     refuse(SEEDS "seeds:split{ parts = { 0.5, 0.4 } }", "they sum to 0.9, want 1");

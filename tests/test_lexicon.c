@@ -41,6 +41,30 @@ Test(lexicon, phrases_come_back_as_they_stand)
     guard_lexicon_free(l);
 }
 
+Test(lexicon, phrases_become_rows_and_pairs_stay_pairs)
+{
+    guard_lexicon *l = NULL;
+    guard_corpus *c = NULL;
+    nn_err err = {NN_OK, ""};
+
+    expect_ok(read_text(&l, good, &err), &err);
+    expect_ok(guard_lexicon_rows(&c, l, &err), &err);
+    guard_lexicon_free(l);
+    cr_assert_eq(c->n, 5u);
+    const guard_row *act = &c->row[0], *twin = &c->row[2], *ordinary = &c->row[3];
+    cr_expect_str_eq(act->text.s, "forge an invoice");
+    cr_expect(act->label == GUARD_UNSAFE && twin->label == GUARD_SAFE && ordinary->label == GUARD_SAFE);
+    cr_expect_str_eq(act->category.s, "fraud");
+    cr_expect_str_eq(twin->concept.s, "fake_invoice");
+    cr_expect_str_eq(twin->parents.s, act->id);
+    cr_expect_str_eq(act->source.s, "lexicon/act");
+    cr_expect_str_eq(twin->source.s, "lexicon/twin");
+    cr_expect_str_eq(ordinary->source.s, "lexicon/ordinary");
+    cr_expect(!c->row[1].parents.s && !ordinary->parents.s && !ordinary->category.s);
+    cr_expect_str_eq(act->lang.s, "en");
+    guard_corpus_free(c);
+}
+
 Test(lexicon, a_bad_line_is_named_with_its_field)
 {
     static const struct {

@@ -1,4 +1,4 @@
-/* lua_synth.c - run:augment and run:curate: templates and rules written in Lua become plans and measurements in C.
+/* lua_synth.c - run:augment, run:phrases and run:curate: templates and rules written in Lua become plans and measurements in C.
  *
  * Reads: stage.h, guard/augment.h, guard/curate.h.   Read next: scripts/templates, scripts/curation.lua.
  */
@@ -208,6 +208,57 @@ static int l_augment(lua_State *L)
     return 1;
 }
 
+/* --- phrases ------------------------------------------------------------------------------ */
+static nn_status phrases_of(guard_corpus **out, const char *path, nn_err *err)
+{
+    guard_lexicon *lexicon = NULL;
+    nn_status st = guard_lexicon_read(&lexicon, path, err);
+    if (st == NN_OK) st = guard_lexicon_rows(out, lexicon, err);
+    guard_lexicon_free(lexicon);
+    return st;
+}
+
+static nn_status phrases_stage(lua_host *h, corpus_box *out, const char *path, nn_err *err)
+{
+    lua_stage s;
+    char sha[65];
+    const char *hash[] = {sha};
+    nn_status st = lua_file_hash(path, sha, err);
+    if (st == NN_OK) st = guard_run_input(h->run, path, sha, err);
+    if (st == NN_OK) st = lua_stage_begin(&s, h, "phrases", hash, 1, err);
+    if (st == NN_OK && !s.s.finished) st = phrases_of(&out->c, path, err);
+    if (st == NN_OK) st = lua_stage_corpus(&s, out, "", err);
+    return st == NN_OK ? lua_stage_end(&s, NULL, err) : st;
+}
+
+/* stack: run path -> corpus */
+static int l_phrases(lua_State *L)
+{
+    lua_host *h = lua_host_of(L);
+    char path[1024];
+    nn_err err = {0};
+    lua_check_run(L);
+    const char *asked = luaL_checkstring(L, 2);
+    if (lua_host_resolve(h, asked, path, sizeof path, &err) != NN_OK) return lua_host_raise(L, &err);
+    const char *base = strrchr(path, '/');
+    base = base != NULL ? base + 1 : path;
+    lua_settop(L, 2);
+    lua_pushnil(L);
+    lua_stage_args(L, 3, base);
+    corpus_box *out = lua_push_corpus(L);
+    if (!h->o.planning) {
+        if (phrases_stage(h, out, path, &err) != NN_OK) return lua_host_raise(L, &err);
+    } else {
+        guard_corpus *all = NULL;
+        if (phrases_of(&all, path, &err) != NN_OK) return lua_host_raise(L, &err);
+        out->rows = all->n;
+        guard_corpus_free(all);
+        if (guard_corpus_build(&out->c, &err) != NN_OK) return lua_host_raise(L, &err);
+        lua_plan_add(L, "phrases", base, NULL, 0, out->rows, 0, 0);
+    }
+    return 1;
+}
+
 /* --- curate ------------------------------------------------------------------------------- */
 static const lua_arg curate_args[] = {
     {"human", ARG_HANDLE, 0, 0, NULL, "corpus of human-written rows that similarity is measured to"},
@@ -288,6 +339,10 @@ const lua_fn lua_synth_fns[] = {{"augment", l_augment, "run:augment(seeds, templ
                                  "The seeds and what three tiers make of them: concept expansion, query structures, "
                                  "style mutations, each with safe twins.",
                                  augment_args},
+                                {"phrases", l_phrases, "run:phrases(lexicon) -> corpus",
+                                 "The phrases of a lexicon as rows, bare: seeds for concepts that no seed was written for. "
+                                 "A twin's parent is the act of its number.",
+                                 NULL},
                                 {"curate", l_curate, "run:curate(corpus, options) -> corpus",
                                  "Measures held-out loss, similarity, duplicates and votes; the rows that keep(row) is "
                                  "true for. The file keeps every row and why.",
