@@ -13,7 +13,6 @@
 
 const double guard_target_rates[GUARD_RATES] = {0.01, 0.02, 0.05, 0.10};
 
-#define Q8_BLOCK 32u
 #define WIDE_COLS 256u
 #define SETTLE_MAX 16 /* see settle() */
 
@@ -215,8 +214,21 @@ done:
 
 nn_dtype guard_stored_type(nn_dtype type, size_t rows, size_t cols)
 {
-    if (type == NN_I8) type = NN_Q8_0; /* of what int8 does not hold: the wide part */
-    return rows <= 1 || (type == NN_Q8_0 && cols % Q8_BLOCK != 0) ? NN_F32 : type;
+    return rows <= 1 || cols % nn_dtype_block(type) != 0 ? NN_F32 : type;
+}
+
+/* WHY not four bits: the two rows that decide are a thousandth of the weights. */
+nn_dtype guard_tensor_type(nn_dtype type, const nn_tensor *t)
+{
+    const bool head = strcmp(t->name, "cls.output.weight") == 0 || strcmp(t->name, "guard.category.weight") == 0;
+
+    return type == NN_Q4_0 && head ? NN_F32 : guard_stored_type(type, t->rows, t->cols);
+}
+
+/* WHY not four bits: an error in each of a text's n-grams adds up in one sum, with no layer after it. */
+nn_dtype guard_wide_type(nn_dtype type, size_t rows, size_t cols)
+{
+    return guard_stored_type(type == NN_I8 || type == NN_Q4_0 ? NN_Q8_0 : type, rows, cols);
 }
 
 void guard_wide_shape(unsigned bits, size_t *rows, size_t *cols)
@@ -244,9 +256,8 @@ static nn_status settle(float *data, size_t n, nn_dtype type, unsigned char *byt
                    "rounding: weights that the storage type cannot hold, want finite numbers within its range");
 }
 
-static nn_status round_tensor(float *data, size_t rows, size_t cols, nn_dtype type, nn_err *err)
+static nn_status round_tensor(float *data, size_t rows, size_t cols, nn_dtype stored, nn_err *err)
 {
-    const nn_dtype stored = guard_stored_type(type, rows, cols);
     const size_t n = rows * cols;
     unsigned char *bytes = NULL;
     float *back = NULL;
@@ -288,7 +299,7 @@ static nn_status round_model(guard_parts *p, nn_dtype type, nn_err *err)
     for (size_t i = 0; i < nn_model_tensors(p->m) && st == NN_OK; i++) {
         const nn_tensor t = nn_model_tensor(p->m, i);
 
-        st = round_tensor(t.data, t.rows, t.cols, type, err);
+        st = round_tensor(t.data, t.rows, t.cols, guard_tensor_type(type, &t), err);
     }
     return st;
 }
@@ -311,12 +322,13 @@ nn_status guard_classifier_round(guard_classifier *g, nn_dtype type, nn_err *err
     guard_parts *p = &g->parts;
     nn_status st = NN_OK;
 
-    if (type != NN_F32 && type != NN_F16 && type != NN_BF16 && type != NN_Q8_0 && type != NN_I8)
-        return nn_fail(err, NN_USAGE, "rounding: a storage type for reading only, want F32, F16, BF16, Q8_0 or I8");
+    if (type != NN_F32 && type != NN_F16 && type != NN_BF16 && type != NN_Q8_0 && type != NN_Q4_0 && type != NN_I8)
+        return nn_fail(err, NN_USAGE, "rounding: a storage type for reading only, want F32, F16, BF16, Q8_0, Q4_0 or I8");
     if (p->m) st = round_model(p, type, err);
     if (st != NN_OK || !p->wide) return st;
     size_t rows, cols;
     guard_wide_shape(p->wide->bits, &rows, &cols);
-    if ((st = round_tensor(p->wide->weight, rows, cols, type, err)) != NN_OK) return st;
-    return round_tensor(p->wide->idf, rows, cols, type, err);
+    const nn_dtype stored = guard_wide_type(type, rows, cols);
+    if ((st = round_tensor(p->wide->weight, rows, cols, stored, err)) != NN_OK) return st;
+    return round_tensor(p->wide->idf, rows, cols, stored, err);
 }

@@ -41,9 +41,9 @@ const guard_parts *guard_classifier_parts(const guard_classifier *g);
 /* The same weights with one part switched off ("wide", "decoder"), thresholds and calibration unset; copies. */
 NN_CHECKED nn_status guard_classifier_only(guard_classifier **out, const guard_classifier *g, const char *part,
                                            nn_err *err);
-/* Weights rounded to the storage type, as the file will hold them (dtype NN_F32, NN_BF16, NN_Q8_0, NN_I8), so that
- * thresholds are chosen on what ships. NN_I8 is the form that products read (nn_model_quantize): smaller and faster,
- * and no longer to be trained; the wide part is then Q8_0. */
+/* Weights rounded to the storage type, as the file will hold them (dtype NN_F32, NN_F16, NN_BF16, NN_Q8_0, NN_Q4_0, NN_I8),
+ * so that thresholds are chosen on what ships. NN_I8 is the form that products read (nn_model_quantize): smaller and faster,
+ * and no longer to be trained. In NN_Q4_0 and NN_I8 the two heads stay floats, and the wide part is Q8_0. */
 NN_CHECKED nn_status guard_classifier_round(guard_classifier *g, nn_dtype type, nn_err *err);
 /* Matrices that lie in their file's types stay so when a guard is rounded (int8 excepted); after this they are
  * floats, and are rounded as every other's. */

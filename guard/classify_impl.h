@@ -32,9 +32,13 @@ void guard_platt(double *a, double *b, const double *z, const int *label, size_t
 void guard_parts_uncalibrated(guard_parts *p); /* thresholds 0.5, a = 1, b = 0 */
 /* Whether x has scratch for attention over a window. */
 NN_CHECKED nn_status guard_exec_check(const nn_exec *x, size_t window, nn_err *err);
-/* The type a tensor of this shape has in a file of type `type`: vectors and rows that Q8_0's blocks do not
- * divide stay F32. */
+/* The type a matrix of this shape has in a file of type `type`: vectors and rows that its blocks do not divide stay F32.
+ */
 nn_dtype guard_stored_type(nn_dtype type, size_t rows, size_t cols);
+/* The same of a tensor of the decoder, and of the wide part: in a file of Q4_0 the two heads are F32 and the wide part is
+ * Q8_0, which it is beside int8 too. */
+nn_dtype guard_tensor_type(nn_dtype type, const nn_tensor *t);
+nn_dtype guard_wide_type(nn_dtype type, size_t rows, size_t cols);
 /* The wide part's 2^bits numbers as a matrix, for files. */
 void guard_wide_shape(unsigned bits, size_t *rows, size_t *cols);
 

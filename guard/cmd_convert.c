@@ -95,7 +95,7 @@ typedef struct {
     nn_pretrained *file;
     guard_classifier *guard;
     guard_lm *lm;
-    nn_model *loaded;   /* of file */
+    nn_model *loaded;   /* of file; or the floats of an int8 guard */
     nn_tok *tok;        /* of file, or NULL */
     nn_err tok_problem; /* why there is none */
     const nn_model *m;
@@ -134,8 +134,13 @@ static nn_status open_guard(source *s, const char *path, nn_err *err)
     const guard_parts *p = guard_classifier_parts(s->guard);
     s->m = p->m;
     s->vocabulary = p->tok;
-    if (p->m) return NN_OK;
-    return nn_fail(err, NN_USAGE, "%s: a guard without a decoder, want one that has", path);
+    if (!p->m) return nn_fail(err, NN_USAGE, "%s: a guard without a decoder, want one that has", path);
+    if (!nn_model_is_i8(p->m)) return NN_OK;
+    if ((st = nn_model_dequantize(&s->loaded, p->m, err)) != NN_OK) return st;
+    s->m = s->loaded;
+    fprintf(stderr, "parapet convert: %s: its weights are int8; written is what they stand for, scale * q, as floats "
+            "before --type\n", path);
+    return NN_OK;
 }
 
 static nn_status open_source(source *s, convert_kind kind, const char *path, const convert_wishes *w, nn_err *err)

@@ -11,7 +11,7 @@
 
 static const cmd_flag quantize_flags[] = {
     {"--type", "TYPE", "int8",
-     "int8 (guards alone: products read it as it lies), q8_0, bf16, f32; of others also q4_0, f16"},
+     "int8 (guards alone: products read it as it lies), q8_0, q4_0, bf16, f32; of others also f16"},
     {"--force", NULL, NULL, "OUT may be there and is replaced (a guard's always is)"},
     {NULL, NULL, NULL, NULL}};
 
@@ -20,14 +20,14 @@ static nn_status type_of(nn_dtype *out, const char *name, nn_err *err)
     static const struct {
         const char *name;
         nn_dtype type;
-    } known[] = {{"int8", NN_I8}, {"q8_0", NN_Q8_0}, {"bf16", NN_BF16}, {"f32", NN_F32}};
+    } known[] = {{"int8", NN_I8}, {"q8_0", NN_Q8_0}, {"q4_0", NN_Q4_0}, {"bf16", NN_BF16}, {"f32", NN_F32}};
 
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(name, known[i].name) == 0) {
             *out = known[i].type;
             return NN_OK;
         }
-    return nn_fail(err, NN_USAGE, "--type %s, want int8, q8_0, bf16 or f32 of a guard", name);
+    return nn_fail(err, NN_USAGE, "--type %s, want int8, q8_0, q4_0, bf16 or f32 of a guard", name);
 }
 
 /* Thresholds and calibration stay those that were chosen on the weights as they were. */

@@ -6,7 +6,6 @@
 #include "nn/arena.h"
 #include "nn/plat.h"
 #include "nn/quantize.h"
-#include "nn/sha256.h"
 #include "nn/tok_gguf_write.h"
 #include <stdio.h>
 #include <string.h>
@@ -90,9 +89,9 @@ static void put_guard(nn_gguf_writer *w, const guard_parts *p)
 /* --- tensors -------------------------------------------------------------------------------------------- */
 
 static void put_tensor(nn_gguf_writer *w, const char *name, const float *data, size_t rows, size_t cols,
-                       nn_dtype type)
+                       nn_dtype stored)
 {
-    nn_gguf_put_tensor(w, name, guard_stored_type(type, rows, cols), data, rows > 1 ? rows : 0, cols);
+    nn_gguf_put_tensor(w, name, stored, data, rows > 1 ? rows : 0, cols);
 }
 
 static void put_i8(nn_gguf_writer *w, const nn_tensor *t)
@@ -114,7 +113,7 @@ static void put_model(nn_gguf_writer *w, const nn_model *m, nn_dtype type)
 
         if (t.i8) put_i8(w, &t);
         else if (!t.data) nn_gguf_put_stored(w, t.gguf, t.type, t.bytes, t.rows, t.cols);
-        else put_tensor(w, t.gguf, t.data, t.rows, t.cols, floats);
+        else put_tensor(w, t.gguf, t.data, t.rows, t.cols, guard_tensor_type(floats, &t));
     }
 }
 
@@ -123,8 +122,9 @@ static void put_wide(nn_gguf_writer *w, const guard_wide *wide, nn_dtype type)
     size_t rows, cols;
 
     guard_wide_shape(wide->bits, &rows, &cols);
-    put_tensor(w, GUARD_WIDE_WEIGHT, wide->weight, rows, cols, type);
-    put_tensor(w, GUARD_WIDE_IDF, wide->idf, rows, cols, type);
+    const nn_dtype stored = guard_wide_type(type, rows, cols);
+    put_tensor(w, GUARD_WIDE_WEIGHT, wide->weight, rows, cols, stored);
+    put_tensor(w, GUARD_WIDE_IDF, wide->idf, rows, cols, stored);
 }
 
 static nn_status put_all(nn_gguf_writer *w, const guard_parts *p, nn_dtype type, nn_err *err)
@@ -154,16 +154,14 @@ static nn_status put_all(nn_gguf_writer *w, const guard_parts *p, nn_dtype type,
 nn_status guard_classifier_save(guard_classifier *g, const char *path, nn_dtype type, nn_err *err)
 {
     nn_gguf_writer *w = NULL;
-    const unsigned char *bytes = NULL;
-    size_t len = 0;
+    char hex[65];
     nn_status st;
 
     if ((st = guard_classifier_round(g, type, err)) != NN_OK) goto done;
     if ((st = nn_gguf_writer_build(&w, err)) != NN_OK) goto done;
+    nn_gguf_put_later(w);
     if ((st = put_all(w, &g->parts, type, err)) != NN_OK) goto done;
-    if ((st = nn_gguf_bytes(w, &bytes, &len, err)) != NN_OK) goto done;
-    if ((st = nn_file_write(path, bytes, len, err)) != NN_OK) goto done;
-    nn_sha256_hex(bytes, len, g->sha256);
+    if ((st = nn_gguf_save_hashed(w, path, hex, err)) == NN_OK) memcpy(g->sha256, hex, sizeof hex);
 done:
     nn_gguf_writer_free(w);
     return st;

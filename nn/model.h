@@ -94,6 +94,8 @@ NN_CHECKED nn_status nn_model_build_i8(nn_model **out, const nn_config *c, nn_er
 NN_CHECKED nn_status nn_model_place_i8(nn_model *m, size_t i, const int8_t *panels, const float *scale,
                                        const nn_kern *k, nn_err *err);
 bool nn_model_is_i8(const nn_model *m);
+/* The float model that an int8 one computes with: each weight is its scale * q. For writing, not to be trained on. */
+NN_CHECKED nn_status nn_model_dequantize(nn_model **out, const nn_model *m, nn_err *err);
 
 /* --- stored (dtype.h): every matrix but the guard's two heads stays in its file's type, where it lies. For inference
  * only; bit for bit the results of nn_model_floats. --- */

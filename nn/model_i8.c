@@ -115,3 +115,19 @@ nn_status nn_model_clone_i8(nn_model **out, const nn_model *m, nn_err *err)
     }
     return st;
 }
+
+nn_status nn_model_dequantize(nn_model **out, const nn_model *m, nn_err *err)
+{
+    *out = NULL;
+    if (!nn_model_is_i8(m)) return nn_fail(err, NN_USAGE, "model: its weights are not int8, want int8");
+    const nn_status st = nn_model_build(out, &m->config, err);
+
+    for (size_t i = 0; st == NN_OK && i < m->n_tensor; i++) {
+        const nn_tensor *from = m->tensor + i, *to = (*out)->tensor + i;
+
+        if (!from->i8) nn_tensor_copy(to, from);
+        for (size_t r = 0; from->i8 && r < from->rows; r++)
+            nn_i8_row(to->data + r * to->cols, from->i8->panels, from->i8->scale, from->cols, r);
+    }
+    return st;
+}

@@ -118,9 +118,12 @@ static nn_status check_llama_cpp(const nn_config *c, const char *arch, const nn_
 static nn_status check_labels(const nn_config *c, nn_err *err)
 {
     if (c->n_class == 2 && c->pool == NN_POOL_LAST && c->qk_norm) return NN_OK;
+    if (c->n_class == 2 && c->pool != NN_POOL_LAST)
+        return nn_fail(err, NN_USAGE, "verdict head: it reads mean and maximum of all positions (pool mean_max), want "
+                       "pool last, which llama.cpp calls rank: of its poolings (none, mean, cls, last, rank) none has a "
+                       "maximum, and no head follows its mean");
     return nn_fail(err, NN_USAGE, "verdict head: %s, want one of two rows on the last position of a qwen3: what "
-                   "llama.cpp's classifiers read", c->n_class != 2 ? "there is none"
-                   : c->pool != NN_POOL_LAST ? "it reads mean and maximum of all positions" : "the model is none");
+                   "llama.cpp's classifiers read", c->n_class != 2 ? "there is none" : "the model is none");
 }
 
 /* --- the file ------------------------------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 /* Tests of the command line that writes models for other programs: convert, and quantize of models that are no guards
  * (docs/models.md). */
 #include "guard/lm_impl.h"
+#include "nn/quantize.h"
 #include "tests/strict_gguf.h"
 #include "tests/support.h"
 #include "tests/test_cli_support.h"
@@ -158,6 +159,31 @@ Test(cli_convert, wrong_use_is_refused_by_name)
     expect_status(&gone, 4);
 }
 
+/* Of an int8 guard goes out what its products read: scale * q, and it is said. */
+static void expect_int8_as_floats(guard_classifier *g, const char *from, const char *to)
+{
+    nn_gguf *f = NULL;
+    nn_err err = {NN_OK, ""};
+
+    expect_ok(guard_classifier_save(g, from, NN_I8, &err), &err);
+    const nn_tensor i8 = nn_model_tensor(g->parts.m, 3);
+    const cli_result r = CLI(NULL, "convert", from, to, "--for", "llama.cpp", "--force");
+    expect_status(&r, 0);
+    expect_says(r.err, "its weights are int8; written is what they stand for, scale * q");
+    expect_ok(nn_gguf_open(&f, to, &err), &err);
+    const nn_st_tensor *t = nn_gguf_find(f, i8.gguf);
+    cr_assert(i8.i8 && t && t->type == NN_F32 && t->count == i8.rows * i8.cols, "%s", i8.gguf);
+    float *row = malloc(i8.cols * sizeof *row), *got = malloc(i8.cols * sizeof *got);
+    for (size_t n = 0; n < i8.rows; n++) {
+        nn_i8_row(row, i8.i8->panels, i8.i8->scale, i8.cols, n);
+        expect_ok(nn_dtype_to_f32(got, NN_F32, t->data + n * i8.cols * 4, i8.cols, &err), &err);
+        expect_same_floats(i8.gguf, got, row, i8.cols);
+    }
+    free(row);
+    free(got);
+    nn_gguf_close(f);
+}
+
 Test(cli_convert, a_guard_goes_out_as_a_classifier_and_what_stays_behind_is_said)
 {
     const char *from = path_in(temp_dir(), "guard.gguf"), *to = path_in(temp_dir(), "cpp.gguf");
@@ -181,6 +207,7 @@ Test(cli_convert, a_guard_goes_out_as_a_classifier_and_what_stays_behind_is_said
     char *bytes = read_bytes(to, &len);
     cr_expect(strict_gguf((unsigned char *)bytes, len, why, sizeof why), "%s", why);
     free(bytes);
+    expect_int8_as_floats(g, from, to);
     expect_ok(guard_classifier_save(wide, from, NN_F32, &err), &err);
     const cli_result none = CLI(NULL, "convert", from, to, "--for", "llama.cpp", "--force");
     expect_status(&none, 2);

@@ -77,7 +77,7 @@ static void expect_round_trip(bool wide, bool decoder, nn_dtype type)
 
 Test(gguard, what_is_read_is_what_was_rounded)
 {
-    const nn_dtype types[] = {NN_F32, NN_F16, NN_BF16, NN_Q8_0, NN_I8};
+    const nn_dtype types[] = {NN_F32, NN_F16, NN_BF16, NN_Q8_0, NN_Q4_0, NN_I8};
 
     for (size_t i = 0; i < 5; i++) {
         expect_round_trip(true, true, types[i]);
@@ -88,18 +88,42 @@ Test(gguard, what_is_read_is_what_was_rounded)
 
 Test(gguard, rounding_twice_is_rounding_once_for_tiny_weights_too)
 {
-    guard_classifier *g = random_guard(true, true, 52);
-    nn_tensor t;
-    nn_err err = {NN_OK, ""};
+    for (int k = 0; k < 2; k++) {
+        const nn_dtype type = k ? NN_Q4_0 : NN_Q8_0;
+        guard_classifier *g = random_guard(true, true, 52);
+        nn_tensor t;
+        nn_err err = {NN_OK, ""};
 
-    cr_assert(nn_model_find(guard_classifier_parts(g)->m, "guard.memory.weight", &t));
-    for (size_t i = 0; i < t.rows * t.cols; i++)
-        t.data[i] *= exp2f(-(float)(i / 32 % 24)); /* scales down to subnormal f16 */
-    expect_ok(guard_classifier_round(g, NN_Q8_0, &err), &err);
-    const char *const once = hash_of(g);
-    expect_ok(guard_classifier_round(g, NN_Q8_0, &err), &err);
-    cr_expect_str_eq(once, hash_of(g));
-    guard_classifier_close(g);
+        cr_assert(nn_model_find(guard_classifier_parts(g)->m, "guard.memory.weight", &t));
+        for (size_t i = 0; i < t.rows * t.cols; i++)
+            t.data[i] *= exp2f(-(float)(i / 32 % 24)); /* scales down to subnormal f16 */
+        expect_ok(guard_classifier_round(g, type, &err), &err);
+        const char *const once = hash_of(g);
+        expect_ok(guard_classifier_round(g, type, &err), &err);
+        cr_expect_str_eq(once, hash_of(g));
+        guard_classifier_close(g);
+    }
+}
+
+Test(gguard, four_bits_hold_the_body_and_neither_heads_nor_wide_part)
+{
+    saved s = save_guard(true, true, NN_Q4_0);
+    nn_gguf *f = NULL;
+    nn_err err = {NN_OK, ""};
+    const struct {
+        const char *name;
+        nn_dtype type;
+    } want[] = {{"blk.1.attn_q.weight", NN_Q4_0}, {"guard.memory.weight", NN_Q4_0}, {"token_embd.weight", NN_Q4_0},
+                {"blk.0.ffn_down.weight", NN_F32}, {"cls.output.weight", NN_F32}, {"guard.category.weight", NN_F32},
+                {GUARD_WIDE_WEIGHT, NN_Q8_0}, {GUARD_WIDE_IDF, NN_Q8_0}};
+
+    expect_ok(nn_gguf_open_memory(&f, s.bytes, s.len, "guard", &err), &err);
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        const nn_st_tensor *t = nn_gguf_find(f, want[i].name);
+        cr_expect(t && t->type == want[i].type, "%s", want[i].name);
+    }
+    nn_gguf_close(f);
+    saved_free(&s);
 }
 
 Test(gguard, other_programs_find_their_keys)
