@@ -104,7 +104,7 @@ $(B)/test_all: $(TEST_OBJ) $(SCRIPT) $(LIB)
 $(B)/check_data: $(B)/tests/check_data.o $(CHECK_OBJ) $(LIB)
 	$(CC) $(SANFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
 
-$(B)/fuzz: $(B)/tests/fuzz_main.o $(FUZZ_OBJ) $(LIB)
+$(B)/fuzz: $(B)/tests/fuzz_main.o $(FUZZ_OBJ) $(SCRIPT) $(LIB)
 	$(CC) $(SANFLAGS) -fsanitize=fuzzer $(LDFLAGS) $^ $(LIBS) -o $@
 
 # What the benchmark programs share stands in an archive, so that each takes what it uses; oneDNN is linked where its header is.

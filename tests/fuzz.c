@@ -9,6 +9,8 @@
 #define KIB 1024u
 
 const fuzz_target fuzz_targets[] = {
+    {"answer", fuzz_answer, 64 * KIB, 256},
+    {"answers", fuzz_answers, 256 * KIB, 64},
     {"csv", fuzz_csv, 1024 * KIB, 256},
     {"gguf", fuzz_gguf, 64 * KIB, 64},
     {"guard", fuzz_guard, 256 * KIB, 256},

@@ -52,6 +52,8 @@ void fuzz_tensor(const nn_st_tensor *t);
 size_t fuzz_pick(const uint8_t *bytes, size_t len, uint32_t salt, size_t n);
 
 /* --- the targets, in alphabetical order ------------------------------------------------------- */
+nn_status fuzz_answer(const uint8_t *bytes, size_t len, nn_err *err);
+nn_status fuzz_answers(const uint8_t *bytes, size_t len, nn_err *err);
 nn_status fuzz_csv(const uint8_t *bytes, size_t len, nn_err *err);
 nn_status fuzz_gguf(const uint8_t *bytes, size_t len, nn_err *err);
 nn_status fuzz_guard(const uint8_t *bytes, size_t len, nn_err *err);

@@ -45,6 +45,8 @@ static void replay(const char *name)
     cr_expect(n >= 3 && good >= 1, "%s: %zu files, %zu of them good", dir, n, good);
 }
 
+Test(fuzz_replay, answer) { replay("answer"); }
+Test(fuzz_replay, answers) { replay("answers"); }
 Test(fuzz_replay, csv) { replay("csv"); }
 Test(fuzz_replay, gguf) { replay("gguf"); }
 Test(fuzz_replay, guard) { replay("guard"); }

@@ -390,8 +390,45 @@ def seeds_json():
     put(f, "bad_more", "{} x")
 
 
+# --- what language models say, and files of it ---------------------------------------------------
+def seeds_answer():
+    f = "answer"
+    put(f, "ok_word", "**Unsafe.** It asks for help with a theft.\n")
+    put(f, "ok_thoughts", "<think>\nIs it safe? 1 < 2.\n</think>\n\nnot safe")
+    put(f, "ok_object", 'Here it is:\n```json\n{"label": "safe", "score": 0.25, "sure": true, "more": [{}]}\n```\n')
+    put(f, "ok_list", "Sure:\n1. \"One\"\n2) two\n(3) three\n- \u201cfour\u201d\n\u2022 \u00abfive\u00bb\n"
+        "I hope so.\n")
+    put(f, "ok_lines", "one\n\n two\u00a0\n```\nthree\n")
+    put(f, "ok_array", '```json\n[\n  "a\\u00e9\\n", " b ", "", "\\u0000"\n]\n```')
+    put(f, "bad_thoughts", "<think> Is it safe? {\"label\":\"safe\"}")
+    put(f, "bad_blank", " \t\u00a0\r\n\u3000")
+    put(f, "bad_empty", "")
+
+
+def seeds_answers():
+    def line(k, end, text, **more):
+        return json.dumps({"address": f"{k:064x}", "end": end, "text": text, **more}, separators=(",", ":"))
+
+    f = "answers"
+    put(f, "ok_lines", "".join(line(k * 0x9e3779b97f4a7c15 ** 4 % 2 ** 256, "answered", f"answer {k}") + "\n"
+                               for k in range(9)))
+    put(f, "ok_texts", line(1, "refused", "content filter: \u00e9\U0001f600") + "\n" + line(2, "answered", "") + "\n" +
+        line(1 << 255, "answered", "\0\n\"\\") + "\n")
+    put(f, "ok_same_again", (line(1, "answered", "a") + "\n") * 2)
+    put(f, "ok_empty", "")
+    put(f, "bad_torn", line(1, "answered", "a") + "\n" + line(2, "answered", "b")[:90])
+    put(f, "bad_other", line(1, "answered", "a") + "\n" + line(1, "answered", "b") + "\n")
+    put(f, "bad_member", line(1, "answered", "a", model="x") + "\n")
+    put(f, "bad_twice", line(1, "answered", "a")[:-1] + ',"text":"a"}\n')
+    put(f, "bad_end", line(1, "stopped", "a") + "\n")
+    put(f, "bad_address", line(1, "answered", "a").replace("0000", "000G", 1) + "\n")
+    put(f, "bad_kind", '{"address":1,"end":"answered","text":null}\n')
+    put(f, "bad_line", "\n")
+
+
 SEEDS = [seeds_json, seeds_safetensors, seeds_gguf, seeds_rows, seeds_tok_gguf, seeds_tok_model, seeds_tok_llama2c,
-         seeds_tok_json, seeds_model_gguf, seeds_llama2c, seeds_hf_folder]
+         seeds_tok_json, seeds_model_gguf, seeds_llama2c, seeds_hf_folder, seeds_answer,
+         seeds_answers]
 
 if __name__ == "__main__":
     out = pathlib.Path(sys.argv[1])
