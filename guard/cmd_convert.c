@@ -239,16 +239,31 @@ static nn_status write_gguf(const source *s, const char *to, const nn_write_opti
     return check_tokenizer(s, to, err);
 }
 
+/* Where Hugging Face's library may give other ids. */
+static void say_tokenizer(const char *to, const nn_tok_json_notes *n)
+{
+    if (!n->ties && !n->users && !n->other_space) return;
+    fprintf(stderr, "parapet convert: %s/tokenizer.json: Hugging Face's library may split some texts otherwise:\n", to);
+    if (n->ties)
+        fprintf(stderr, "  %zu pieces have a score that another one has too; a list of merges knows no equals\n",
+                n->ties);
+    if (n->users)
+        fprintf(stderr, "  behind each of the %zu pieces that are matched as they stand it puts a blank\n", n->users);
+    if (n->other_space) fprintf(stderr, "  it drops tabs and newlines at the end of a text, not blanks alone\n");
+}
+
 /* Files of a tokenizer that came from none; what cannot be written is said, and the model is there without it. */
 static nn_status write_tokenizer(const source *s, const char *to, const nn_write_options *o, nn_err *err)
 {
     nn_err problem = s->tok_problem;
+    nn_tok_json_notes notes = {0};
     nn_status st = NN_USAGE;
 
     if (s->vocabulary) {
         problem = (nn_err){NN_OK, ""};
-        st = nn_tok_write_json(to, s->vocabulary, o->chat, o->chat_len, &problem);
+        st = nn_tok_write_json(to, s->vocabulary, o->chat, o->chat_len, &notes, &problem);
     }
+    if (st == NN_OK) say_tokenizer(to, &notes);
     if (st == NN_OK) return NN_OK;
     if (st != NN_USAGE) return nn_fail(err, st, "%s", problem.text);
     fprintf(stderr, "parapet convert: no tokenizer in %s (%s)\n", to, problem.text);

@@ -187,4 +187,7 @@ size_t nn_tok_word_end(const nn_tok *t, const char *s, size_t len, size_t at);
 void nn_tok_append_unknown(const nn_tok *t, nn_tok_buf *b, const char *s, size_t at, size_t n, size_t first);
 /* The merges that scores stand for, into t->slot. */
 NN_CHECKED nn_status nn_tok_spm_merges(nn_tok *t, const nn_vocab *v, nn_err *err);
+/* The same as a list [n, 3] of left, right, result by nn_alloc. ties: pieces whose score another one before them has:
+ * there the leftmost merges first, which a list cannot say. */
+NN_CHECKED nn_status nn_tok_spm_list(int32_t **merge, size_t *n, size_t *ties, const nn_tok *t, nn_err *err);
 #endif

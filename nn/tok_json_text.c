@@ -200,7 +200,7 @@ static void take_normalizer(nn_tok_json *j, const options *o)
         j->prepend = true;
     } else if (text_is(type, "Replace")) {
         take_replace(j, o);
-    } else if (text_is(type, "Strip") && o->flag[STRIP_RIGHT] && !o->flag[STRIP_LEFT]) {
+    } else if (text_is(type, "Strip") && o->flag[STRIP_RIGHT]) {
         j->v->squeeze = true; /* comes with " {2,}" where SentencePiece's remove_extra_whitespaces was converted */
     } else {
         nn_cursor_fail(&j->c,

@@ -142,9 +142,10 @@ static nn_status map_chars(work *w, const nn_tok_charsmap *m, nn_err *err)
     return st;
 }
 
-static bool begins_blank(const char *s, size_t len)
+/* What keeps a blank of the tokenizer's own away; one that is squeezed out does not. */
+static bool begins_blank(const nn_tok_other *o, const char *s, size_t len)
 {
-    return s[0] == ' ' || (len >= 3 && memcmp(s, BLANK_SIGN, 3) == 0);
+    return (s[0] == ' ' && !o->squeeze) || (len >= 3 && memcmp(s, BLANK_SIGN, 3) == 0);
 }
 
 /* Blanks: one before the text, runs of them made one, those at its ends dropped, U+2581 read as one. */
@@ -154,7 +155,7 @@ static nn_status blanks(work *w, const nn_tok_other *o, bool first, bool last, n
     const size_t begin = w->len;
     nn_status st = NN_OK;
 
-    if (prefix && o->prefix_unless_blank) prefix = !begins_blank(w->b->text + w->at, w->end - w->at);
+    if (prefix && o->prefix_unless_blank) prefix = !begins_blank(o, w->b->text + w->at, w->end - w->at);
     for (size_t i = w->at, n; i < w->end && st == NN_OK; i += n) {
         const char *s = w->b->text + i;
         const bool sign = o->model != NN_TOK_BPE && w->end - i >= 3 && memcmp(s, BLANK_SIGN, 3) == 0;
@@ -199,7 +200,7 @@ nn_status nn_tok_normalise(nn_tok_view *v, const nn_tok *t, nn_tok_buf *buf, con
     const nn_tok_other *o = t->other;
     const bool changes = o->nfc || o->nfkc || o->lowercase || o->squeeze || o->charsmap.n_unit > 0 ||
                          (o->model != NN_TOK_BPE && has_blank_sign(text + at, end - at));
-    const bool prefix = first && o->prefix_space && !(o->prefix_unless_blank && begins_blank(text + at, end - at));
+    const bool prefix = first && o->prefix_space && !(o->prefix_unless_blank && begins_blank(o, text + at, end - at));
     work w = {buf, 0, 0, 0};
     nn_status st = NN_OK;
 

@@ -59,8 +59,12 @@ static int by_score(const void *a, const void *b)
     return x->id < y->id ? -1 : (x->id > y->id ? 1 : 0);
 }
 
-/* The ways to cut the piece in two; with `rank` NN_TOK_NO_RANK they are only counted. */
-static size_t halves(nn_tok *t, uint32_t id, uint32_t rank)
+typedef struct {
+    int32_t left, right;
+} cut;
+
+/* The ways to cut the piece in two pieces, the shortest left first. */
+static size_t cuts_of(cut out[NN_PIECE_LONGEST_SPM], const nn_tok *t, uint32_t id)
 {
     size_t len, n = 0;
     const char *s = nn_tok_text(t, id, &len);
@@ -69,34 +73,84 @@ static size_t halves(nn_tok *t, uint32_t id, uint32_t rank)
     for (size_t i = 1; i < len; i++) {
         if (((unsigned char)s[i] & 0xC0u) == 0x80) continue;
         const int32_t left = piece_of(t, s, i), right = left < 0 ? -1 : piece_of(t, s + i, len - i);
-        if (right < 0) continue;
-        n++;
-        if (rank == NN_TOK_NO_RANK) continue;
-        nn_tok_slot *slot = nn_tok_merge_of(t, (uint32_t)left, (uint32_t)right);
-        if (slot->rank != NN_TOK_NO_RANK) continue;
-        *slot = (nn_tok_slot){(uint64_t)(uint32_t)left << 32 | (uint32_t)right, rank, id};
+        if (right >= 0) out[n++] = (cut){left, right};
     }
     return n;
 }
 
+/* Pieces that text can make, the highest score first. */
+static nn_status sort_pieces(scored **out, size_t *n, const nn_vocab *v, nn_err *err)
+{
+    void *p = NULL;
+    const nn_status st = nn_alloc(&p, v->n, sizeof(scored), err);
+
+    *out = p;
+    *n = 0;
+    if (st != NN_OK) return st;
+    for (size_t id = 0; id < v->n; id++)
+        if (NN_TOK_MADE >> v->piece[id].type & 1u) (*out)[(*n)++] = (scored){v->piece[id].score, (uint32_t)id};
+    qsort(*out, *n, sizeof **out, by_score);
+    return NN_OK;
+}
+
 nn_status nn_tok_spm_merges(nn_tok *t, const nn_vocab *v, nn_err *err)
 {
+    cut c[NN_PIECE_LONGEST_SPM];
     nn_status st = NN_OK;
-    void *p = NULL;
+    scored *list = NULL;
     size_t n = 0, n_merges = 0;
 
-    if ((st = nn_alloc(&p, t->n, sizeof(scored), err)) != NN_OK) return st;
-    scored *list = p;
-    for (size_t id = 0; id < t->n; id++)
-        if (NN_TOK_MADE >> v->piece[id].type & 1u) list[n++] = (scored){v->piece[id].score, (uint32_t)id};
-    qsort(list, n, sizeof *list, by_score);
-    for (size_t i = 0; i < n; i++) n_merges += halves(t, list[i].id, NN_TOK_NO_RANK);
+    if ((st = sort_pieces(&list, &n, v, err)) != NN_OK) return st;
+    for (size_t i = 0; i < n; i++) n_merges += cuts_of(c, t, list[i].id);
     st = nn_tok_slots(t, n_merges, err);
     uint32_t rank = 0;
     for (size_t i = 0; i < n && st == NN_OK; i++) {
         if (i > 0 && list[i].score < list[i - 1].score) rank++;
-        (void)halves(t, list[i].id, rank);
+        for (size_t k = cuts_of(c, t, list[i].id), j = 0; j < k; j++) {
+            nn_tok_slot *slot = nn_tok_merge_of(t, (uint32_t)c[j].left, (uint32_t)c[j].right);
+            if (slot->rank != NN_TOK_NO_RANK) continue;
+            *slot = (nn_tok_slot){(uint64_t)(uint32_t)c[j].left << 32 | (uint32_t)c[j].right, rank, list[i].id};
+        }
     }
+    nn_free(list);
+    return st;
+}
+
+/* Which way to a piece comes first changes no ids that we know of; this is the order of the published files. */
+static int by_ids(const void *a, const void *b)
+{
+    const cut *x = a, *y = b;
+
+    if (x->left != y->left) return x->left < y->left ? -1 : 1;
+    return x->right < y->right ? -1 : (x->right > y->right ? 1 : 0);
+}
+
+nn_status nn_tok_spm_list(int32_t **merge, size_t *n, size_t *ties, const nn_tok *t, nn_err *err)
+{
+    cut c[NN_PIECE_LONGEST_SPM];
+    nn_status st = NN_OK;
+    scored *list = NULL;
+    size_t n_piece = 0, at = 0;
+    float last = 0.0f;
+
+    *n = *ties = 0;
+    if ((st = sort_pieces(&list, &n_piece, &t->other->source, err)) != NN_OK) return st;
+    for (size_t i = 0; i < n_piece; i++) *n += cuts_of(c, t, list[i].id);
+    if ((st = nn_alloc((void **)merge, 3 * *n + 1, sizeof **merge, err)) != NN_OK) goto done;
+    for (size_t i = 0; i < n_piece; i++) {
+        const size_t k = cuts_of(c, t, list[i].id);
+
+        if (k == 0) continue;
+        *ties += at > 0 && !(list[i].score < last);
+        last = list[i].score;
+        qsort(c, k, sizeof *c, by_ids);
+        for (size_t j = 0; j < k; j++) {
+            (*merge)[at++] = c[j].left;
+            (*merge)[at++] = c[j].right;
+            (*merge)[at++] = (int32_t)list[i].id;
+        }
+    }
+done:
     nn_free(list);
     return st;
 }

@@ -168,7 +168,7 @@ Test(tok_json, normalizers_are_run_or_refused_by_name)
     expect_refused((file){.normalizer = "{\"type\":\"BertNormalizer\",\"strip_accents\":null}"},
                    "option \"strip_accents\" is not run");
     expect_refused((file){.normalizer = "{\"type\":\"StripAccents\"}"}, "normalizer \"StripAccents\" is not run");
-    expect_refused((file){.normalizer = "{\"type\":\"Strip\",\"strip_left\":true,\"strip_right\":true}"},
+    expect_refused((file){.normalizer = "{\"type\":\"Strip\",\"strip_left\":true,\"strip_right\":false}"},
                    "normalizer \"Strip\" is not run");
     expect_refused((file){.normalizer = "{\"type\":\"Replace\",\"pattern\":{\"String\":\"x\"},\"content\":\"y\"}"},
                    "normalizer Replace \"x\" is not run");
