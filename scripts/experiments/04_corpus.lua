@@ -26,7 +26,7 @@ local function weighted(corpus) return corpus:column("wide_weight", sources.wide
 -- Rows that were made, without the seeds they were made from: those are in the corpus already.
 local function made(seeds, lexicon, structures, per_seed)
     local all = run:augment(seeds, { lexicon = lexicon, structures = structures, styles = templates.styles, per_seed = per_seed, style_share = 0.35 })
-    return all:where(function(row) return row.tier ~= nil end, "made")
+    return all:where(function(row) return row.tier ~= "" end, "made")
 end
 
 local public, public_valid = weighted(load_all(sources.train, parapet.set.data .. "/train/", ".jsonl.gz", { cap = 12000 })):split { by = "id", parts = { 0.93, 0.07 } }
