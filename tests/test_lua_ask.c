@@ -91,13 +91,18 @@ Test(lua_ask, the_report_and_the_ledger_tell_what_became_of_the_questions)
 
 Test(lua_ask, a_local_model_answers_the_same_however_it_is_run)
 {
-    const char *one = NULL;
-    const cli_result r =
-        expect_same_however_run(script_of("ask_local.lua"), foreign_option("llama", NN_TOK_BPE), 0.2, &one);
-
-    (void)r;
+    const char *one = NULL, *script = script_of("ask_local.lua"), *set = foreign_option("llama", NN_TOK_BPE);
+    cli_result r = expect_same_however_run(script, set, 0.2, &one);
+    const char *again = path_in(temp_dir(), "run");
     guard_corpus *c = NULL;
     nn_err err = {NN_OK, ""};
+    char id[65];
+
+    identity_of(id, one);
+    r = CLI(NULL, "run", script, "--set", set, "--out", again, "--answers", one); /* nothing is generated */
+    expect_status(&r, 0);
+    expect_says(r.err, "120 of 120 answers were stored");
+    expect_same_run(again, id);
     expect_ok(guard_corpus_read(&c, path_in(one, "corpus/03_expand.jsonl"), &err), &err);
     cr_expect(c->n > 40, "no row was made of 120 answers");
     const guard_row *last = &c->row[c->n - 1];

@@ -266,6 +266,7 @@ nn_status lua_asking_ask(lua_State *L, guard_asked **out, guard_ask_counts *coun
     *out = NULL;
     if (st == NN_OK) st = nn_alloc((void **)out, c->n * a->per, sizeof **out, err);
     if (st == NN_OK) st = ask_with_journal(*out, counts, a, &q, s, err);
+    s->job.tokens_used = 0; /* of those that were not stored: a resumed run has fewer, and the ledger must not tell */
     if (st == NN_OK) lua_progress_stored(s->h, counts->cached, counts->asked + counts->retried);
     guard_questions_free(&q);
     return st;

@@ -125,14 +125,20 @@ nn_status lua_backend_ready(backend_box *b, nn_err *err)
 
 bool lua_backend_is_server(const backend_box *b) { return b->kind == kind_names[SERVER]; }
 
+/* Mapped weights stay in memory while they are used. */
 size_t lua_backend_bytes(const backend_box *b)
 {
     if (b->model == NULL) return 0;
-    nn_config c = *nn_pretrained_config(b->model->p);
+    const nn_pretrained *p = b->model->p;
+    nn_config c = *nn_pretrained_config(p);
     c.max_t = b->context;
     const nn_load_options load = {.max_t = b->context};
-    const size_t packed = nn_config_params(&c) * sizeof(float); /* a decoder's own copy of what it multiplies with */
-    return (size_t)nn_pretrained_bytes(b->model->p, &load) + nn_decoder_bytes(&c, b->slots) + packed;
+    size_t bytes = (size_t)nn_pretrained_bytes(p, &load) + nn_decoder_bytes(&c, b->slots);
+    for (size_t i = 0; i < nn_pretrained_tensors(p); i++) {
+        const nn_st_tensor t = nn_pretrained_tensor(p, i);
+        bytes += nn_dtype_bytes(t.type, t.count);
+    }
+    return bytes;
 }
 
 /* --- a server ----------------------------------------------------------------------------- */
