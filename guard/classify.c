@@ -15,6 +15,7 @@ const double guard_target_rates[GUARD_RATES] = {0.01, 0.02, 0.05, 0.10};
 
 #define WIDE_COLS 256u
 #define SETTLE_MAX 16 /* see settle() */
+#define SETTLE_FLOATS ((size_t)1 << 16) /* rounded at once, or one row: blocks know nothing of each other */
 
 /* --- build --------------------------------------------------------------------------------------------- */
 
@@ -258,15 +259,16 @@ static nn_status settle(float *data, size_t n, nn_dtype type, unsigned char *byt
 
 static nn_status round_tensor(float *data, size_t rows, size_t cols, nn_dtype stored, nn_err *err)
 {
-    const size_t n = rows * cols;
+    const size_t many = SETTLE_FLOATS / cols ? SETTLE_FLOATS / cols : 1, step = many < rows ? many : rows;
     unsigned char *bytes = NULL;
     float *back = NULL;
     nn_status st;
 
     if (stored == NN_F32) return NN_OK;
-    if ((st = nn_alloc((void **)&bytes, nn_dtype_bytes(stored, n), 1, err)) != NN_OK) goto done;
-    if ((st = nn_alloc((void **)&back, n, sizeof *back, err)) != NN_OK) goto done;
-    st = settle(data, n, stored, bytes, back, err);
+    if ((st = nn_alloc((void **)&bytes, nn_dtype_bytes(stored, step * cols), 1, err)) != NN_OK) goto done;
+    if ((st = nn_alloc((void **)&back, step, cols * sizeof *back, err)) != NN_OK) goto done;
+    for (size_t r = 0; r < rows && st == NN_OK; r += step)
+        st = settle(data + r * cols, (rows - r < step ? rows - r : step) * cols, stored, bytes, back, err);
 done:
     nn_free(back);
     nn_free(bytes);

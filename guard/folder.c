@@ -133,18 +133,31 @@ void guard_put_hashes(guard_buf *b, const char *key, const guard_hashes *h)
 
 /* --- the folder --------------------------------------------------------------------------- */
 
+static nn_status add_piece(void *ctx, const void *bytes, size_t len, nn_err *err)
+{
+    (void)err;
+    nn_sha256_add(ctx, bytes, len);
+    return NN_OK;
+}
+
+nn_status guard_file_hash(char sha256[NN_SHA256_HEX], const char *path, nn_err *err)
+{
+    nn_sha256 s;
+
+    nn_sha256_init(&s);
+    sha256[0] = '\0';
+    const nn_status st = nn_file_pieces(path, add_piece, &s, err);
+    if (st == NN_OK) nn_sha256_end_hex(&s, sha256);
+    return st;
+}
+
 nn_status guard_folder_hash(char sha256[NN_SHA256_HEX], const char *dir, const char *path, nn_err *err)
 {
     char *full = NULL;
-    nn_file file = {NULL, 0, NULL, NULL};
-    nn_status st = NN_OK;
+    nn_status st;
 
     sha256[0] = '\0';
-    if ((st = guard_path_join(&full, dir, path, err)) != NN_OK) goto done;
-    if ((st = nn_file_open(&file, full, err)) != NN_OK) goto done;
-    nn_sha256_hex(file.bytes, file.len, sha256);
-done:
-    nn_file_close(&file);
+    if ((st = guard_path_join(&full, dir, path, err)) == NN_OK) st = guard_file_hash(sha256, full, err);
     nn_free(full);
     return st;
 }

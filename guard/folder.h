@@ -41,6 +41,7 @@ bool guard_path_is_temp(
 NN_CHECKED nn_status guard_path_join(char **out, const char *dir, const char *path, nn_err *err);
 
 /* Hash of dir/path; NN_FILE when it cannot be read. */
+NN_CHECKED nn_status guard_file_hash(char sha256[NN_SHA256_HEX], const char *path, nn_err *err); /* "" on failure */
 NN_CHECKED nn_status guard_folder_hash(char sha256[NN_SHA256_HEX], const char *dir, const char *path, nn_err *err);
 /* Every reproducible file, sorted bytewise by path; hashed when asked. */
 NN_CHECKED nn_status guard_folder_list(guard_hashes *out, const char *dir, bool hash, nn_err *err);

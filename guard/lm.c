@@ -81,6 +81,7 @@ void guard_lm_free(guard_lm *g)
 {
     if (!g) return;
     nn_model_free(g->m);
+    nn_gguf_close(g->file);
     nn_tok_free(g->tok);
     guard_lm_prompt_free(&g->prompt);
     nn_free(g->banned);
@@ -93,7 +94,7 @@ nn_status guard_lm_clone(guard_lm **out, const guard_lm *g, nn_err *err)
     nn_status st;
 
     *out = NULL;
-    if ((st = nn_model_clone(&m, g->m, err)) != NN_OK) return st;
+    if ((st = nn_model_floats(&m, g->m, err)) != NN_OK) return st;
     if ((st = guard_lm_build(out, m, g->tok, &g->taxonomy, g->prompt.text, err)) != NN_OK) nn_model_free(m);
     return st;
 }

@@ -15,7 +15,7 @@
 #include "nn/tok.h"
 #include "nn/trainer.h"
 
-typedef struct guard_lm guard_lm; /* model + tokenizer + taxonomy; owns copies */
+typedef struct guard_lm guard_lm; /* model + tokenizer + taxonomy; owns copies, or the file that it was opened from */
 
 #define GUARD_LM_PROMPT "{label} request about {category}:\n" /* "safe", "unsafe", "any"; "anything" */
 #define GUARD_LM_PROMPT_BYTES 1024u                           /* of such a sentence, at most */
@@ -35,11 +35,14 @@ typedef struct {
     const nn_pretrained *base; /* NULL, or the model whose weights are the beginning; its vocabulary is tok's */
     nn_lora_options lora;      /* with a base, or init; rank 0: all weights are trained. The seed is the job's */
     const char *adapter;       /* with them: folder that they are also saved in (PEFT's), or NULL */
+    const char *file;          /* with them: where the merged model is written, and then opened from; NULL: it is made in
+                                * memory, as floats */
     bool recompute;            /* nn_trainer_options: less memory, a forward pass more */
     const char *prompt;        /* NULL: GUARD_LM_PROMPT; not for a tokenizer of ours, whose ids say it */
 } guard_lm_options;
 guard_lm_options guard_lm_default(void);
 
+/* With adapters the weights of base or init stay in their file's types, where they lie, while the adapters are trained. */
 NN_CHECKED nn_status guard_lm_train(guard_lm **out, const guard_corpus *train, const guard_corpus *valid,
                                     const nn_tok *tok, const guard_taxonomy *taxonomy, const guard_lm *init,
                                     const guard_lm_options *o, guard_job *job, nn_err *err);
@@ -51,11 +54,13 @@ size_t guard_lm_trainer_bytes(const guard_lm_options *o, const nn_config *c);
 NN_CHECKED nn_status guard_lm_config(nn_config *c, const nn_tok *tok, const guard_taxonomy *taxonomy,
                                      const guard_lm_options *o, nn_err *err);
 void guard_lm_free(guard_lm *g);
+/* Its weights are floats, which can be trained. */
 NN_CHECKED nn_status guard_lm_clone(guard_lm **out, const guard_lm *g, nn_err *err);
 nn_model *guard_lm_model(guard_lm *g);
 const nn_tok *guard_lm_tok(const guard_lm *g);
 const guard_taxonomy *guard_lm_taxonomy(const guard_lm *g);
 NN_CHECKED nn_status guard_lm_save(const guard_lm *g, const char *path, nn_err *err); /* GGUF, F32 */
+/* Of another's tokenizer: its matrices stay where the file is mapped. */
 NN_CHECKED nn_status guard_lm_open(guard_lm **out, const char *path, nn_err *err);
 /* Ids that ask for (label, category index or GUARD_MAX_CATEGORY), at least one. */
 const int32_t *guard_lm_prefix(const guard_lm *g, int label, size_t category, size_t *n);

@@ -4,7 +4,8 @@
  * Reads: lm_impl.h, gguard.h (what an architecture is called), nn/gguf.h, nn/tok_gguf_write.h.
  * Version 1 has a tokenizer of ours, as its merges; version 2 one of another family, as that is written, and the
  * sentence that stands before a text.
- * Opening believes nothing: sizes are compared with the tensors in the file before anything as large as they claim is
+ * A model of the first is small and becomes floats, which products read fastest; one of the second stays where the file
+ * is mapped. Opening believes nothing: sizes are compared with the tensors in the file before anything as large as they claim is
  * allocated.
  */
 #include "guard/gguard.h"
@@ -21,6 +22,7 @@
 #define VERSION_OTHER 2u
 #define LONGEST_TEXT (4096u + GUARD_LM_PROMPT_IDS) /* tokens: what a stage may ask for */
 #define PROMPT_KEY "generator.prompt"
+#define MERGE_ROWS 64u /* our choice: some tens of KB of scratch a thousand channels */
 
 /* The configuration's keys in the order of the file, and what a size may be at most. */
 static const nn_config_key keys[] = {
@@ -97,24 +99,73 @@ static nn_status put_all(nn_gguf_writer *w, const guard_lm *g, nn_err *err)
     if (own) put_own_tok(w, g->tok);
     else st = put_other_tok(w, g, err);
     put_names(w, &g->taxonomy);
+    return st;
+}
+
+/* A matrix on its way into the file. */
+typedef struct {
+    nn_tensor t;
+    const nn_lora *l; /* or NULL: nothing is merged into it */
+    const nn_exec *x;
+    float *z; /* [MERGE_ROWS, cols] */
+} merge_ctx;
+
+static nn_status merged_rows(void *ctx, float *out, size_t first, size_t n, nn_err *err)
+{
+    const merge_ctx *m = ctx;
+    const size_t cols = m->t.cols, row = nn_dtype_bytes(m->t.type, cols);
+    nn_status st = NN_OK;
+
+    if (m->t.data) memcpy(out, m->t.data + first * cols, n * cols * sizeof *out);
+    else st = nn_dtype_to_f32(out, m->t.type, m->t.bytes + first * row, n * cols, err);
+    for (size_t i = 0; m->l && i < n && st == NN_OK; i += MERGE_ROWS)
+        nn_lora_add_rows(m->l, m->x, m->t.name, out + i * cols, m->z, first + i, n - i < MERGE_ROWS ? n - i : MERGE_ROWS);
+    return st;
+}
+
+/* m [tensors of g] lives until the file is saved. */
+static void put_model(nn_gguf_writer *w, const guard_lm *g, const nn_lora *l, const nn_exec *x, merge_ctx *m, float *z)
+{
     for (size_t i = 0; i < nn_model_tensors(g->m); i++) {
         const nn_tensor t = nn_model_tensor(g->m, i);
+        const size_t rows = t.rows == 1 ? 0 : t.rows;
+        const bool merged = l && nn_lora_touches(l, t.name);
 
-        nn_gguf_put_tensor(w, t.gguf, NN_F32, t.data, t.rows == 1 ? 0 : t.rows, t.cols);
+        m[i] = (merge_ctx){t, merged ? l : NULL, x, z};
+        if (t.data && !merged) nn_gguf_put_tensor(w, t.gguf, NN_F32, t.data, rows, t.cols);
+        else nn_gguf_put_rows(w, t.gguf, NN_F32, merged_rows, &m[i], rows, t.cols);
     }
     guard_put_divisors(w, nn_model_config(g->m));
+}
+
+nn_status guard_lm_write(const guard_lm *g, const nn_lora *l, const nn_exec *x, const char *path, nn_err *err)
+{
+    const nn_config *c = nn_model_config(g->m);
+    const size_t q = c->heads * c->head_dim, widest = q > c->ff ? q : c->ff;
+    nn_gguf_writer *w = NULL;
+    merge_ctx *m = NULL;
+    float *z = NULL;
+    nn_status st;
+
+    if (l && (st = nn_lora_fits(l, c, err)) != NN_OK) return st;
+    if ((st = nn_alloc((void **)&m, nn_model_tensors(g->m), sizeof *m, err)) != NN_OK) goto done;
+    if (l && (st = nn_alloc((void **)&z, MERGE_ROWS * (widest > c->width ? widest : c->width), sizeof *z, err)) != NN_OK)
+        goto done;
+    if ((st = nn_gguf_writer_build(&w, err)) != NN_OK) goto done;
+    nn_gguf_put_later(w);
+    if ((st = put_all(w, g, err)) != NN_OK) goto done;
+    put_model(w, g, l, x, m, z);
+    st = nn_gguf_save(w, path, err);
+done:
+    nn_gguf_writer_free(w);
+    nn_free(z);
+    nn_free(m);
     return st;
 }
 
 nn_status guard_lm_save(const guard_lm *g, const char *path, nn_err *err)
 {
-    nn_gguf_writer *w = NULL;
-    nn_status st;
-
-    if ((st = nn_gguf_writer_build(&w, err)) != NN_OK) return st;
-    if ((st = put_all(w, g, err)) == NN_OK) st = nn_gguf_save(w, path, err);
-    nn_gguf_writer_free(w);
-    return st;
+    return guard_lm_write(g, NULL, NULL, path, err);
 }
 
 /* --- open ---------------------------------------------------------------------------------------------- */
@@ -281,34 +332,41 @@ static nn_status check_size(const nn_config *c, const nn_gguf *f, const char *pa
     return NN_OK;
 }
 
-static nn_status get_tensor(const nn_tensor *w, const nn_gguf *f, const char *path, nn_err *err)
+static nn_status find_tensor(const nn_st_tensor **out, const nn_tensor *w, const nn_gguf *f, const char *path, nn_err *err)
 {
-    const nn_st_tensor *t = nn_gguf_find(f, w->gguf);
+    const nn_st_tensor *t = *out = nn_gguf_find(f, w->gguf);
     const bool vector = w->rows == 1;
-    nn_status st;
 
-    if (!t || t->type != NN_F32 || t->n_dim != (vector ? 1u : 2u) || t->dim[0] != (vector ? w->cols : w->rows) ||
-        (!vector && t->dim[1] != w->cols))
-        return nn_fail(err, NN_FILE, "%s: tensor %s is absent or of another shape, want F32 [%zu, %zu]", path,
-                       w->gguf, w->rows, w->cols);
-    if ((st = nn_dtype_to_f32(w->data, t->type, t->data, t->count, err)) != NN_OK) return st;
-    for (size_t i = 0; i < t->count; i++)
-        if (!isfinite(w->data[i]))
-            return nn_fail(err, NN_FILE, "%s: tensor %s: weight %zu is not finite", path, w->gguf, i);
-    return NN_OK;
+    if (t && t->type == NN_F32 && t->n_dim == (vector ? 1u : 2u) && t->dim[0] == (vector ? w->cols : w->rows) &&
+        (vector || t->dim[1] == w->cols))
+        return NN_OK;
+    return nn_fail(err, NN_FILE, "%s: tensor %s is absent or of another shape, want F32 [%zu, %zu]", path, w->gguf,
+                   w->rows, w->cols);
 }
 
-static nn_status get_model(nn_model **out, const nn_config *c, const nn_gguf *f, const char *path, nn_err *err)
+/* Tensor i of m: its floats, or where they lie in the file. */
+static nn_status get_tensor(nn_model *m, size_t i, const nn_gguf *f, const char *path, nn_err *err)
+{
+    const nn_tensor w = nn_model_tensor(m, i);
+    const nn_st_tensor *t = NULL;
+    nn_status st;
+
+    if ((st = find_tensor(&t, &w, f, path, err)) != NN_OK) return st;
+    const size_t bad = nn_dtype_not_finite(t->type, t->data, t->count);
+    if (bad < t->count)
+        return nn_fail(err, NN_FILE, "%s: tensor %s: weight %zu is not finite", path, w.gguf, bad);
+    if (w.data) return nn_dtype_to_f32(w.data, t->type, t->data, t->count, err);
+    return nn_model_place_stored(m, i, t->type, t->data, err);
+}
+
+static nn_status get_model(nn_model **out, const nn_config *c, bool stored, const nn_gguf *f, const char *path,
+                           nn_err *err)
 {
     nn_status st;
 
     if ((st = check_size(c, f, path, err)) != NN_OK) return st;
-    if ((st = nn_model_build(out, c, err)) != NN_OK) return st;
-    for (size_t i = 0; i < nn_model_tensors(*out) && st == NN_OK; i++) {
-        const nn_tensor w = nn_model_tensor(*out, i);
-
-        st = get_tensor(&w, f, path, err);
-    }
+    if ((st = stored ? nn_model_build_stored(out, c, err) : nn_model_build(out, c, err)) != NN_OK) return st;
+    for (size_t i = 0; i < nn_model_tensors(*out) && st == NN_OK; i++) st = get_tensor(*out, i, f, path, err);
     return st;
 }
 
@@ -348,7 +406,7 @@ static nn_status read_parts(parts *p, const nn_gguf *f, const char *path, nn_err
         return nn_fail(err, NN_FILE, "%s: %zu ids in the tokenizer, %zu in the model, want one vocabulary", path, ids,
                        c.vocab);
     if ((st = get_names(&p->taxonomy, f, path, err)) != NN_OK) return st;
-    return get_model(&p->m, &c, f, path, err);
+    return get_model(&p->m, &c, !own, f, path, err);
 }
 
 nn_status guard_lm_open(guard_lm **out, const char *path, nn_err *err)
@@ -365,6 +423,7 @@ nn_status guard_lm_open(guard_lm **out, const char *path, nn_err *err)
     nn_model_free(p.m);
     nn_tok_free(p.tok);
     nn_free(p.prompt);
-    nn_gguf_close(f);
+    if (st == NN_OK && nn_model_is_stored((*out)->m)) (*out)->file = f;
+    else nn_gguf_close(f);
     return st;
 }

@@ -26,6 +26,7 @@ int32_t guard_lm_begin(const nn_tok *tok); /* -1: nothing */
 
 struct guard_lm {
     nn_model *m;
+    nn_gguf *file; /* in which m's matrices lie, or NULL: m has its own, or who made it keeps them */
     nn_tok *tok;
     guard_taxonomy taxonomy;
     guard_lm_prompt prompt;
@@ -38,6 +39,10 @@ NN_CHECKED nn_status guard_lm_check(const nn_config *c, const nn_tok *tok, size_
 /* Copies tok, taxonomy and prompt (as guard_lm_prompt_build takes it); moves m (on failure the caller keeps it). */
 NN_CHECKED nn_status guard_lm_build(guard_lm **out, nn_model *m, const nn_tok *tok, const guard_taxonomy *taxonomy,
                                     const char *prompt, nn_err *err);
+
+/* guard_lm_save, with adapters merged into what is written, and not into g; l NULL: none. */
+NN_CHECKED nn_status guard_lm_write(const guard_lm *g, const nn_lora *l, const nn_exec *x, const char *path,
+                                    nn_err *err);
 
 /* --- texts as the model is trained on them: lm_units.c ------------------------------------------ */
 /* Unit i: positions [start[i], start[i+1]) of ids; from position prefix[i]-1 on each one has the next as its target,

@@ -242,7 +242,8 @@ static nn_status continue_model(guard_lm **out, const nn_tok *tok, const guard_t
     nn_tok_hash(init->tok, b);
     if (strcmp(a, b) != 0)
         return nn_fail(err, NN_USAGE, "generator: init has tokenizer %.16s, want this run's %.16s", b, a);
-    if ((st = nn_model_clone(&m, init->m, err)) != NN_OK) return st;
+    st = o->lora.rank > 0 ? nn_model_clone(&m, init->m, err) : nn_model_floats(&m, init->m, err);
+    if (st != NN_OK) return st;
     if ((st = guard_lm_build(out, m, tok, taxonomy ? taxonomy : &init->taxonomy, prompt, err)) != NN_OK) {
         nn_model_free(m);
         return st;
@@ -285,10 +286,10 @@ nn_status guard_lm_config(nn_config *c, const nn_tok *tok, const guard_taxonomy 
     return nn_config_check(c, err);
 }
 
-/* The weights on disk, as floats; training's memory is counted too. */
+/* The weights on disk, as floats where they are trained; training's memory is counted too. */
 static nn_status load_base(nn_model **m, const nn_config *c, const guard_lm_options *o, nn_err *err)
 {
-    const nn_load_options load = {.floats = true, .max_t = c->max_t, .extra = guard_lm_trainer_bytes(o, c)};
+    const nn_load_options load = {.floats = o->lora.rank == 0, .max_t = c->max_t, .extra = guard_lm_trainer_bytes(o, c)};
 
     return nn_pretrained_load(m, o->base, &load, err);
 }
@@ -327,6 +328,37 @@ static nn_status build_adapters(lm_run *r, nn_err *err)
     return nn_lora_build(&r->lora, nn_model_config(r->g->m), &o, err);
 }
 
+/* The weights with the adapters in them, as floats of g's own: what g began from may be closed then. */
+static nn_status merge_in_memory(lm_run *r, nn_err *err)
+{
+    nn_model *m = NULL;
+    nn_status st;
+
+    if ((st = nn_model_floats(&m, r->g->m, err)) != NN_OK) return st;
+    if ((st = nn_lora_merge(m, r->lora, r->job->exec, err)) != NN_OK) {
+        nn_model_free(m);
+        return st;
+    }
+    nn_model_free(r->g->m);
+    r->g->m = m;
+    return NN_OK;
+}
+
+/* The same through a file: a row at a time, and afterwards it lies there. */
+static nn_status merge_through_file(lm_run *r, nn_err *err)
+{
+    guard_lm *g = NULL;
+    nn_status st;
+
+    if ((st = guard_lm_write(r->g, r->lora, r->job->exec, r->o->file, err)) != NN_OK) return st;
+    if ((st = guard_lm_open(&g, r->o->file, err)) != NN_OK) return st;
+    nn_trainer_free(r->t);
+    r->t = NULL;
+    guard_lm_free(r->g);
+    r->g = g;
+    return NN_OK;
+}
+
 /* Adapters as a folder of their own, then into the weights. */
 static nn_status merge_adapters(lm_run *r, const char *base, nn_err *err)
 {
@@ -335,7 +367,8 @@ static nn_status merge_adapters(lm_run *r, const char *base, nn_err *err)
 
     if (r->o->adapter)
         st = nn_lora_save(r->lora, nn_model_config(r->g->m), r->o->adapter, slash && slash[1] ? slash + 1 : base, err);
-    return st == NN_OK ? nn_lora_merge(r->g->m, r->lora, r->job->exec, err) : st;
+    if (st != NN_OK) return st;
+    return r->o->file ? merge_through_file(r, err) : merge_in_memory(r, err);
 }
 
 static nn_status build_run(lm_run *r, const guard_corpus *train, const guard_corpus *valid, nn_err *err)
@@ -396,10 +429,10 @@ nn_status guard_lm_train(guard_lm **out, const guard_corpus *train, const guard_
         st = merge_adapters(&r, init || !o->base ? "train_generator" : nn_pretrained_path(o->base), err);
     if (st == NN_OK) {
         job->tokens_used += r.tokens;
-        *out = g;
-        g = NULL;
+        *out = r.g;
+        r.g = NULL;
     }
     free_run(&r);
-    guard_lm_free(g);
+    guard_lm_free(r.g);
     return st;
 }

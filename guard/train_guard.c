@@ -206,10 +206,12 @@ static nn_status warm_decoder(nn_model *m, const nn_model *warm, nn_err *err)
         nn_tensor from;
 
         if (!nn_model_find(warm, to.name, &from) || from.rows != to.rows || from.cols != to.cols) continue;
-        if (!from.data)
-            return nn_fail(err, NN_USAGE, "training: the language model to begin with: %s is not float, want floats",
-                           from.name);
-        memcpy(to.data, from.data, to.rows * to.cols * sizeof *to.data);
+        const size_t n = to.rows * to.cols;
+        nn_status st = NN_OK;
+
+        if (from.data) memcpy(to.data, from.data, n * sizeof *to.data);
+        else st = nn_dtype_to_f32(to.data, from.type, from.bytes, n, err);
+        if (st != NN_OK) return st;
         taken++;
     }
     if (taken > 0) return NN_OK;

@@ -238,11 +238,11 @@ void nn_gguf_put_rows(nn_gguf_writer *w, const char *name, nn_dtype type, nn_ggu
 {
     uint32_t id = 0;
 
-    NN_ASSERT(w->later && rows > 0);
+    NN_ASSERT(w->later);
     if (!check_floats(w, name, type, cols, &id)) return;
     begin_tensor(w, name, rows, cols, id);
-    add_later(w, (later_tensor){.type = type, .fn = fn, .ctx = ctx, .name = name, .rows = rows, .cols = cols,
-                                .len = rows * nn_dtype_bytes(type, cols)});
+    add_later(w, (later_tensor){.type = type, .fn = fn, .ctx = ctx, .name = name, .rows = rows ? rows : 1,
+                                .cols = cols, .len = (rows ? rows : 1) * nn_dtype_bytes(type, cols)});
 }
 
 void nn_gguf_put_tensor(nn_gguf_writer *w, const char *name, nn_dtype type, const float *data, size_t rows,

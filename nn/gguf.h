@@ -82,7 +82,7 @@ NN_CHECKED nn_status nn_gguf_head(nn_gguf_writer *w, const unsigned char **bytes
  * no name may come twice, since nobody reads the file again here, and nn_gguf_bytes is not for such a writer. */
 void nn_gguf_put_later(nn_gguf_writer *w);
 /* Such a tensor whose rows are made when they are written: fn fills out [n, cols] with rows first to first + n, in
- * ascending order. ctx lives until then too. */
+ * ascending order. ctx lives until then too. rows 0: 1-D, one row. */
 typedef nn_status (*nn_gguf_rows_fn)(void *ctx, float *out, size_t first, size_t n, nn_err *err);
 void nn_gguf_put_rows(nn_gguf_writer *w, const char *name, nn_dtype type, nn_gguf_rows_fn fn, void *ctx, size_t rows,
                       size_t cols);

@@ -20,6 +20,10 @@ NN_CHECKED nn_status nn_file_open(nn_file *f, const char *path, nn_err *err);
 /* Everything of a path, or of standard input for "-", at most max_bytes (NN_LIMIT beyond). */
 NN_CHECKED nn_status nn_file_read(nn_file *f, const char *path, size_t max_bytes, nn_err *err);
 void nn_file_close(nn_file *f);
+/* The bytes of a file in order, some KB a call, until fn is not NN_OK. For what is looked at once: of a mapping every
+ * page that was touched counts as this process's memory. */
+typedef nn_status (*nn_piece_fn)(void *ctx, const void *bytes, size_t len, nn_err *err);
+NN_CHECKED nn_status nn_file_pieces(const char *path, nn_piece_fn fn, void *ctx, nn_err *err);
 
 /* Writes beside the target, fsyncs, renames: the path holds the old bytes or the new ones, never half. */
 NN_CHECKED nn_status nn_file_write(const char *path, const void *bytes, size_t len, nn_err *err);

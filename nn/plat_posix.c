@@ -98,6 +98,28 @@ done:
     return st;
 }
 
+nn_status nn_file_pieces(const char *path, nn_piece_fn fn, void *ctx, nn_err *err)
+{
+    struct stat info;
+    void *piece = NULL;
+    int fd = -1;
+    nn_status st;
+
+    if ((st = open_input(&fd, &info, path, err)) != NN_OK) goto done;
+    if ((st = nn_alloc(&piece, READ_BLOCK, 1, err)) != NN_OK) goto done;
+    while (st == NN_OK) {
+        const ssize_t n = read(fd, piece, READ_BLOCK);
+
+        if (n == 0) break;
+        if (n > 0) st = fn(ctx, piece, (size_t)n, err);
+        else if (errno != EINTR) st = fail_errno(err, path, "read");
+    }
+done:
+    nn_free(piece);
+    if (fd >= 0) close(fd);
+    return st;
+}
+
 nn_status nn_file_read(nn_file *f, const char *path, size_t max_bytes, nn_err *err)
 {
     nn_status st = NN_OK;

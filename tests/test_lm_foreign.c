@@ -368,20 +368,80 @@ Test(lm_foreign, a_hostile_file_is_refused_or_harmless)
     close_kind();
 }
 
-Test(lm_foreign, every_failing_allocation_is_reported)
+/* --- adapters ------------------------------------------------------------------------------------------ */
+
+static guard_lm *adapted(const guard_lm *init, const char *file)
 {
-    const char *path = path_in(temp_dir(), "oom.gguf");
+    guard_lm_options o = options(2);
+    guard_lm *g = NULL;
+
+    o.lora = nn_lora_default();
+    o.lora.rank = 2;
+    o.adam.lr = 0.05f;
+    o.file = file;
+    expect_ok(guard_lm_train(&g, corpus, NULL, tok, toy_taxonomy(), init, &o, &job.job, &err), &err);
+    return g;
+}
+
+static void expect_same_draws(const guard_lm *a, const guard_lm *b)
+{
+    guard_corpus *x = draw(a, 1, NULL), *y = draw(b, 1, NULL);
+    char p[65], q[65];
+
+    guard_corpus_hash(x, p);
+    guard_corpus_hash(y, q);
+    cr_expect_str_eq(p, q);
+    guard_corpus_free(x);
+    guard_corpus_free(y);
+}
+
+/* Through a file, which then holds the weights, and in memory: the same generator, which needs its base no more. */
+Test(lm_foreign, adapters_come_out_merged_through_a_file_as_in_memory)
+{
+    for (size_t i = 0; i < KINDS; i++) {
+        const char *dir = temp_dir(), *file = path_in(dir, "file.gguf"), *tuned = path_in(dir, "tuned.gguf");
+        guard_lm *clone = NULL;
+        size_t len = 0;
+
+        open_kind(i);
+        guard_lm *plain = trained(0), *here = adapted(NULL, NULL), *there = adapted(NULL, file);
+        cr_expect(!nn_model_is_stored(here->m) && nn_model_is_stored(there->m) && there->file);
+        expect_same_model(kinds[i].name, here, there);
+        nn_tensor was, is;
+        cr_assert(nn_model_find(plain->m, "blk.0.attn_q.weight", &was) && nn_model_find(here->m, was.name, &is));
+        cr_expect(memcmp(was.data, is.data, was.cols * sizeof *was.data) != 0, "it learnt nothing");
+        guard_lm *again = adapted(here, NULL), *on_file = adapted(there, tuned);
+        expect_same_model("tuned", again, on_file);
+        close_kind();
+        guard_lm_free(plain);
+        guard_lm_free(again);
+        guard_lm_free(there); /* what was tuned lies in its own file */
+        expect_ok(guard_lm_clone(&clone, on_file, &err), &err);
+        cr_expect(!nn_model_is_stored(clone->m), "a copy can be trained");
+        expect_same_draws(clone, on_file);
+        expect_ok(guard_lm_save(here, tuned, &err), &err); /* over the file that on_file lies in */
+        char *bytes = read_bytes(tuned, &len);
+        cr_expect(bytes_equal_file(file, bytes, len), "%s", kinds[i].name);
+        expect_same_draws(clone, on_file);
+        free(bytes);
+        guard_lm_free(here);
+        guard_lm_free(clone);
+        guard_lm_free(on_file);
+        job.n = 0;
+    }
+}
+
+static void expect_failing_allocations_said(const guard_lm_options *o, const char *path)
+{
     nn_status st = NN_LIMIT;
 
-    open_kind(2);
-    const guard_lm_options o = options(1);
     for (long n = 0; st != NN_OK; n++) {
         guard_lm *g = NULL;
 
         cr_assert(n < 10000);
         err = (nn_err){NN_OK, ""};
         nn_alloc_fail_at(n);
-        st = guard_lm_train(&g, corpus, NULL, tok, toy_taxonomy(), NULL, &o, &job.job, &err);
+        st = guard_lm_train(&g, corpus, NULL, tok, toy_taxonomy(), NULL, o, &job.job, &err);
         if (st == NN_OK) st = guard_lm_save(g, path, &err);
         guard_lm_free(g);
         if (st == NN_OK) st = guard_lm_open(&g, path, &err);
@@ -390,5 +450,16 @@ Test(lm_foreign, every_failing_allocation_is_reported)
         if (st == NN_OK) guard_lm_free(g);
         job.n = 0;
     }
+}
+
+Test(lm_foreign, every_failing_allocation_is_reported)
+{
+    open_kind(2);
+    guard_lm_options o = options(1);
+    expect_failing_allocations_said(&o, path_in(temp_dir(), "oom.gguf"));
+    o.lora = nn_lora_default();
+    expect_failing_allocations_said(&o, path_in(temp_dir(), "memory.gguf"));
+    o.file = path_in(temp_dir(), "file.gguf");
+    expect_failing_allocations_said(&o, path_in(temp_dir(), "again.gguf"));
     close_kind();
 }

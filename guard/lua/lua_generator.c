@@ -81,12 +81,20 @@ static const model_box *read_generator_options(lua_State *L, int idx, guard_lm_o
     return base;
 }
 
+/* The file that training has written already, as this stage's output. */
+static nn_status name_output(lua_stage *s, generator_box *box, nn_err *err)
+{
+    char *path = NULL;
+    const nn_status st = lua_stage_path(s, "models", ".gguf", &path, box->hash, err);
+    return st == NN_OK ? lua_file_hash(path, box->hash, err) : st;
+}
+
 static nn_status generator_stage(lua_host *h, const char *name, generator_box *out, const corpus_box *c,
                                  const generator_box *init, const model_box *base, const char *budget,
                                  guard_lm_options *o, nn_err *err)
 {
     lua_stage s;
-    char adapter[512];
+    char adapter[512], file[512];
     const char *hash[4] = {c->hash, base != NULL ? base->tok_hash : h->tok_hash};
     size_t n = 2;
     if (init != NULL) hash[n++] = init->hash;
@@ -95,23 +103,42 @@ static nn_status generator_stage(lua_host *h, const char *name, generator_box *o
     if (st != NN_OK) return st;
     s.budget = budget;
     o->adapter = o->lora.rank > 0 ? lua_adapter_folder(&s, adapter, sizeof adapter) : NULL;
+    o->file = NULL;
+    if (o->lora.rank > 0) {
+        guard_run_path(h->run, &s.s, "models", ".gguf", file, sizeof file);
+        o->file = file;
+    }
     if (!s.s.finished)
         st = guard_lm_train(&out->g, c->c, NULL, base != NULL ? base->tok : h->tok, &h->taxonomy,
                             init != NULL ? init->g : NULL, o, &s.job, err);
-    if (st == NN_OK) st = lua_stage_generator(&s, out, "", err);
+    if (st == NN_OK) st = o->file && !s.s.finished ? name_output(&s, out, err) : lua_stage_generator(&s, out, "", err);
     if (st == NN_OK && o->adapter) st = lua_stage_adapter(&s, err);
     return st == NN_OK ? lua_stage_end(&s, NULL, err) : st;
 }
 
-/* Peak memory: the trainer; of a base also its floats, and what tuning begins with beside them. */
+/* Of the file, mapped: it stays in memory while it is used. */
+static size_t mapped_bytes(const nn_pretrained *p)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < nn_pretrained_tensors(p); i++) {
+        const nn_st_tensor t = nn_pretrained_tensor(p, i);
+        bytes += nn_dtype_bytes(t.type, t.count);
+    }
+    return bytes;
+}
+
+/* Peak memory: the trainer; of a base also its floats, and what tuning begins with beside them. With adapters the weights
+ * lie where they are mapped: in the base's file, in the one that is written in F32, of tuning in two of those. */
 static size_t training_bytes(const guard_lm_options *o, bool tuning)
 {
-    const size_t copies = tuning ? 2 : 1;
+    const size_t copies = tuning ? 2 : 1, floats = copies * nn_config_params(&o->model) * sizeof(float);
+    if (o->base != NULL && o->lora.rank > 0)
+        return guard_lm_trainer_bytes(o, &o->model) + mapped_bytes(o->base) + floats;
     if (o->base == NULL)
         return nn_trainer_bytes(&o->model, (nn_trainer_options){.max_rows = o->batch_tokens + o->max_tokens,
                                                                 .max_seg = o->batch_tokens,
                                                                 .recompute = o->recompute});
-    return guard_lm_trainer_bytes(o, &o->model) + copies * nn_config_params(&o->model) * sizeof(float);
+    return guard_lm_trainer_bytes(o, &o->model) + floats;
 }
 
 /* What the plan expects: steps are an upper bound too. */

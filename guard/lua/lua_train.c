@@ -2,6 +2,7 @@
  *
  * Reads: stage.h, guard/train_guard.h, guard/lm.h, guard/curate.h.   Read next: lua_synth.c, lua_adversary.c.
  */
+#include "guard/folder.h"
 #include "guard/label.h"
 #include "guard/lua/lua_api.h"
 #include "guard/lua/order.h"
@@ -253,12 +254,7 @@ nn_status lua_stage_guard(lua_stage *s, guard_box *box, const char *suffix, nn_d
 
 nn_status lua_file_hash(const char *path, char sha[65], nn_err *err)
 {
-    nn_file f = {0};
-    const nn_status st = nn_file_open(&f, path, err);
-    if (st != NN_OK) return st;
-    nn_sha256_hex(f.bytes, f.len, sha);
-    nn_file_close(&f);
-    return NN_OK;
+    return guard_file_hash(sha, path, err);
 }
 
 void lua_need_tokenizer(lua_State *L, const char *what)
