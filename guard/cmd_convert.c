@@ -149,8 +149,8 @@ static nn_status open_source(source *s, convert_kind kind, const char *path, con
 
     if (kind == CONVERT_OTHER) return open_other(s, path, w, err);
     if (w->adapter)
-        return nn_fail(err, NN_USAGE, "--adapter: %s holds what a run has merged, want the model that the adapters stand "
-                       "beside", path);
+        return nn_fail(err, NN_USAGE, "--adapter: %s holds what a run has merged, want the model that the adapters "
+                       "stand beside", path);
     if (w->tokenizer) return nn_fail(err, NN_USAGE, "--tokenizer: %s has its own and no other", path);
     if (kind == CONVERT_GUARD && !w->llama_cpp)
         return nn_fail(err, NN_USAGE, "%s: a guard, want --for llama.cpp (its decoder and verdict head alone), or "
@@ -174,6 +174,7 @@ static void say_left_out(const guard_parts *p)
     if (c->n_category) fprintf(stderr, "  the category head\n");
     fprintf(stderr, "  calibration, thresholds and windows (%zu tokens, every %zu)\n", p->window, p->stride);
     fprintf(stderr, "  the prompt format: what stands around the judged text is the caller's to write\n");
+    fprintf(stderr, "  keys under guard.*, those of the tokenizer too: llama.cpp reads tokenizer.ggml.* alone\n");
 }
 
 /* Whether the keys of the format say all of a tokenizer is known when they were read again. */
@@ -182,6 +183,7 @@ static nn_status check_tokenizer(const source *s, const char *to, nn_err *err)
     nn_pretrained *p = NULL;
     nn_tok *back = NULL;
     char hex[2][65];
+    bool same = false;
     nn_status st;
 
     if (!s->vocabulary || nn_tok_is_own(s->vocabulary)) return NN_OK;
@@ -189,13 +191,16 @@ static nn_status check_tokenizer(const source *s, const char *to, nn_err *err)
     if ((st = nn_pretrained_open(&p, to, err)) != NN_OK) return st;
     nn_tok_hash(s->vocabulary, hex[0]);
     hex[1][0] = '\0';
-    if (nn_pretrained_tok(&back, p, NULL, NULL) == NN_OK) nn_tok_hash(back, hex[1]);
-    if (strcmp(hex[0], hex[1]) != 0)
+    if (nn_pretrained_tok(&back, p, NULL, NULL) == NN_OK) {
+        nn_tok_hash(back, hex[1]);
+        st = nn_tok_same_spm(&same, back, s->vocabulary, err); /* merges have become scores */
+    }
+    if (st == NN_OK && !same && strcmp(hex[0], hex[1]) != 0)
         fprintf(stderr, "parapet convert: the tokenizer has options for which GGUF has no key: what reads this file "
                 "may split some texts otherwise\n");
     nn_tok_free(back);
     nn_pretrained_close(p);
-    return NN_OK;
+    return st;
 }
 
 static nn_status say_written(const char *from, const char *to, const convert_wishes *w, nn_err *err)

@@ -92,7 +92,7 @@ static nn_status put_tokenizer(nn_gguf_writer *w, const nn_tok *tok, const nn_wr
     size_t n = 0;
     nn_status st;
 
-    if ((st = nn_tok_put_gguf(w, tok, err)) != NN_OK) return st;
+    if ((st = nn_tok_put_gguf_plain(w, tok, err)) != NN_OK) return st;
     for (size_t i = 0; i < o->n_stop && n < 2; i++)
         if (o->stop[i] != nn_tok_eos(tok)) nn_gguf_put_u32(w, keys[n++], (uint32_t)o->stop[i]);
     return o->chat ? put_chat(w, o, err) : NN_OK;
@@ -120,8 +120,8 @@ static nn_status check_labels(const nn_config *c, nn_err *err)
     if (c->n_class == 2 && c->pool == NN_POOL_LAST && c->qk_norm) return NN_OK;
     if (c->n_class == 2 && c->pool != NN_POOL_LAST)
         return nn_fail(err, NN_USAGE, "verdict head: it reads mean and maximum of all positions (pool mean_max), want "
-                       "pool last, which llama.cpp calls rank: of its poolings (none, mean, cls, last, rank) none has a "
-                       "maximum, and no head follows its mean");
+                       "pool last, which llama.cpp calls rank: of its poolings (none, mean, cls, last, rank) none has "
+                       "a maximum, and no head follows its mean");
     return nn_fail(err, NN_USAGE, "verdict head: %s, want one of two rows on the last position of a qwen3: what "
                    "llama.cpp's classifiers read", c->n_class != 2 ? "there is none" : "the model is none");
 }

@@ -8,6 +8,8 @@
 #include "nn/tok_saved.h"
 #include <string.h>
 
+#define NN_CHARSMAP "tokenizer.ggml.precompiled_charsmap" /* as converters of T5 write it */
+
 /* --- strings in a row ---------------------------------------------------------------------------------- */
 
 /* Many short strings for one array; text grows, so places are kept as offsets until the end. */
@@ -109,13 +111,29 @@ static nn_status put_merges(nn_gguf_writer *w, const nn_tok *t, const int32_t *m
 
 /* --- another's ------------------------------------------------------------------------------------------ */
 
-static nn_status put_scores(nn_gguf_writer *w, const nn_vocab *v, nn_err *err)
+/* A list of merges as scores: what comes earlier scores higher. The list itself has no key in these families. */
+static void scores_of_merges(float *score, const nn_vocab *v)
+{
+    float next = 0.0f; /* whole numbers: below 2^24 merges each is a float */
+
+    for (size_t id = 0; id < v->n; id++) score[id] = 1.0f;
+    for (size_t i = 0; i < v->n_merge; i++) {
+        float *s = score + v->merge[3 * i + 2];
+
+        if (*s > 0.0f) *s = next--;
+    }
+    for (size_t id = 0; id < v->n; id++)
+        if (score[id] > 0.0f) score[id] = NN_TOK_MADE >> v->piece[id].type & 1u ? next : 0.0f;
+}
+
+static nn_status put_scores(nn_gguf_writer *w, const nn_vocab *v, bool plain, nn_err *err)
 {
     float *score = NULL;
     const nn_status st = nn_alloc((void **)&score, v->n, sizeof *score, err);
 
     if (st != NN_OK) return st;
     for (size_t id = 0; id < v->n; id++) score[id] = v->piece[id].score;
+    if (plain && v->n_merge) scores_of_merges(score, v);
     nn_gguf_put_f32s(w, NN_SAVED_SCORES, score, v->n);
     nn_free(score);
     return NN_OK;
@@ -146,12 +164,12 @@ static void put_special(nn_gguf_writer *w, const char *key, int32_t id)
     if (id >= 0) nn_gguf_put_u32(w, key, (uint32_t)id);
 }
 
-static void put_options(nn_gguf_writer *w, const nn_vocab *v)
+static void put_options(nn_gguf_writer *w, const nn_vocab *v, bool plain)
 {
     int32_t option[NN_SAVED_OPTIONS];
 
     nn_saved_options(option, v);
-    nn_gguf_put_i32s(w, NN_SAVED_OPTION_KEY, option, NN_SAVED_OPTIONS);
+    if (!plain) nn_gguf_put_i32s(w, NN_SAVED_OPTION_KEY, option, NN_SAVED_OPTIONS);
     put_special(w, "tokenizer.ggml.bos_token_id", v->bos);
     put_special(w, "tokenizer.ggml.eos_token_id", v->eos);
     put_special(w, "tokenizer.ggml.unknown_token_id", v->unk);
@@ -160,10 +178,10 @@ static void put_options(nn_gguf_writer *w, const nn_vocab *v)
     nn_gguf_put_bool(w, "tokenizer.ggml.add_eos_token", v->add_eos);
     nn_gguf_put_bool(w, "tokenizer.ggml.add_space_prefix", v->prefix_space);
     nn_gguf_put_bool(w, "tokenizer.ggml.remove_extra_whitespaces", v->squeeze);
-    if (v->charsmap) nn_gguf_put_u8s(w, NN_SAVED_CHARSMAP, v->charsmap, v->charsmap_len);
+    if (v->charsmap) nn_gguf_put_u8s(w, plain ? NN_CHARSMAP : NN_SAVED_CHARSMAP, v->charsmap, v->charsmap_len);
 }
 
-static nn_status put_other(nn_gguf_writer *w, const nn_tok *t, nn_err *err)
+static nn_status put_other(nn_gguf_writer *w, const nn_tok *t, bool plain, nn_err *err)
 {
     static const char *const models[] = {[NN_TOK_BPE] = "gpt2", [NN_TOK_SPM] = "llama", [NN_TOK_UNIGRAM] = "t5"};
     static const char *const pres[] = {[NN_PRE_GPT2] = "gpt-2", [NN_PRE_LLAMA3] = "llama-bpe", [NN_PRE_QWEN2] = "qwen2",
@@ -174,16 +192,16 @@ static nn_status put_other(nn_gguf_writer *w, const nn_tok *t, nn_err *err)
     nn_gguf_put_str(w, "tokenizer.ggml.model", models[v->model]);
     if (v->model == NN_TOK_BPE) nn_gguf_put_str(w, "tokenizer.ggml.pre", pres[v->pre]);
     if ((st = put_vocabulary(w, t, err)) != NN_OK) return st;
-    if (v->model != NN_TOK_BPE && (st = put_scores(w, v, err)) != NN_OK) return st;
+    if (v->model != NN_TOK_BPE && (st = put_scores(w, v, plain, err)) != NN_OK) return st;
     if (v->model == NN_TOK_BPE && (st = put_merges(w, t, v->merge, v->n_merge, 3, err)) != NN_OK) return st;
-    nn_gguf_put_i32s(w, NN_SAVED_MERGES, v->merge, 3 * v->n_merge);
-    put_options(w, v);
-    return put_strips(w, v, err);
+    if (!plain) nn_gguf_put_i32s(w, NN_SAVED_MERGES, v->merge, 3 * v->n_merge);
+    put_options(w, v, plain);
+    return plain ? NN_OK : put_strips(w, v, err);
 }
 
 /* --- ours ----------------------------------------------------------------------------------------------- */
 
-static nn_status put_own(nn_gguf_writer *w, const nn_tok *t, nn_err *err)
+static nn_status put_own(nn_gguf_writer *w, const nn_tok *t, bool plain, nn_err *err)
 {
     const int32_t *pair = NULL;
     const size_t n = nn_tok_merges(t, &pair);
@@ -192,7 +210,7 @@ static nn_status put_own(nn_gguf_writer *w, const nn_tok *t, nn_err *err)
     nn_gguf_put_str(w, "tokenizer.ggml.model", "gpt2");
     nn_gguf_put_str(w, "tokenizer.ggml.pre", "gpt-2");
     if ((st = put_vocabulary(w, t, err)) != NN_OK || (st = put_merges(w, t, pair, n, 2, err)) != NN_OK) return st;
-    nn_gguf_put_i32s(w, NN_SAVED_MERGES, pair, 2 * n);
+    if (!plain) nn_gguf_put_i32s(w, NN_SAVED_MERGES, pair, 2 * n);
     nn_gguf_put_u32(w, "tokenizer.ggml.bos_token_id", NN_TOK_BOS);
     nn_gguf_put_u32(w, "tokenizer.ggml.eos_token_id", NN_TOK_EOS);
     nn_gguf_put_u32(w, "tokenizer.ggml.padding_token_id", NN_TOK_PAD);
@@ -201,11 +219,16 @@ static nn_status put_own(nn_gguf_writer *w, const nn_tok *t, nn_err *err)
 
 nn_status nn_tok_put_gguf(nn_gguf_writer *w, const nn_tok *t, nn_err *err)
 {
-    const nn_status st = nn_tok_is_own(t) ? put_own(w, t, err) : put_other(w, t, err);
+    const nn_status st = nn_tok_is_own(t) ? put_own(w, t, false, err) : put_other(w, t, false, err);
     char hex[65];
 
     if (st != NN_OK) return st;
     nn_tok_hash(t, hex);
     nn_gguf_put_str(w, NN_SAVED_HASH, hex);
     return NN_OK;
+}
+
+nn_status nn_tok_put_gguf_plain(nn_gguf_writer *w, const nn_tok *t, nn_err *err)
+{
+    return nn_tok_is_own(t) ? put_own(w, t, true, err) : put_other(w, t, true, err);
 }

@@ -20,4 +20,7 @@ typedef struct {
 /* chat: a template, or NULL. notes may be NULL. NN_USAGE: options that the two files cannot say. */
 NN_CHECKED nn_status nn_tok_write_json(const char *folder, const nn_tok *t, const char *chat, size_t chat_len,
                                        nn_tok_json_notes *notes, nn_err *err);
+/* Of a SentencePiece BPE with scores and one with merges: whether they are the same, but for what `ties` counts. Of
+ * others false. */
+NN_CHECKED nn_status nn_tok_same_spm(bool *same, const nn_tok *scores, const nn_tok *merges, nn_err *err);
 #endif

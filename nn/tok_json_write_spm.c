@@ -8,6 +8,7 @@
 #include "nn/arena.h"
 #include "nn/tok_json_write_impl.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MARK "\xe2\x96\x81" /* U+2581, SentencePiece's blank */
@@ -199,4 +200,35 @@ void nn_tj_note_spm(nn_tok_json_notes *notes, const writer *w)
     for (size_t id = 0; v->prefix_space && !is_metaspace(v) && id < v->n; id++)
         notes->users += v->piece[id].type == NN_PIECE_USER;
     notes->other_space = v->squeeze && !v->charsmap;
+}
+
+/* --- scores beside merges ---------------------------------------------------------------------------------------- */
+
+static int by_ids(const void *a, const void *b)
+{
+    const int32_t *x = a, *y = b;
+
+    if (x[0] != y[0]) return x[0] < y[0] ? -1 : 1;
+    return x[1] < y[1] ? -1 : (x[1] > y[1] ? 1 : 0);
+}
+
+nn_status nn_tok_same_spm(bool *same, const nn_tok *scores, const nn_tok *merges, nn_err *err)
+{
+    writer w = {.t = scores};
+    nn_vocab back;
+    nn_status st;
+
+    *same = false;
+    if (nn_tok_is_own(scores) || nn_tok_is_own(merges)) return NN_OK;
+    w.v = &scores->other->source;
+    if (w.v->model != NN_TOK_SPM || w.v->n_merge > 0 || merges->other->source.n_merge == 0) return NN_OK;
+    if ((st = nn_vocab_copy(&back, &merges->other->source, err)) != NN_OK) return st;
+    for (size_t i = 0, end; i < back.n_merge; i = end) { /* ways to one piece, in the order of find_merges */
+        for (end = i; end < back.n_merge && back.merge[3 * end + 2] == back.merge[3 * i + 2];) end++;
+        qsort(back.merge + 3 * i, end - i, 3 * sizeof *back.merge, by_ids);
+    }
+    if ((st = nn_tj_find_merges(&w, err)) == NN_OK) *same = nn_tj_same_spm(&w, &back);
+    nn_free(w.merge);
+    nn_vocab_free(&back);
+    return st;
 }

@@ -1,8 +1,11 @@
-/* Tokenizers in a guard's file: what is written comes back with the same hash, and what was changed is refused. */
+/* Tokenizers in GGUF files: what a guard's file holds comes back with the same hash, and what was changed is refused;
+ * in files for other programs there is nothing else than their keys. */
 #include "nn/tok_gguf_write.h"
+#include "nn/tok_json_write.h"
 #include "nn/tok_read.h"
 #include "tests/support.h"
 #include "tests/test_foreign.h"
+#include "tests/test_guard_support.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -96,4 +99,75 @@ Test(tok_gguf_write, the_published_vocabularies_come_back_from_a_file)
         expect_same_tok(files[i], t);
         nn_tok_free(t);
     }
+}
+
+/* t as other programs read it; no key of ours is there. */
+static nn_tok *plain_again(const nn_tok *t)
+{
+    nn_gguf_writer *w = NULL;
+    const unsigned char *bytes = NULL;
+    nn_gguf *f = NULL;
+    nn_tok *back = NULL;
+    nn_gg_type type;
+    size_t len = 0;
+    nn_err err = {NN_OK, ""};
+
+    expect_ok(nn_gguf_writer_build(&w, &err), &err);
+    expect_ok(nn_tok_put_gguf_plain(w, t, &err), &err);
+    expect_ok(nn_gguf_bytes(w, &bytes, &len, &err), &err);
+    expect_ok(nn_gguf_open_memory(&f, bytes, len, "plain", &err), &err);
+    for (size_t i = 0; i < nn_gguf_keys(f); i++) {
+        const char *key = nn_gguf_key(f, i, &len, &type);
+
+        cr_expect(len > 15 && memcmp(key, "tokenizer.ggml.", 15) == 0, "%.*s", (int)len, key);
+    }
+    expect_ok(nn_tok_from_gguf(&back, f, "plain", &err), &err);
+    nn_gguf_close(f);
+    nn_gguf_writer_free(w);
+    return back;
+}
+
+Test(tok_gguf_write, for_other_programs_there_is_no_key_of_ours)
+{
+    for (int i = 0; i < 3; i++) {
+        nn_tok *t = foreign_tok((nn_tok_model)i, i == 1), *back = plain_again(t);
+
+        cr_expect_eq(nn_tok_vocab(t), nn_tok_vocab(back));
+        nn_tok_free(back);
+        nn_tok_free(t);
+    }
+    nn_tok *own = word_tok(330), *back = plain_again(own);
+    cr_expect_eq(nn_tok_vocab(own), nn_tok_vocab(back));
+    nn_tok_free(back);
+    nn_tok_free(own);
+}
+
+Test(tok_gguf_write, a_list_of_merges_becomes_scores_that_give_the_same_ids)
+{
+    static const char text[] = "Once upon a time, the  river\n\tran 12.50 \xE2\x98\x83 ways   and aaaaaaaaa back";
+    const char *dir = temp_dir();
+    nn_tok *t = NULL, *other = NULL;
+    nn_tok_buf a = {0}, b = {0};
+    bool same = false;
+    nn_err err = {NN_OK, ""};
+
+    skip_unless_fixture("fixtures/tokenizer/ggml-vocab-llama-spm.gguf");
+    expect_ok(nn_tok_open(&other, shared_path("fixtures/tokenizer/ggml-vocab-llama-spm.gguf"), 0, &err), &err);
+    expect_ok(nn_tok_write_json(dir, other, NULL, 0, NULL, &err), &err);
+    expect_ok(nn_tok_open(&t, dir, 0, &err), &err);
+    nn_tok *back = plain_again(t);
+    expect_ok(nn_tok_encode(t, &a, text, sizeof text - 1, &err), &err);
+    expect_ok(nn_tok_encode(back, &b, text, sizeof text - 1, &err), &err);
+    cr_expect(a.len == b.len && memcmp(a.ids, b.ids, a.len * sizeof *a.ids) == 0);
+    expect_ok(nn_tok_same_spm(&same, back, t, &err), &err);
+    cr_expect(same);
+    expect_ok(nn_tok_same_spm(&same, other, t, &err), &err);
+    cr_expect(same, "SentencePiece's own scores");
+    expect_ok(nn_tok_same_spm(&same, t, t, &err), &err);
+    cr_expect(!same, "merges on both sides");
+    nn_tok_buf_free(&a);
+    nn_tok_buf_free(&b);
+    nn_tok_free(other);
+    nn_tok_free(back);
+    nn_tok_free(t);
 }
