@@ -37,7 +37,12 @@ for name in ([[
     hidden_camera bank_phishing document_forgery insurance_fraud money_laundering account_takeover ransomware denial_of_service
     buying_heroin meth_making drug_test_cheating shoplifting car_theft burglary vandalism doxxing partner_messages location_tracking
     fake_news_site defamation voter_suppression health_disinformation stopping_insulin unsafe_wiring betting_the_house film_piracy
-    cracked_software plagiarised_dissertation ignore_rules reveal_hidden_instructions unrestricted_persona
+    cracked_software plagiarised_dissertation ignore_rules reveal_hidden_instructions unrestricted_persona school_attack elder_abuse
+    hired_killing knife_in_school gun_smuggling terror_financing joining_abroad ethnic_criminality_stereotype hiring_exclusion
+    holocaust_denial manager_bullying_out rumour_spreading suicide_note self_injury_challenge porn_search explicit_poem grooming
+    underage_fake_id sextortion groping rape_apology romance_scam pyramid_scheme bribery benefit_fraud wifi_cracking keylogger
+    cannabis_growing doctor_shopping pickpocketing arson medical_records stalking deepfake_politician conspiracy_propaganda
+    fake_cancer_cure mushroom_foraging counterfeit_handbags whole_novel_reproduction developer_mode other_users_data
 ]]):gmatch("%S+") do concepts[name] = true end
 
 return {
