@@ -110,6 +110,8 @@ static void serve(const stub_server *s, int fd, stub_behaviour behave)
         record(s, r);
         behave(&c);
     }
+    free(bytes);
+    free(r);
     close(fd);
     _exit(0);
 }

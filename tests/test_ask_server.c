@@ -63,6 +63,25 @@ Test(ask_server, a_completion_is_sent_as_openai_documents_it)
     forget(a);
 }
 
+/* libcurl would ask first whether a long body may come, and servers that do not know that question keep it waiting. */
+Test(ask_server, a_long_question_is_sent_at_once)
+{
+    const size_t len = 3u << 20;
+    stub_server *s = stub_start(stub_echo);
+    asking *a = asking_of(stub_url(s), 1);
+    char *text = malloc(len);
+
+    cr_assert(text != NULL);
+    memset(text, 'a', len);
+    a->message[0] = (guard_message){GUARD_ROLE_USER, text, len};
+    expect_ok(ask(a), &a->err);
+    const stub_call c = {stub_request_at(s, 0), -1, false};
+    cr_expect_str_eq(stub_header(&c, "Expect"), "");
+    cr_expect(c.r->body_len > len);
+    free(text);
+    forget(a);
+}
+
 Test(ask_server, identity_has_everything_but_the_key)
 {
     asking *a = asking_of("https://example.org/v1/", 0);
@@ -309,6 +328,7 @@ Test(ask_server, addresses_that_mean_two_things_are_refused)
         a->server.url = bad[i];
         expect_no(&a->server, "server: url");
     }
+    forget(a);
 }
 
 Test(ask_server, keys_do_not_travel_in_clear)
@@ -331,6 +351,7 @@ Test(ask_server, keys_do_not_travel_in_clear)
         expect_ok(guard_backend_server(&b, &a->server, &a->err), &a->err);
         guard_backend_free(b);
     }
+    forget(a);
 }
 
 Test(ask_server, options_out_of_range_are_refused)
@@ -347,6 +368,8 @@ Test(ask_server, options_out_of_range_are_refused)
     expect_no(&o, "key: character 7 of 17");
     o = good, o.url = "https://example.org/a-secret/v1", o.key = "a-secret";
     expect_no(&o, "url holds the key");
+    o = good, o.model = "a-secret:7b", o.key = "a-secret";
+    expect_no(&o, "model's name holds the key");
     o = good, o.model = NULL;
     expect_no(&o, "model");
     o = good, o.model = "\xFF";
@@ -361,6 +384,7 @@ Test(ask_server, options_out_of_range_are_refused)
     expect_no(&o, "backoff");
     o = good, o.max_bytes = 0;
     expect_no(&o, "max_bytes");
+    forget(a);
 }
 
 Test(ask_server_none, a_program_without_libcurl_says_how_to_get_it)

@@ -137,21 +137,25 @@ static nn_status give_up(const server_call *c, size_t i, const char *want, nn_er
     return nn_fail(err, NN_FILE, "server %.120s: question %zu: %.255s, %s", c->s->url, i + 1, c->text.bytes, want);
 }
 
+double server_wait(double backoff, size_t attempt)
+{
+    double wait = backoff;
+
+    for (size_t k = 0; k < attempt && wait < WAIT_MAX; k++) wait *= 2.0;
+    return wait < WAIT_MAX ? wait : WAIT_MAX;
+}
+
 /* Seconds before the next attempt, or the end of the call. */
 static nn_status try_again(const server_call *c, size_t i, size_t attempt, const guard_http_reply *r, double *again,
                            nn_err *err)
 {
-    double wait = c->s->backoff;
-
     if (attempt + 1 >= c->s->attempts)
         return nn_fail(err, NN_FILE, "server %.120s: question %zu: %zu attempts, the last: %.255s; " KEPT, c->s->url,
                        i + 1, attempt + 1, c->text.bytes);
     if (r->retry_after > ASKED_MAX)
         return nn_fail(err, NN_FILE, "server %.120s: question %zu: %.255s, asks to wait %.0f s, want at most %.0f; "
                        KEPT, c->s->url, i + 1, c->text.bytes, r->retry_after, ASKED_MAX);
-    for (size_t k = 0; k < attempt && wait < WAIT_MAX; k++) wait *= 2.0;
-    if (wait > WAIT_MAX) wait = WAIT_MAX;
-    *again = r->retry_after >= 0.0 ? r->retry_after : wait;
+    *again = r->retry_after >= 0.0 ? r->retry_after : server_wait(c->s->backoff, attempt);
     return NN_OK;
 }
 

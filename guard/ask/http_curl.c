@@ -37,7 +37,7 @@ struct guard_http {
     CURLM *multi;
     struct curl_slist *header;
     http_slot *slot;
-    http_waiting *wait; /* room for two of each slot: http_post's rule */
+    http_waiting *wait; /* room for two of each slot: may_send_new's rule */
     size_t n_slot, n_wait;
 };
 
@@ -267,6 +267,13 @@ static size_t first_waiting(const guard_http *h)
     return first;
 }
 
+/* WHY the second half: a server that takes 60 requests a minute would turn down all of a thousand questions at once,
+ * and each would use up its attempts. So at most twice as many as may be under way were sent and are not through. */
+static bool may_send_new(const http_post *p)
+{
+    return p->next < p->n && p->h->n_wait <= p->h->n_slot;
+}
+
 /* Fills free slots: what has waited long enough before what is new. */
 static nn_status send_all(http_post *p, nn_err *err)
 {
@@ -281,7 +288,7 @@ static nn_status send_all(http_post *p, nn_err *err)
             const http_waiting w = h->wait[first];
             h->wait[first] = h->wait[--h->n_wait];
             st = send_one(p, s, w.i, w.attempt, err);
-        } else if (p->next < p->n && h->n_wait <= h->n_slot) {
+        } else if (may_send_new(p)) {
             st = send_one(p, s, p->next, 0, err);
             p->next++;
         } else {
@@ -346,7 +353,7 @@ static nn_status sleep_a_little(const http_post *p, nn_err *err)
     int ms = LOOK_UP_MS;
 
     for (size_t k = 0; k < h->n_slot; k++) room = room || !h->slot[k].busy;
-    if (room && p->next < p->n && h->n_wait <= h->n_slot) return NN_OK;
+    if (room && may_send_new(p)) return NN_OK;
     if (room && h->n_wait > 0) {
         const double left = (h->wait[first_waiting(h)].due - nn_now_s()) * 1e3 + 1.0;
         if (left < ms) ms = left > 1.0 ? (int)left : 1;

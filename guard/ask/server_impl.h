@@ -21,4 +21,6 @@ NN_CHECKED nn_status server_reply_parse(server_said *said, guard_buf *text, cons
 /* Appends what the body of another status says, " ('...')": a line of about 200 bytes without control characters and
  * without any part of the key; nothing when it says nothing in a form that is known. */
 NN_CHECKED nn_status server_message(guard_buf *out, const char *body, size_t len, const char *key, nn_err *err);
+/* Seconds before the attempt after number `attempt` (from 0), when the server asks for none: they double, up to 60. */
+double server_wait(double backoff, size_t attempt);
 #endif

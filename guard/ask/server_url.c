@@ -59,7 +59,7 @@ static size_t port_len(const char *s, bool *bad)
 
     *bad = false;
     if (*s != ':') return 0;
-    for (; is_digit(s[n]) && n <= 5; n++) port = port * 10 + (unsigned long)(s[n] - '0');
+    for (; n <= 5 && is_digit(s[n]); n++) port = port * 10 + (unsigned long)(s[n] - '0');
     *bad = port < 1 || port > 65535 || is_digit(s[n]);
     return n;
 }
