@@ -2,13 +2,17 @@
  *
  * Reads: fmt_safetensors.c (the format), sink.h.
  * Order is the caller's: metadata first, then the tensors, their data back to back; the header is
- * padded with blanks to 8 bytes so that a mapped file holds aligned floats.
+ * padded with blanks to 8 bytes so that a mapped file holds aligned floats. Data goes to the file a piece at a time: a
+ * checkpoint is three times a model, and who is training one has no room for three more.
  */
+#include "nn/arena.h"
 #include "nn/safetensors.h"
 #include "nn/sink.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+
+#define PIECE_FLOATS ((size_t)1 << 16)
 
 static void add_number(nn_sink *s, uint64_t v)
 {
@@ -94,9 +98,37 @@ nn_status nn_st_head(unsigned char **bytes, size_t *len, const nn_st_plan *tenso
     return st;
 }
 
+/* A tensor's floats in the file's byte order, a piece at a time. piece: PIECE_FLOATS of them */
+static nn_status put_floats(nn_file_out *f, unsigned char *piece, const float *data, size_t n, nn_err *err)
+{
+    nn_status st = NN_OK;
+
+    for (size_t i = 0; i < n && st == NN_OK; i += PIECE_FLOATS) {
+        const size_t some = n - i < PIECE_FLOATS ? n - i : PIECE_FLOATS;
+
+        nn_dtype_from_f32(piece, NN_F32, data + i, some);
+        st = nn_file_out_put(f, piece, nn_dtype_bytes(NN_F32, some), err);
+    }
+    return st;
+}
+
+static nn_status put_all(nn_file_out *f, const nn_sink *head, const nn_st_out *tensor, size_t n, nn_err *err)
+{
+    unsigned char *piece = NULL;
+    nn_status st;
+
+    if ((st = nn_alloc((void **)&piece, nn_dtype_bytes(NN_F32, PIECE_FLOATS), 1, err)) != NN_OK) return st;
+    st = nn_file_out_put(f, head->bytes, head->len, err);
+    for (size_t i = 0; i < n && st == NN_OK; i++)
+        st = put_floats(f, piece, tensor[i].data, count_of(tensor[i].rows, tensor[i].cols), err);
+    nn_free(piece);
+    return st;
+}
+
 nn_status nn_st_write(const char *path, const nn_st_out *tensor, size_t n, const nn_st_pair *meta, size_t n_meta,
                       nn_err *err)
 {
+    nn_file_out *f = NULL;
     nn_sink s = {0};
     uint64_t at = 0;
     nn_status st;
@@ -109,14 +141,10 @@ nn_status nn_st_write(const char *path, const nn_st_out *tensor, size_t n, const
         at = add_tensor(&s, &t, at);
     }
     if ((st = end_header(&s, err)) != NN_OK) goto done;
-    for (size_t i = 0; i < n; i++) {
-        const size_t count = count_of(tensor[i].rows, tensor[i].cols);
-        unsigned char *room = nn_sink_room(&s, nn_dtype_bytes(NN_F32, count));
-
-        if (room) nn_dtype_from_f32(room, NN_F32, tensor[i].data, count);
-    }
-    if ((st = nn_sink_status(&s, err)) == NN_OK) st = nn_file_write(path, s.bytes, s.len, err);
+    if ((st = nn_file_out_open(&f, path, err)) != NN_OK) goto done;
+    if ((st = put_all(f, &s, tensor, n, err)) == NN_OK) st = nn_file_out_commit(f, err);
 done:
+    nn_file_out_close(f);
     nn_sink_free(&s);
     return st;
 }
