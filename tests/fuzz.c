@@ -18,6 +18,7 @@ const fuzz_target fuzz_targets[] = {
     {"json", fuzz_json, 64 * KIB, 64},
     {"jsonl", fuzz_jsonl, 1024 * KIB, 256},
     {"llama2c", fuzz_model_file, 64 * KIB, 64},
+    {"lora", fuzz_lora, 256 * KIB, 256},
     {"model_gguf", fuzz_model_file, 64 * KIB, 64},
     {"safetensors", fuzz_safetensors, 64 * KIB, 64},
     {"tok_gguf", fuzz_tok_gguf, 256 * KIB, 256},

@@ -42,6 +42,9 @@ void fuzz_forget(const char *name); /* no such file any more */
 /* Part i of an input that stands for several files, a line of FUZZ_SEPARATOR between two; NULL: there are fewer. */
 #define FUZZ_SEPARATOR "\n====\n"
 const uint8_t *fuzz_part(const uint8_t *bytes, size_t len, size_t i, size_t *part_len);
+/* The same as a file of the folder, or no such file when part is NULL; a safetensors file whose header's length is not to
+ * be believed gets another one. */
+void fuzz_put_part(const char *name, const uint8_t *part, size_t n);
 /* One thread, sequences of at most max_t; opened once a process. */
 const nn_exec *fuzz_exec(size_t max_t);
 /* Encodes, decodes and streams a fixed text and the end of the input. */
@@ -59,6 +62,7 @@ nn_status fuzz_gguf(const uint8_t *bytes, size_t len, nn_err *err);
 nn_status fuzz_guard(const uint8_t *bytes, size_t len, nn_err *err);
 nn_status fuzz_json(const uint8_t *bytes, size_t len, nn_err *err);
 nn_status fuzz_jsonl(const uint8_t *bytes, size_t len, nn_err *err);
+nn_status fuzz_lora(const uint8_t *bytes, size_t len, nn_err *err);
 nn_status fuzz_model_file(const uint8_t *bytes, size_t len, nn_err *err);
 nn_status fuzz_model_folder(const uint8_t *bytes, size_t len, nn_err *err);
 nn_status fuzz_safetensors(const uint8_t *bytes, size_t len, nn_err *err);

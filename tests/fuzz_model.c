@@ -154,7 +154,7 @@ static void mend_length(uint8_t *file, size_t n)
     for (size_t i = 0; i < 8; i++) file[i] = (uint8_t)((uint64_t)(end - 8) >> 8 * i & 0xff);
 }
 
-static void put_part(const char *name, const uint8_t *part, size_t n)
+void fuzz_put_part(const char *name, const uint8_t *part, size_t n)
 {
     if (!part) {
         fuzz_forget(name);
@@ -178,7 +178,7 @@ nn_status fuzz_model_folder(const uint8_t *bytes, size_t len, nn_err *err)
         size_t n = 0;
         const uint8_t *part = fuzz_part(bytes, len, i, &n);
 
-        put_part(name[i], n ? part : NULL, n);
+        fuzz_put_part(name[i], n ? part : NULL, n);
     }
     const nn_status st = nn_pretrained_open(&p, fuzz_folder(), err);
     return finish(p, st, bytes, len);

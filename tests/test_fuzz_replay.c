@@ -54,6 +54,7 @@ Test(fuzz_replay, hf_folder) { replay("hf_folder"); }
 Test(fuzz_replay, json) { replay("json"); }
 Test(fuzz_replay, jsonl) { replay("jsonl"); }
 Test(fuzz_replay, llama2c) { replay("llama2c"); }
+Test(fuzz_replay, lora) { replay("lora"); }
 Test(fuzz_replay, model_gguf) { replay("model_gguf"); }
 Test(fuzz_replay, safetensors) { replay("safetensors"); }
 Test(fuzz_replay, tok_gguf) { replay("tok_gguf"); }

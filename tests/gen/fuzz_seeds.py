@@ -426,9 +426,45 @@ def seeds_answers():
     put(f, "bad_line", "\n")
 
 
+# --- adapters ------------------------------------------------------------------------------------
+LORA_SHAPES = {"q_proj": ("self_attn", 8, 8), "k_proj": ("self_attn", 4, 8), "v_proj": ("self_attn", 4, 8),
+               "o_proj": ("self_attn", 8, 8), "gate_proj": ("mlp", 6, 8), "up_proj": ("mlp", 6, 8),
+               "down_proj": ("mlp", 8, 6)}  # the model of tests/fuzz_lora.c
+
+
+def lora_folder(targets, rank=2, dtype="F32", layers=2, more=(), width=0):
+    config = {"base_model_name_or_path": "some/base", "peft_type": "LORA", "r": rank, "lora_alpha": 4,
+              "lora_dropout": 0.05, "target_modules": list(targets), "bias": "none", "task_type": "CAUSAL_LM",
+              "fan_in_fan_out": False, "inference_mode": True, "init_lora_weights": True, **dict(more)}
+    named = []
+    for layer in range(layers):
+        for t in targets:
+            part, rows, cols = LORA_SHAPES[t]
+            name = f"base_model.model.model.layers.{layer}.{part}.{t}.lora_"
+            named += [(name + "A.weight", dtype, (2, cols + width)), (name + "B.weight", dtype, (rows, 2))]
+    return SEPARATOR.encode().join([json.dumps(config, separators=(",", ":")).encode(), safetensors(named)])
+
+
+def seeds_lora():
+    f = "lora"
+    put(f, "ok_all", lora_folder(LORA_SHAPES))
+    put(f, "ok_two", lora_folder(["q_proj", "v_proj"], dtype="BF16"))
+    put(f, "ok_down", lora_folder(["down_proj"], dtype="F16", more={"lora_alpha": 0.5, "base_model_name_or_path": None,
+                                                                   "rank_pattern": {}, "peft_version": "0.19.1"}))
+    put(f, "ok_keys", lora_folder(["k_proj"], more={"init_lora_weights": "gaussian", "lora_dropout": 0.0}))
+    put(f, "bad_rank", lora_folder(["q_proj"], rank=3))
+    put(f, "bad_base", lora_folder(["q_proj"], width=1))
+    put(f, "bad_layers", lora_folder(["q_proj"], layers=1))
+    put(f, "bad_more_layers", lora_folder(["q_proj"], layers=3))
+    put(f, "bad_module", lora_folder(["q_proj"], more={"target_modules": ["lm_head"]}))
+    put(f, "bad_dora", lora_folder(["q_proj"], more={"use_dora": True}))
+    put(f, "bad_alpha", lora_folder(["q_proj"], more={"lora_alpha": -1}))
+    put(f, "bad_no_weights", lora_folder(["q_proj"]).split(SEPARATOR.encode())[0])
+
+
 SEEDS = [seeds_json, seeds_safetensors, seeds_gguf, seeds_rows, seeds_tok_gguf, seeds_tok_model, seeds_tok_llama2c,
          seeds_tok_json, seeds_model_gguf, seeds_llama2c, seeds_hf_folder, seeds_answer,
-         seeds_answers]
+         seeds_answers, seeds_lora]
 
 if __name__ == "__main__":
     out = pathlib.Path(sys.argv[1])
