@@ -14,6 +14,7 @@
 static const size_t lengths[] = {9, 1, 14, 6, 3};
 #define N_SEG (sizeof lengths / sizeof *lengths)
 #define ALL_ROWS 33
+#define VOCAB 37
 
 static nn_lora *adapters(const nn_config *c, float dropout, uint64_t seed)
 {
@@ -128,7 +129,8 @@ Test(lora, options_and_shapes_that_cannot_be_are_refused)
 
 /* --- beside a model and in it ----------------------------------------------------------------- */
 
-static void forward(float *hidden, const nn_model *m, const nn_lora *l, const nn_exec *x)
+/* logits [ALL_ROWS, vocab]: of the next token, where the model has them */
+static void forward(float *hidden, float *logits, const nn_model *m, const nn_lora *l, const nn_exec *x)
 {
     const nn_config *c = nn_model_config(m);
     nn_state *s = NULL;
@@ -139,6 +141,12 @@ static void forward(float *hidden, const nn_model *m, const nn_lora *l, const nn
     expect_ok(nn_state_build_lora(&s, m, l, TINY_ROWS, TINY_SEG, &err), &err);
     nn_model_fwd(m, s, x, &b.b);
     memcpy(hidden, nn_state_hidden(s), ALL_ROWS * c->width * sizeof *hidden);
+    if (c->lm_head) {
+        size_t rows[ALL_ROWS];
+
+        for (size_t r = 0; r < ALL_ROWS; r++) rows[r] = r;
+        nn_state_lm_logits(m, s, x, logits, rows, ALL_ROWS);
+    }
     nn_state_free(s);
 }
 
@@ -164,17 +172,24 @@ Test(lora, merged_is_unmerged_but_for_rounding)
         nn_lora *l = spread(c, 0.5f, 3), *silent = adapters(c, 0.0f, 3);
         nn_exec x = tiny_exec(2);
         float plain[ALL_ROWS * 20], beside[ALL_ROWS * 20], merged[ALL_ROWS * 20];
+        float said_l[ALL_ROWS * VOCAB], beside_l[ALL_ROWS * VOCAB], merged_l[ALL_ROWS * VOCAB];
 
-        forward(plain, m, NULL, &x);
-        forward(beside, m, silent, &x);
+        forward(plain, said_l, m, NULL, &x);
+        forward(beside, said_l, m, silent, &x);
         expect_same_floats("adapters that say nothing", beside, plain, n);
-        forward(beside, m, l, &x);
+        forward(beside, beside_l, m, l, &x);
         expect_ok(nn_lora_merge(m, l, &x, NULL), NULL);
-        forward(merged, m, NULL, &x);
+        forward(merged, merged_l, m, NULL, &x);
         const double size = norm_of(beside, NULL, n), said = norm_of(beside, plain, n);
         const double off = norm_of(beside, merged, n);
         cr_expect(off < size * 0x1p-19, "kind %d: %g of %g", k, off, size);
         cr_expect(said > 0.1 * size, "kind %d: %g of %g", k, said, size);
+        if (c->lm_head) {
+            const size_t n_l = ALL_ROWS * c->vocab;
+            const double size_l = norm_of(beside_l, NULL, n_l), off_l = norm_of(beside_l, merged_l, n_l);
+            cr_assert(c->vocab == VOCAB);
+            cr_expect(off_l < size_l * 0x1p-19, "kind %d: logits: %g of %g", k, off_l, size_l);
+        }
         nn_exec_free(&x);
         nn_lora_free(silent);
         nn_lora_free(l);
@@ -227,9 +242,9 @@ static void check_slope(const losing *o, const nn_tensor *w, const float *of_los
     free(g);
 }
 
-static void check_gradients(tiny_kind kind, float dropout)
+/* Of m, whose matrices may be stored. */
+static void check_gradients_of(nn_model *m, float dropout)
 {
-    nn_model *m = tiny_model(kind, 21);
     const nn_config *c = nn_model_config(m);
     nn_lora *l = spread(c, dropout, 5);
     nn_trainer *t = lora_trainer(m, l, false), *fixed = lora_trainer(m, l, false);
@@ -254,6 +269,13 @@ static void check_gradients(tiny_kind kind, float dropout)
     nn_trainer_free(fixed);
     nn_trainer_free(t);
     nn_lora_free(l);
+}
+
+static void check_gradients(tiny_kind kind, float dropout)
+{
+    nn_model *m = tiny_model(kind, 21);
+
+    check_gradients_of(m, dropout);
     nn_model_free(m);
 }
 
@@ -427,6 +449,21 @@ Test(lora, beside_stored_weights_is_trained_to_the_bytes_of_floats)
     check_stored(TINY_LLAMA, NN_Q8_0);
     check_stored(TINY_LAST, NN_Q8_0);
     check_stored(TINY_QWEN, NN_BF16);
+}
+
+Test(lora, gradient_beside_stored_weights_matches_finite_differences)
+{
+    static const struct {
+        tiny_kind kind;
+        nn_dtype type;
+    } cases[] = {{TINY_GUARD, NN_F16}, {TINY_LLAMA, NN_BF16}, {TINY_LAST, NN_Q8_0}};
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        pair p = pair_of(cases[i].kind, cases[i].type);
+
+        check_gradients_of(p.stored, 0.0f);
+        pair_free(&p);
+    }
 }
 
 Test(lora, training_leaves_the_frozen_weights_and_learns)
