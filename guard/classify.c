@@ -325,7 +325,8 @@ nn_status guard_classifier_round(guard_classifier *g, nn_dtype type, nn_err *err
     nn_status st = NN_OK;
 
     if (type != NN_F32 && type != NN_F16 && type != NN_BF16 && type != NN_Q8_0 && type != NN_Q4_0 && type != NN_I8)
-        return nn_fail(err, NN_USAGE, "rounding: a storage type for reading only, want F32, F16, BF16, Q8_0, Q4_0 or I8");
+        return nn_fail(err, NN_USAGE,
+                       "rounding: a storage type for reading only, want F32, F16, BF16, Q8_0, Q4_0 or I8");
     if (p->m) st = round_model(p, type, err);
     if (st != NN_OK || !p->wide) return st;
     size_t rows, cols;

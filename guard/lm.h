@@ -35,14 +35,15 @@ typedef struct {
     const nn_pretrained *base; /* NULL, or the model whose weights are the beginning; its vocabulary is tok's */
     nn_lora_options lora;      /* with a base, or init; rank 0: all weights are trained. The seed is the job's */
     const char *adapter;       /* with them: folder that they are also saved in (PEFT's), or NULL */
-    const char *file;          /* with them: where the merged model is written, and then opened from; NULL: it is made in
-                                * memory, as floats */
+    const char *file;          /* with them: where the merged model is written, and then opened from; NULL: it is made
+                                * in memory, as floats */
     bool recompute;            /* nn_trainer_options: less memory, a forward pass more */
     const char *prompt;        /* NULL: GUARD_LM_PROMPT; not for a tokenizer of ours, whose ids say it */
 } guard_lm_options;
 guard_lm_options guard_lm_default(void);
 
-/* With adapters the weights of base or init stay in their file's types, where they lie, while the adapters are trained. */
+/* With adapters the weights of base or init stay in their file's types, where they lie, while the adapters are trained.
+ */
 NN_CHECKED nn_status guard_lm_train(guard_lm **out, const guard_corpus *train, const guard_corpus *valid,
                                     const nn_tok *tok, const guard_taxonomy *taxonomy, const guard_lm *init,
                                     const guard_lm_options *o, guard_job *job, nn_err *err);

@@ -5,8 +5,8 @@
  * Version 1 has a tokenizer of ours, as its merges; version 2 one of another family, as that is written, and the
  * sentence that stands before a text.
  * A model of the first is small and becomes floats, which products read fastest; one of the second stays where the file
- * is mapped. Opening believes nothing: sizes are compared with the tensors in the file before anything as large as they claim is
- * allocated.
+ * is mapped. Opening believes nothing: sizes are compared with the tensors in the file before anything as large as they
+ * claim is allocated.
  */
 #include "guard/gguard.h"
 #include "guard/lm_impl.h"
@@ -118,8 +118,10 @@ static nn_status merged_rows(void *ctx, float *out, size_t first, size_t n, nn_e
 
     if (m->t.data) memcpy(out, m->t.data + first * cols, n * cols * sizeof *out);
     else st = nn_dtype_to_f32(out, m->t.type, m->t.bytes + first * row, n * cols, err);
-    for (size_t i = 0; m->l && i < n && st == NN_OK; i += MERGE_ROWS)
-        nn_lora_add_rows(m->l, m->x, m->t.name, out + i * cols, m->z, first + i, n - i < MERGE_ROWS ? n - i : MERGE_ROWS);
+    for (size_t i = 0; m->l && i < n && st == NN_OK; i += MERGE_ROWS) {
+        const size_t some = n - i < MERGE_ROWS ? n - i : MERGE_ROWS;
+        nn_lora_add_rows(m->l, m->x, m->t.name, out + i * cols, m->z, first + i, some);
+    }
     return st;
 }
 
@@ -141,7 +143,7 @@ static void put_model(nn_gguf_writer *w, const guard_lm *g, const nn_lora *l, co
 nn_status guard_lm_write(const guard_lm *g, const nn_lora *l, const nn_exec *x, const char *path, nn_err *err)
 {
     const nn_config *c = nn_model_config(g->m);
-    const size_t q = c->heads * c->head_dim, widest = q > c->ff ? q : c->ff;
+    const size_t q = c->heads * c->head_dim, wide = q > c->ff ? q : c->ff, cols = wide > c->width ? wide : c->width;
     nn_gguf_writer *w = NULL;
     merge_ctx *m = NULL;
     float *z = NULL;
@@ -149,8 +151,7 @@ nn_status guard_lm_write(const guard_lm *g, const nn_lora *l, const nn_exec *x, 
 
     if (l && (st = nn_lora_fits(l, c, err)) != NN_OK) return st;
     if ((st = nn_alloc((void **)&m, nn_model_tensors(g->m), sizeof *m, err)) != NN_OK) goto done;
-    if (l && (st = nn_alloc((void **)&z, MERGE_ROWS * (widest > c->width ? widest : c->width), sizeof *z, err)) != NN_OK)
-        goto done;
+    if (l && (st = nn_alloc((void **)&z, MERGE_ROWS, cols * sizeof *z, err)) != NN_OK) goto done;
     if ((st = nn_gguf_writer_build(&w, err)) != NN_OK) goto done;
     nn_gguf_put_later(w);
     if ((st = put_all(w, g, err)) != NN_OK) goto done;
@@ -332,7 +333,8 @@ static nn_status check_size(const nn_config *c, const nn_gguf *f, const char *pa
     return NN_OK;
 }
 
-static nn_status find_tensor(const nn_st_tensor **out, const nn_tensor *w, const nn_gguf *f, const char *path, nn_err *err)
+static nn_status find_tensor(const nn_st_tensor **out, const nn_tensor *w, const nn_gguf *f, const char *path,
+                             nn_err *err)
 {
     const nn_st_tensor *t = *out = nn_gguf_find(f, w->gguf);
     const bool vector = w->rows == 1;

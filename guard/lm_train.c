@@ -289,7 +289,9 @@ nn_status guard_lm_config(nn_config *c, const nn_tok *tok, const guard_taxonomy 
 /* The weights on disk, as floats where they are trained; training's memory is counted too. */
 static nn_status load_base(nn_model **m, const nn_config *c, const guard_lm_options *o, nn_err *err)
 {
-    const nn_load_options load = {.floats = o->lora.rank == 0, .max_t = c->max_t, .extra = guard_lm_trainer_bytes(o, c)};
+    const nn_load_options load = {.floats = o->lora.rank == 0,
+                                  .max_t = c->max_t,
+                                  .extra = guard_lm_trainer_bytes(o, c)};
 
     return nn_pretrained_load(m, o->base, &load, err);
 }

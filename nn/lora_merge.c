@@ -1,8 +1,8 @@
 /* lora_merge.c - adapters into the weights they stand beside, some rows at a time.
  *
  * Reads: lora_impl.h, model_impl.h.   Read next: model_write.c, pretrained_load.c (who merges).
- * One function makes the sum, for any rows of one matrix; whoever holds the matrix decides how many at once. Bits do not
- * depend on that: each element of B A is one ascending chain of r products.
+ * One function makes the sum, for any rows of one matrix; whoever holds the matrix decides how many at once. Bits do
+ * not depend on that: each element of B A is one ascending chain of r products.
  */
 #include "nn/lora_impl.h"
 #include "nn/model_impl.h"

@@ -155,9 +155,10 @@ static size_t source_row(const nn_write_plan *p, const nn_write_tensor *t, size_
     return head + (j < D / 2 ? 2 * j : 2 * (j - D / 2) + 1);
 }
 
-/* *x [cols]: row `row` of the model as floats, with its adapter; where the model has them so, there. scratch [2, cols]. */
-static nn_status row_floats(const float **x, float *scratch, const nn_write_plan *p, const nn_write_tensor *t, size_t row,
-                            nn_err *err)
+/* *x [cols]: row `row` of the model as floats, with its adapter; where the model has them so, there. scratch [2, cols].
+ */
+static nn_status row_floats(const float **x, float *scratch, const nn_write_plan *p, const nn_write_tensor *t,
+                            size_t row, nn_err *err)
 {
     const nn_tensor *from = &t->from;
     const size_t cols = from->cols;
@@ -177,8 +178,8 @@ static nn_status row_floats(const float **x, float *scratch, const nn_write_plan
 }
 
 /* Row `row` of the model into out, in the file's type. */
-static nn_status put_row(unsigned char *out, float *scratch, const nn_write_plan *p, const nn_write_tensor *t, size_t row,
-                         nn_err *err)
+static nn_status put_row(unsigned char *out, float *scratch, const nn_write_plan *p, const nn_write_tensor *t,
+                         size_t row, nn_err *err)
 {
     const nn_tensor *from = &t->from;
     const size_t cols = from->cols;

@@ -224,8 +224,8 @@ nn_status nn_file_out_open(nn_file_out **out, const char *path, nn_err *err)
 
     *out = NULL;
     const bool there = stat(path, &info) == 0;
-    if (there && S_ISDIR(info.st_mode)) return nn_fail(err, NN_FILE, "%s: cannot replace a folder, want a file or a free path",
-                                                          path);
+    if (there && S_ISDIR(info.st_mode))
+        return nn_fail(err, NN_FILE, "%s: cannot replace a folder, want a file or a free path", path);
     if ((st = nn_alloc(&block, room, 1, err)) != NN_OK) return st;
     nn_file_out *o = block;
     o->in_place = there && !S_ISREG(info.st_mode);

@@ -1,4 +1,4 @@
-/* Tests of GGUF files written in pieces: the bytes of a file that was made whole, and nothing left of one that failed. */
+/* Tests of GGUF files written in pieces: the bytes of a file that was made whole, nothing left of one that failed. */
 #include "nn/arena.h"
 #include "nn/gguf.h"
 #include "nn/plat.h"

@@ -204,8 +204,8 @@ Test(lora_use, generate_and_perplexity_are_those_of_the_merged_file)
     setting s = set_up("llama", NN_F16, 1u << NN_LORA_Q | 1u << NN_LORA_V | 1u << NN_LORA_UP, "org/other-7B");
     const char *merged = path_in(temp_dir(), "merged.gguf"), *text = some_text();
     const cli_result c = CLI(NULL, "convert", s.model, merged, "--adapter", s.adapter, "--type", "f32");
-    const cli_result a = CLI(NULL, "perplexity", "--exact", "--context", "64", "--model", s.model, "--adapter", s.adapter,
-                             text);
+    const cli_result a = CLI(NULL, "perplexity", "--exact", "--context", "64", "--model", s.model, "--adapter",
+                             s.adapter, text);
     const cli_result b = CLI(NULL, "perplexity", "--exact", "--context", "64", "--model", merged, text);
     const cli_result plain = CLI(NULL, "perplexity", "--exact", "--context", "64", "--model", s.model, text);
     const cli_result g = CLI(NULL, "generate", "--exact", "--seed", "3", "--model", s.model, "--adapter", s.adapter,
@@ -333,8 +333,8 @@ Test(lora_use, a_script_opens_the_merged_model_and_its_hash_is_another, .timeout
                "run:use_tokenizer(model)\n"
                "local seeds = run:load('data/seeds.jsonl', { cap = 40 })\n"
                "for _, m in ipairs { plain, model } do\n"
-               "    local guard = run:label_guard(m, seeds, { name = 'g', template = 'stone {prompt} river', window = 64,\n"
-               "                                              labels = { safe = 'safe', unsafe = 'unsafe' } })\n"
+               "    local guard = run:label_guard(m, seeds, { name = 'g', template = 'stone {prompt} river',\n"
+               "                                              window = 64, labels = { safe = 'safe', unsafe = 'unsafe' } })\n"
                "end\n");
     snprintf(model, sizeof model, "model=%s", s.model);
     snprintf(adapter, sizeof adapter, "adapter=%s", s.adapter);

@@ -127,8 +127,8 @@ static size_t mapped_bytes(const nn_pretrained *p)
     return bytes;
 }
 
-/* Peak memory: the trainer; of a base also its floats, and what tuning begins with beside them. With adapters the weights
- * lie where they are mapped: in the base's file, in the one that is written in F32, of tuning in two of those. */
+/* Peak memory: the trainer; of a base also its floats, and what tuning begins with beside them. With adapters the
+ * weights lie where they are mapped: in the base's file, in the one that is written in F32, of tuning in two of those. */
 static size_t training_bytes(const guard_lm_options *o, bool tuning)
 {
     const size_t copies = tuning ? 2 : 1, floats = copies * nn_config_params(&o->model) * sizeof(float);

@@ -140,8 +140,8 @@ static nn_status model_stage(lua_host *h, model_box *out, const model_paths *fro
     return st;
 }
 
-/* The path that option `name` asks for, in room; the option becomes its last part: names, not places, so that a run is the
- * same on another machine. NULL when it is not given. */
+/* The path that option `name` asks for, in room; the option becomes its last part: names, not places, so that a run is
+ * the same on another machine. NULL when it is not given. */
 static const char *option_path(lua_State *L, const char *name, char *room, size_t cap)
 {
     const char *asked = lua_args_string(L, 3, model_args, name);
