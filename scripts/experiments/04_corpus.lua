@@ -34,7 +34,7 @@ local corpus, corpus_valid = weighted(load_all(corpus_files, "data/corpus/", ".j
 local first, second = corpus:split { by = "concept", parts = { 0.25, 0.25, 0.5 } }
 local valid = public_valid:concat(corpus_valid)
 
--- The factory: the seeds' concepts and the bank of acts poured into frames, frames around the corpus' rows, sixty concepts in each of ten languages.
+-- The factory: the seeds' concepts and the bank of acts poured into frames, frames around the corpus' rows, a hundred concepts in each of ten languages.
 local seeds, bank = run:load "data/seeds.jsonl", run:phrases "data/lexicon/acts.jsonl"
 local factory = seeds:concat(bank, made(seeds, templates.lexicon, templates.structures, { concept = 8, structure = 2, style = 1 }),
     made(bank, "data/lexicon/acts.jsonl", templates.structures, { concept = 3, structure = 0, style = 0 }),
