@@ -56,7 +56,9 @@ Test(ask_prompt, a_place_that_nothing_fills_is_named)
 {
     const struct {
         const char *text, *part;
-    } bad[] = {{"{scor}", "did you mean {score}?"}, {"{nothing_like_it_at_all}", "no such column"}, {"a {", "not closed"},
+    } bad[] = {{"{scor}", "did you mean {score}?"},
+               {"{nothing_like_it_at_all}", "no such column"},
+               {"a {", "not closed"},
                {"{}", "not the name"}, {"{a\nb", "not closed"}, {"x {text", "not closed"}};
     guard_corpus *c = two_rows();
 

@@ -1,4 +1,4 @@
-/* Language models in scripts: run:backend, run:ask, run:expand; resume, replay, keys, and a network that must be allowed. */
+/* Language models in scripts: run:backend, run:ask, run:expand; resume, replay, keys, and when servers are asked. */
 #include "guard/ask/backend.h"
 #include "guard/corpus.h"
 #include "guard/folder.h"
@@ -79,7 +79,8 @@ Test(lua_ask, the_report_and_the_ledger_tell_what_became_of_the_questions)
     const cli_result r = CLI(NULL, "run", script_of("ask.lua"), "--out", run);
 
     expect_status(&r, 0);
-    char *ledger = read_bytes(path_in(run, "ledger.jsonl"), NULL), *page = read_bytes(path_in(run, "report.html"), NULL);
+    char *ledger = read_bytes(path_in(run, "ledger.jsonl"), NULL);
+    char *page = read_bytes(path_in(run, "report.html"), NULL);
     expect_says(ledger, "\"note\":{\"backend\":{\"kind\":\"grammar\",\"rules\":\"");
     expect_says(ledger, "\"asked\":48,\"refused\":0,\"retried\":0,\"dropped\":0,\"rows\":");
     expect_says(ledger, "answers/02_expand.jsonl");
@@ -379,11 +380,13 @@ Test(lua_ask, mistakes_in_answers_and_columns_are_told_before_any_work)
 {
     refuse("run:ask(llm, seeds, { prompt = 'x', answer = 'word' })", "ask.answer: want 'text'");
     refuse("run:ask(llm, seeds, { prompt = 'x', answer = {} })", "ask.answer: empty");
-    refuse("run:ask(llm, seeds, { prompt = 'x', answer = { one_off = {} } })", "answer.one_off: unknown, did you mean 'one_of'");
+    refuse("run:ask(llm, seeds, { prompt = 'x', answer = { one_off = {} } })",
+           "answer.one_off: unknown, did you mean 'one_of'");
     refuse("run:ask(llm, seeds, { prompt = 'x', answer = { one_of = { 'a' } } })", "1 words, want 2");
     refuse("run:ask(llm, seeds, { prompt = 'x', answer = { one_of = { 'a', 'a' } } })", "'a' twice");
     refuse("run:ask(llm, seeds, { prompt = 'x', answer = { json = { a = 'text' } } })", "answer.json.a: want 'string'");
-    refuse("run:ask(llm, seeds, { prompt = 'x', answer = { one_of = { 'a', 'b' }, json = { a = 'string' } } })", "two kinds");
+    refuse("run:ask(llm, seeds, { prompt = 'x', answer = { one_of = { 'a', 'b' }, json = { a = 'string' } } })",
+           "two kinds");
     refuse("run:ask(llm, seeds, { prompt = 'x', answer = { list = {} } })", "only for run:expand");
     refuse("run:ask(llm, seeds, { prompt = 'x', column = 'text' })", "'text' is a field of every row");
     refuse("run:ask(llm, seeds, { prompt = 'x', column = 'a b' })", "ask.column: 'a b'");
@@ -391,7 +394,8 @@ Test(lua_ask, mistakes_in_answers_and_columns_are_told_before_any_work)
     refuse("run:ask(llm, seeds, { prompt = 'x', unanswered = 'guess' })", "want 'drop' or 'keep'");
     refuse("run:ask(llm, seeds, { prompt = 'x' }):where(function(row) return row.answr == 'x' end)",
            "row.answr: no such column, did you mean 'answer'?");
-    refuse("run:expand(llm, seeds, { prompt = 'x', answer = { one_of = { 'a', 'b' } } })", "expand.answer: want 'text'");
+    refuse("run:expand(llm, seeds, { prompt = 'x', answer = { one_of = { 'a', 'b' } } })",
+           "expand.answer: want 'text'");
     refuse("run:expand(llm, seeds, { prompt = 'x', label = 'other' })", "expand.label: want 'keep'");
     refuse("run:expand(llm, seeds, { prompt = 'x', name = 'a/b' })", "expand.name: 'a/b'");
     refuse("run:expand(llm, seeds, { prompt = 'x', column = 'y' })", "expand.column: unknown");
@@ -403,7 +407,8 @@ Test(lua_ask, mistakes_in_backends_are_told_before_any_work)
     refuse("run:backend {}", "backend.kind: missing");
     refuse("run:backend { kind = 'oracle' }", "backend.kind: 'oracle', want 'local', 'server' or 'grammar'");
     refuse("run:backend { kind = 'grammar' }", "backend.rules: missing");
-    refuse("run:backend { kind = 'grammar', rules = { start = { 'x' } }, slots = 3 }", "backend.slots: not for kind = 'grammar'");
+    refuse("run:backend { kind = 'grammar', rules = { start = { 'x' } }, slots = 3 }",
+           "backend.slots: not for kind = 'grammar'");
     refuse("run:backend { kind = 'grammar', rules = { begin = { 'x' } } }", "no rules for 'start'");
     refuse("run:backend { kind = 'grammar', rules = { start = 'x' } }", "backend.rules.start: want a list");
     refuse("run:backend { kind = 'grammar', rules = { start = { 3 } } }", "backend.rules.start: want texts");
@@ -418,7 +423,8 @@ Test(lua_ask, mistakes_in_backends_are_told_before_any_work)
     refuse(SERVER("key_env = 'x_API_KEY'"), "in capitals");
     refuse(SERVER("key_env = 7"), "backend.key_env: a number");
     refuse(SERVER("concurrency = 65"), "backend.concurrency: 65");
-    refuse("run:ask(" SERVER("endpoint = 'completion', key_env = false") ", seeds, { prompt = { system = 'a', user = 'b' } })",
+    refuse("run:ask(" SERVER("endpoint = 'completion', key_env = false")
+           ", seeds, { prompt = { system = 'a', user = 'b' } })",
            "completes one text");
     refuse("print(tostring(" SERVER("key_env = ''") ".key_env))", "unknown method of a backend");
 }

@@ -35,7 +35,9 @@ static nn_status next_piece(piece *p, const char *s, size_t len, size_t *at, nn_
     }
     const char *end = memchr(brace, '}', len - *at);
     const size_t n = end ? (size_t)(end - brace - 1) : 0;
-    if (!end) return nn_fail(err, NN_CONTENT, "prompt: '%.30s': a brace that is not closed, want {column}, or {{ for a brace", brace);
+    if (!end)
+        return nn_fail(err, NN_CONTENT, "prompt: '%.30s': a brace that is not closed, want {column}, or {{ for a brace",
+                       brace);
     if (n == 0 || n >= PLACE_MAX || memchr(brace, '\0', n))
         return nn_fail(err, NN_CONTENT, "prompt: '%.30s': not the name of a column, want {{ for a brace", brace);
     memcpy(p->place, brace + 1, n);

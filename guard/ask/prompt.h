@@ -34,8 +34,8 @@ void guard_questions_free(guard_questions *q);
 NN_CHECKED nn_status guard_questions_fill(guard_questions *q, const guard_message *m, size_t n, const guard_corpus *c,
                                           size_t row, nn_err *err);
 NN_CHECKED nn_status guard_questions_add(guard_questions *q, const guard_message *m, size_t n, nn_err *err);
-/* question[i * per + k]: the k-th draw of conversation i; its seed is a function of (seed, stream, row i's id, k). Nothing
- * is added afterwards. */
+/* question[i * per + k]: the k-th draw of conversation i; its seed is a function of (seed, stream, row i's id, k).
+ * Nothing is added afterwards. */
 NN_CHECKED nn_status guard_questions_seal(guard_questions *q, size_t per, const guard_corpus *c, uint64_t seed,
                                           const char *stream, nn_err *err);
 #endif

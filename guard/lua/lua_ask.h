@@ -30,8 +30,8 @@ typedef struct {
     {"max_tokens", ARG_INTEGER, 1, 4096, max_tokens, "of one answer"},                                                 \
     {"stop", ARG_STRING, 0, 0, "-", "text that ends an answer and is not part of it"}
 
-/* Options at idx, checked against rows before; c has the columns that places are looked up in. In the plan pass a prompt
- * that is a function meets a probe row. What is read stays on the stack. */
+/* Options at idx, checked against rows before; c has the columns that places are looked up in. In the plan pass a
+ * prompt that is a function meets a probe row. What is read stays on the stack. */
 void lua_asking_read(lua_State *L, int idx, const lua_arg *rows, const guard_corpus *c, lua_asking *a);
 /* The answer grammar in the option `answer`. */
 void lua_asking_grammar(lua_State *L, int idx, lua_asking *a);

@@ -2,8 +2,8 @@
  *
  * Reads: stage.h, guard/ask/backend.h.   Read next: lua_ask.c (the stages that ask).
  * A back-end is declared, not begun: a local model's weights are mapped when the first question is asked, a server is
- * spoken to when there is a question whose answer is not stored, and its key is read from the environment in that moment
- * and forgotten after it. So a plan and a replay need neither.
+ * spoken to when there is a question whose answer is not stored, and its key is read from the environment in that
+ * moment and forgotten after it. So a plan and a replay need neither.
  * Why only variables that end in _API_KEY: a script is somebody else's program and names both the variable and the
  * server; another secret of the environment is not to be had that way.
  */
@@ -35,7 +35,8 @@ static const lua_arg backend_args[] = {
      "server: name of the environment variable with the key, ending in " KEY_SUFFIX "; without one no key is sent"},
     {"attempts", ARG_INTEGER, 1, 100, "5", "server: of one question, at 429, 5xx, broken connections and timeouts"},
     {"deadline", ARG_NUMBER, 0.01, 3600, "120", "server: seconds of one attempt"},
-    {"backoff", ARG_NUMBER, 0, 60, "1", "server: seconds before the second attempt; they double, Retry-After goes before"},
+    {"backoff", ARG_NUMBER, 0, 60, "1",
+     "server: seconds before the second attempt, doubled each time; Retry-After goes before"},
     {"concurrency", ARG_INTEGER, 1, 64, "4", "server: requests at once; no byte of the run folder depends on it"},
     {"max_bytes", ARG_INTEGER, 1000, 1e9, "1000000", "server: of one reply; a longer one is an error"},
     {"rules", ARG_TABLE, 0, 0, "-",
