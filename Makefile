@@ -187,7 +187,7 @@ ship: demo ## make the guard of the quickstart the one that `parapet check` uses
 	@$(MAKE) --no-print-directory manifest
 
 manifest: ## source, licence, bytes and hash of every file in data/
-	@for f in data/seeds.jsonl data/lexicon/concepts.jsonl data/guard.gguf data/lexicon/acts.jsonl data/lexicon/languages/*.jsonl data/corpus/*.jsonl; do printf '%s\t%s\t%s\t%s\t%s\n' \
+	@for f in data/seeds.jsonl data/lexicon/concepts.jsonl data/guard.gguf data/lexicon/acts.jsonl data/lexicon/ordinary.jsonl data/lexicon/languages/*.jsonl data/corpus/*.jsonl; do printf '%s\t%s\t%s\t%s\t%s\n' \
 	    $$f "$$(case $$f in *.gguf) echo 'scripts/quickstart.lua on the first two files above';; *) echo 'written for this project';; esac)" CC-BY-4.0 \
 	    $$(wc -c <$$f) $$(sha256sum $$f | cut -d' ' -f1); done | { printf 'file\tsource\tlicence\tbytes\tsha256\n'; cat; } >data/manifest.tsv
 
