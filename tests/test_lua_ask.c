@@ -48,6 +48,11 @@ static void expect_same_but_options(const char *a, const char *b)
     guard_hashes_free(&in[1]);
 }
 
+static void need_http(void)
+{
+    if (!guard_backend_server_built()) skip_test("built without libcurl");
+}
+
 /* --- rules and a model in this process ------------------------------------------------------------------------- */
 
 Test(lua_ask, rules_answer_in_every_way_and_a_replay_is_the_same_run)
@@ -121,6 +126,28 @@ Test(lua_ask, a_plan_says_how_many_tokens_and_how_much_memory_a_local_model_take
     expect_says(r.out, "120 questions, 2880 tokens out");
 }
 
+Test(lua_ask, the_experiment_plans_and_runs_with_a_model_that_knows_nothing)
+{
+    const char *script = "scripts/experiments/03_local_llm.lua", *set = foreign_option("qwen2", NN_TOK_SPM);
+    const char *run = path_in(temp_dir(), "run");
+    cli_result r = CLI(NULL, "plan", script, "--set", set); /* a model without a chat format has to be told so */
+
+    expect_status(&r, 3);
+    expect_says(r.err, "want 'none' or one of");
+    r = CLI(NULL, "run", script, "--set", set, "--set", "chat=none", "--set", "rows=30", "--out", run);
+    expect_status(&r, 0);
+    expect_says(r.out, "guard, curated");
+    char *ledger = read_bytes(path_in(run, "ledger.jsonl"), NULL);
+    expect_says(ledger, "\"backend\":{\"kind\":\"local\"");
+    free(ledger);
+    r = CLI(NULL, "audit", run);
+    expect_status(&r, 0);
+    need_http();
+    r = CLI(NULL, "plan", script, "--set", set, "--set", "server=http://127.0.0.1:1/v1");
+    expect_status(&r, 0);
+    expect_says(r.out, "server, ");
+}
+
 /* --- a server -------------------------------------------------------------------------------------------------- */
 
 /* A function of the question alone, but for when it comes. */
@@ -149,11 +176,6 @@ static const char *set_url(const stub_server *s)
     return text;
 }
 
-static void need_http(void)
-{
-    if (!guard_backend_server_built()) skip_test("built without libcurl");
-}
-
 Test(lua_ask, a_server_s_order_and_concurrency_change_nothing)
 {
     need_http();
@@ -175,10 +197,17 @@ Test(lua_ask, a_server_s_order_and_concurrency_change_nothing)
     stub_stop(s);
 }
 
+/* So slowly that a whole run takes longer than the first kill waits. */
+static void judge_slowly(stub_call *c)
+{
+    stub_nap(0.015);
+    judge_shuffled(c);
+}
+
 Test(lua_ask, a_killed_run_asks_nothing_twice)
 {
     need_http();
-    stub_server *s = stub_start(judge_shuffled);
+    stub_server *s = stub_start(judge_slowly);
     const char *script = script_of("ask_server.lua"), *set = set_url(s);
     const char *whole = path_in(temp_dir(), "run"), *killed = path_in(temp_dir(), "run");
     cli_result r = CLI(NULL, "run", script, "--set", set, "--out", whole, "--allow-net");
@@ -186,12 +215,12 @@ Test(lua_ask, a_killed_run_asks_nothing_twice)
 
     expect_status(&r, 0);
     const size_t all = stub_requests(s);
-    cli_options kill_it = {.signal = SIGKILL, .times = 1, .after = 0.12};
+    cli_options kill_it = {.signal = SIGKILL, .times = 1, .after = 0.1};
     size_t kills = 0;
     for (r.status = 1; r.status != 0 && kills < 20; kills++) {
         r = CLI(&kill_it, "run", script, "--set", set, "--out", killed, "--allow-net", "--resume");
         cr_assert(r.status == 0 || r.status == 128 + SIGKILL, "%d: %s", r.status, r.err);
-        kill_it.after += 0.02;
+        kill_it.after += 0.05;
     }
     identity_of(id, whole);
     expect_same_run(killed, id);

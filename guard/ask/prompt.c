@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SHOWN 30u     /* bytes of a template in a message */
 #define PLACE_MAX 64u /* bytes of a place's name, zero byte included; columns have fewer */
 
 /* --- places ------------------------------------------------------------------------------- */
@@ -35,11 +36,12 @@ static nn_status next_piece(piece *p, const char *s, size_t len, size_t *at, nn_
     }
     const char *end = memchr(brace, '}', len - *at);
     const size_t n = end ? (size_t)(end - brace - 1) : 0;
+    const int shown = len - *at < SHOWN ? (int)(len - *at) : (int)SHOWN;
     if (!end)
-        return nn_fail(err, NN_CONTENT, "prompt: '%.30s': a brace that is not closed, want {column}, or {{ for a brace",
-                       brace);
+        return nn_fail(err, NN_CONTENT, "prompt: '%.*s': a brace that is not closed, want {column}, or {{ for a brace",
+                       shown, brace);
     if (n == 0 || n >= PLACE_MAX || memchr(brace, '\0', n))
-        return nn_fail(err, NN_CONTENT, "prompt: '%.30s': not the name of a column, want {{ for a brace", brace);
+        return nn_fail(err, NN_CONTENT, "prompt: '%.*s': not the name of a column, want {{ for a brace", shown, brace);
     memcpy(p->place, brace + 1, n);
     p->place[n] = '\0';
     *at += n + 2;

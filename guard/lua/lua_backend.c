@@ -173,7 +173,7 @@ static nn_status keyed_ask(guard_backend *b, const guard_question *q, size_t n, 
     keyed *k = (keyed *)b;
     guard_server_options with = k->o;
     guard_backend *server = NULL;
-    if (!k->allowed)
+    if (!k->allowed) /* the second of two walls: who asks has looked before (lua_asking.c) */
         return nn_fail(err, NN_USAGE, "%s: may not be asked, want parapet run --allow-net", k->o.url);
     nn_status st = find_key(k, &with.key, err);
     if (st == NN_OK) st = guard_backend_server(&server, &with, err);
