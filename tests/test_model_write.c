@@ -410,6 +410,44 @@ Test(model_write, a_folder_of_another_program_is_the_same_model_as_gguf_and_as_a
     nn_pretrained_close(p);
 }
 
+/* F16 as Hugging Face's folders have it: of floats, and of the F16 file that llama.cpp made of the same floats. */
+Test(model_write, a_folder_in_f16_holds_the_halves_that_llama_cpp_makes)
+{
+    static const char *const from[] = {"fixtures/llama2xs/llama2xs_f32.gguf", "fixtures/llama2xs/llama2xs_F16.gguf"};
+    static const int32_t ids[8] = {1, 400, 300, 29, 5, 77, 200, 9};
+    const char *dir = temp_dir(), *weights = path_in(dir, "0/model.safetensors");
+    nn_write_options o = nn_write_default();
+    float *logit[2] = {NULL, NULL};
+    size_t len = 0, halves = 0;
+    nn_err err = {NN_OK, ""};
+
+    o.type = NN_F16;
+    for (size_t i = 0; i < 2; i++) {
+        const char *folder = path_in(dir, i ? "1" : "0");
+        nn_pretrained *p = NULL, *q = NULL;
+
+        skip_unless_fixture(from[i]);
+        nn_model *m = load_model_at(&p, shared_path(from[i]), false, 0);
+        expect_ok(nn_model_write_hf(folder, m, NULL, &o, &err), &err);
+        nn_model *back = load_model_at(&q, folder, false, 0);
+        logit[i] = logits_of(i ? m : back, ids, 8);
+        for (size_t k = 0; i == 0 && k < nn_model_tensors(back); k++)
+            halves += nn_model_tensor(back, k).bytes && nn_model_tensor(back, k).type == NN_F16;
+        nn_model_free(back);
+        nn_pretrained_close(q);
+        nn_model_free(m);
+        nn_pretrained_close(p);
+    }
+    cr_expect(halves > 10, "%zu matrices in F16", halves);
+    expect_strict("folder", weights, false);
+    char *config = read_bytes(path_in(dir, "0/config.json"), NULL), *bytes = read_bytes(weights, &len);
+    cr_expect(strstr(config, "\"torch_dtype\": \"float16\"") != NULL);
+    cr_expect(bytes_equal_file(path_in(dir, "1/model.safetensors"), bytes, len));
+    expect_close("logits", logit[0], logit[1], 8 * 512, 1e-3); /* rows of the file and of its turned copy */
+    free(bytes);
+    free(config);
+}
+
 Test(model_write, the_files_of_a_tokenizer_are_copied_byte_for_byte)
 {
     const char *from = temp_dir(), *to = temp_dir();
