@@ -7,43 +7,17 @@
 -- FOLDER as in 01_real_data.lua. Wide parts alone: minutes, and the measure of text, not of models. Thresholds come from held-out public rows and corpus
 -- concepts, the same for every guard. `sh bench/corpus.sh FOLDER` runs it with three seeds and prints means.
 local sources = require "public"
-local templates = require "templates"
-local languages = require "templates.languages"
+local texts = require "corpus"
 
 local run = parapet.run { seed = tonumber(parapet.set.seed), taxonomy = require "taxonomy" }
 
-local corpus_files = { "violence", "weapons", "extremism", "hate", "harassment", "self_harm", "sexual", "child_safety", "sexual_crime", "fraud", "cyber",
-    "drugs", "property_crime", "privacy", "deception", "bad_advice", "ip", "injection", "ordinary", "responses", "languages" }
-
-local function load_all(names, before, after, options)
-    local files = {}
-    for i, name in ipairs(names) do files[i] = run:load(before .. name .. after, options) end
-    return files[1]:concat(table.unpack(files, 2)):where(function(row) return row.label ~= nil end, "labelled")
-end
-
 local function weighted(corpus) return corpus:column("wide_weight", sources.wide_weight) end
 
--- Rows that were made, without the seeds they were made from: those are in the corpus already.
-local function made(seeds, lexicon, structures, per_seed)
-    local all = run:augment(seeds, { lexicon = lexicon, structures = structures, styles = templates.styles, per_seed = per_seed, style_share = 0.35 })
-    return all:where(function(row) return row.tier ~= "" end, "made")
-end
-
-local public, public_valid = weighted(load_all(sources.train, parapet.set.data .. "/train/", ".jsonl.gz", { cap = 12000 })):split { by = "id", parts = { 0.93, 0.07 } }
-local corpus, corpus_valid = weighted(load_all(corpus_files, "data/corpus/", ".jsonl", { fields = { structure = "string" } })):split { by = "concept", parts = { 0.9, 0.1 } }
+local public, public_valid = weighted(texts.load(run, sources.train, parapet.set.data .. "/train/", ".jsonl.gz", { cap = 12000 })):split { by = "id", parts = { 0.93, 0.07 } }
+local corpus, corpus_valid = weighted(texts.written(run)):split { by = "concept", parts = { 0.9, 0.1 } }
 local first, second = corpus:split { by = "concept", parts = { 0.25, 0.25, 0.5 } }
 local valid = public_valid:concat(corpus_valid)
-
--- The factory: the seeds' concepts and the bank of acts poured into frames, frames around the corpus' rows, a hundred concepts in each of ten languages.
-local seeds, bank = run:load "data/seeds.jsonl", run:phrases "data/lexicon/acts.jsonl"
-local factory = seeds:concat(bank, made(seeds, templates.lexicon, templates.structures, { concept = 8, structure = 2, style = 1 }),
-    made(bank, "data/lexicon/acts.jsonl", templates.structures, { concept = 3, structure = 0, style = 0 }),
-    made(corpus, templates.lexicon, templates.structures, { concept = 0, structure = 1, style = 0 }))
-local named = seeds:where(languages.has, "concepts in every language")
-for _, lang in ipairs(languages.order) do
-    factory = factory:concat(made(named, languages[lang].lexicon, languages[lang].structures, { concept = 10, structure = 0, style = 0 }))
-end
-factory = weighted(factory)
+local factory = weighted(texts.factory(run, corpus))
 
 run:train_tokenizer(public:concat(corpus):sample(20000), { vocab = 4096 })
 
@@ -52,7 +26,6 @@ local function add(name, rows)
     guards[#guards + 1] = { name, run:train_guard(rows, valid, { name = name, decoder = false, wide_bits = 18, wide_weight_column = "wide_weight" }) }
 end
 local function without(name, keep) return public:concat(corpus:where(keep, name)) end
-local wrapped = { justified = true, roleplay = true, multistep = true, buried = true, dialogue = true, continuation = true, form = true, wrapper = true }
 
 add("public", public)
 add("public + 1/4", public:concat(first))
@@ -64,7 +37,7 @@ add("corpus", corpus)
 add("corpus + factory", corpus:concat(factory))
 add("no twins", without("no twins", function(row) return row.source ~= "corpus/twin" end))
 add("no ordinary", without("no ordinary", function(row) return row.source ~= "corpus/ordinary" end))
-add("no wrappers", without("no wrappers", function(row) return not wrapped[row.structure or ""] end))
+add("no wrappers", without("no wrappers", function(row) return not texts.wrapped[row.structure] end))
 add("unsafe only", without("unsafe only", function(row) return row.label == 1 end))
 
 local sets = {}
