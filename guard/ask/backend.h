@@ -75,7 +75,8 @@ typedef struct {
     size_t max_bytes;     /* of one reply's body; a longer one is an error */
 } guard_server_options;
 guard_server_options guard_server_default(void);
-/* NN_USAGE when this program was built without libcurl. */
+/* Checks what it is given and connects to nobody. In a program that was built without libcurl asking is NN_USAGE; what
+ * the back-end is called, and so answers that are stored, can be had. */
 NN_CHECKED nn_status guard_backend_server(guard_backend **out, const guard_server_options *o, nn_err *err);
 bool guard_backend_server_built(void);
 
