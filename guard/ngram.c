@@ -124,10 +124,17 @@ static bool in_words(uint32_t cp)
     return nn_uni_is_letter(cp) || nn_uni_is_mark(cp) || nn_uni_is_number(cp);
 }
 
+/* Han and hiragana are written without blanks: a run of them is a sentence, not a word. */
+static bool unspaced(uint32_t cp)
+{
+    return (cp >= 0x3041u && cp <= 0x309fu) || (cp >= 0x3400u && cp <= 0x9fffu) || (cp >= 0xf900u && cp <= 0xfaffu) ||
+           (cp >= 0x20000u && cp <= 0x3ffffu);
+}
+
 static void walk(walker *k, uint32_t cp)
 {
     if (cp == RIGHT_QUOTE) cp = APOSTROPHE;
-    if (in_words(cp)) {
+    if (in_words(cp) && !unspaced(cp)) {
         word_char(k, cp);
     } else {
         end_word(k);

@@ -2,12 +2,12 @@
  *
  * Wide: word 1-2-grams and in-word character 2-5-grams of the normalised text; value
  * (1 + log tf) idf, L2 norm 1 (Weinberger et al. 2009, arXiv:0902.2206). Word = maximal run of letters, marks,
- * digits, apostrophe; any other non-blank character is a word of its own. Character grams see the word with '<' and
- * '>' at its ends, by code points; a word of one other character has none. Memory: for each token position the slots
- * of token 1-3-grams ending there, the character 3-5-grams that end in it, and for each word that ends in it, or is
- * still open at its end, the word so far: its grams with '>', its own gram and the word bigram. Causal: position t
- * sees text up to token t only, so the slots of a beginning are the beginning of the slots. Order is fixed (ascending
- * slot for wide; the order above for memory), so every sum has one value.
+ * digits, apostrophe; any other non-blank character, and each Han or hiragana one, is a word of its own. Character
+ * grams see the word with '<' and '>' at its ends, by code points; a word of one other character has none. Memory:
+ * for each token position the slots of token 1-3-grams ending there, the character 3-5-grams that end in it, and
+ * for each word that ends in it, or is still open at its end, the word so far: its grams with '>', its own gram and
+ * the word bigram. Causal: position t sees text up to token t only, so the slots of a beginning are the beginning
+ * of the slots. Order is fixed (ascending slot for wide; the order above for memory), so every sum has one value.
  */
 #ifndef GUARD_NGRAM_H
 #define GUARD_NGRAM_H
