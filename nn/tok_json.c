@@ -22,19 +22,12 @@ static const char *const model_names[N_MODEL] = {
     "type", "vocab", "merges", "unk_token", "unk_id", "byte_fallback", "ignore_merges", "dropout",
     "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk"};
 
-/* A token of the vocabulary or an added one, before ids are in order. */
-typedef struct {
-    nn_spelled text;
-    uint64_t id;
-    float score;
-    bool added, special, lstrip, rstrip, normalized;
-} entry;
+typedef nn_tok_json_entry entry;
 
 typedef struct {
     nn_tok_json j;
     size_t part[N_PARTS], model[N_MODEL]; /* where each value begins; 0: absent */
-    entry *entry;                         /* [n] as they come, then by id */
-    size_t n, cap, n_vocab;
+    size_t n_vocab;
     nn_spelled unk; /* len 0: none */
 } reader;
 
@@ -59,35 +52,32 @@ static bool go(nn_tok_json *j, size_t at)
 
 /* --- vocabulary ------------------------------------------------------------------------------------------ */
 
-static entry *new_entry(reader *r)
+entry *nn_tok_json_new(nn_tok_json *j)
 {
-    nn_tok_json *j = &r->j;
-
-    if (r->n == NN_TOK_IDS_MAX) nn_cursor_fail(&j->c, "more than %u tokens", NN_TOK_IDS_MAX);
+    if (j->n_entry == NN_TOK_IDS_MAX) nn_cursor_fail(&j->c, "more than %u tokens", NN_TOK_IDS_MAX);
     if (j->c.status != NN_OK) return NULL;
-    const nn_status st = nn_grow((void **)&r->entry, &r->cap, r->n + 1, sizeof *r->entry, j->err);
+    const nn_status st = nn_grow((void **)&j->entry, &j->entry_cap, j->n_entry + 1, sizeof *j->entry, j->err);
     if (st != NN_OK) {
         j->c.status = st;
         return NULL;
     }
-    memset(&r->entry[r->n], 0, sizeof *r->entry);
-    return &r->entry[r->n++];
+    memset(&j->entry[j->n_entry], 0, sizeof *j->entry);
+    return &j->entry[j->n_entry++];
 }
 
-/* {"text": id, ..} */
-static void read_vocab_object(reader *r)
+void nn_tok_json_read_ids(nn_tok_json *j, bool added)
 {
-    nn_tok_json *j = &r->j;
     size_t n = 0, len = 0;
 
     for (const char *text = nn_json_member(&j->c, &j->pool, &n, &len); text;
          text = nn_json_member(&j->c, &j->pool, &n, &len)) {
         const uint64_t id = nn_json_u64(&j->c);
-        entry *e = new_entry(r);
+        entry *e = nn_tok_json_new(j);
 
         if (!e) return;
         e->text = (nn_spelled){text, len};
         e->id = id;
+        e->added = added;
     }
 }
 
@@ -104,12 +94,12 @@ static void read_vocab_array(reader *r)
         const double score = nn_json_f64(&j->c);
         nn_json_expect(&j->c, ']');
         if (!(score >= -(double)FLT_MAX && score <= (double)FLT_MAX))
-            nn_cursor_fail(&j->c, "token %zu: a score beyond the largest float", r->n);
-        entry *e = new_entry(r);
+            nn_cursor_fail(&j->c, "token %zu: a score beyond the largest float", j->n_entry);
+        entry *e = nn_tok_json_new(j);
 
         if (!e) return;
         e->text = (nn_spelled){text, len};
-        e->id = r->n - 1;
+        e->id = j->n_entry - 1;
         e->score = (float)score;
     }
 }
@@ -119,7 +109,7 @@ static void read_added_token(reader *r)
     static const char *const names[] = {"id", "content", "single_word", "lstrip", "rstrip", "normalized", "special"};
     nn_tok_json *j = &r->j;
     nn_json_fields f = {names, 7, 0, 0, ""};
-    entry *e = new_entry(r);
+    entry *e = nn_tok_json_new(j);
     bool single = false;
 
     if (!e) return;
@@ -159,34 +149,33 @@ static nn_status place(nn_tok_json *j, entry *by_id, bool *taken, const entry *e
     return NN_OK;
 }
 
-/* The entries by id, none missing; r->n is their number then. */
-static nn_status order_ids(reader *r)
+/* The entries by id, none missing; n_entry is their number then. */
+static nn_status order_ids(nn_tok_json *j)
 {
-    nn_tok_json *j = &r->j;
     entry *by_id = NULL;
     bool *taken = NULL;
     size_t n = 0;
     nn_status st;
 
-    if ((st = nn_alloc((void **)&by_id, r->n, sizeof *by_id, j->err)) != NN_OK) goto done;
-    if ((st = nn_alloc((void **)&taken, r->n, sizeof *taken, j->err)) != NN_OK) goto done;
-    for (size_t i = 0; i < r->n; i++) {
-        if (r->entry[i].id >= r->n) {
+    if ((st = nn_alloc((void **)&by_id, j->n_entry, sizeof *by_id, j->err)) != NN_OK) goto done;
+    if ((st = nn_alloc((void **)&taken, j->n_entry, sizeof *taken, j->err)) != NN_OK) goto done;
+    for (size_t i = 0; i < j->n_entry; i++) {
+        if (j->entry[i].id >= j->n_entry) {
             st = nn_fail(j->err, NN_FILE, "%s: token \"%.40s\" has id %llu, but there are at most %zu ids", j->c.name,
-                         r->entry[i].text.text, (unsigned long long)r->entry[i].id, r->n);
+                         j->entry[i].text.text, (unsigned long long)j->entry[i].id, j->n_entry);
             goto done;
         }
-        if ((st = place(j, by_id, taken, &r->entry[i])) != NN_OK) goto done;
+        if ((st = place(j, by_id, taken, &j->entry[i])) != NN_OK) goto done;
     }
-    while (n < r->n && taken[n]) n++;
-    for (size_t i = n; i < r->n; i++) {
+    while (n < j->n_entry && taken[n]) n++;
+    for (size_t i = n; i < j->n_entry; i++) {
         if (!taken[i]) continue;
         st = nn_fail(j->err, NN_FILE, "%s: id %zu has no token, but id %zu has", j->c.name, n, i);
         goto done;
     }
-    nn_free(r->entry);
-    r->entry = by_id;
-    r->n = n;
+    nn_free(j->entry);
+    j->entry = by_id;
+    j->n_entry = n;
     by_id = NULL;
 done:
     nn_free(by_id);
@@ -194,14 +183,14 @@ done:
     return st;
 }
 
-static nn_status map_ids(reader *r)
+nn_status nn_tok_json_order(nn_tok_json *j)
 {
-    nn_tok_json *j = &r->j;
     nn_status st;
 
-    if ((st = nn_alloc((void **)&j->token, r->n, sizeof *j->token, j->err)) != NN_OK) return st;
-    for (size_t i = 0; i < r->n; i++) j->token[i] = r->entry[i].text;
-    j->n = r->n;
+    if ((st = order_ids(j)) != NN_OK) return st;
+    if ((st = nn_alloc((void **)&j->token, j->n_entry, sizeof *j->token, j->err)) != NN_OK) return st;
+    for (size_t i = 0; i < j->n_entry; i++) j->token[i] = j->entry[i].text;
+    j->n = j->n_entry;
     return nn_spelled_map_build(&j->map, j->token, j->n, j->c.name, j->err);
 }
 
@@ -223,17 +212,16 @@ static bool survives_normalizing(const nn_tok_json *j, const nn_spelled *text)
 }
 
 /* Hugging Face matches a token with `normalized` in the normalized text, we match all of them before. */
-static nn_status check_added(const reader *r, size_t id, const entry *e)
+static nn_status check_added(const nn_tok_json *j, size_t id, const entry *e)
 {
-    if (!e->added || e->special || !e->normalized || survives_normalizing(&r->j, &e->text)) return NN_OK;
-    return nn_fail(r->j.err, NN_FILE, "%s: added token %zu \"%.40s\" is matched after normalizing, which is not run",
-                   r->j.c.name, id, e->text.text);
+    if (!e->added || e->special || !e->normalized || survives_normalizing(j, &e->text)) return NN_OK;
+    return nn_fail(j->err, NN_FILE, "%s: added token %zu \"%.40s\" is matched after normalizing, which is not run",
+                   j->c.name, id, e->text.text);
 }
 
-static nn_status add_piece(reader *r, size_t id)
+static nn_status add_piece(nn_tok_json *j, size_t id)
 {
-    nn_tok_json *j = &r->j;
-    const entry *e = &r->entry[id];
+    const entry *e = &j->entry[id];
     const bool bpe = j->v->model == NN_TOK_BPE;
     nn_piece_type type = e->added ? (e->special ? NN_PIECE_CONTROL : NN_PIECE_USER) : NN_PIECE_NORMAL;
     nn_spelled t = e->text;
@@ -247,7 +235,7 @@ static nn_status add_piece(reader *r, size_t id)
         one = (char)byte;
         t = (nn_spelled){&one, 1};
     }
-    if ((st = check_added(r, id, e)) != NN_OK) return st;
+    if ((st = check_added(j, id, e)) != NN_OK) return st;
     if ((st = nn_vocab_add(j->v, t.text, t.len, e->score, type, j->err)) != NN_OK) return st;
     j->v->piece[id].lstrip = e->added && e->lstrip;
     j->v->piece[id].rstrip = e->added && e->rstrip;
@@ -255,6 +243,14 @@ static nn_status add_piece(reader *r, size_t id)
         return nn_fail(j->err, NN_FILE, "%s: token %zu: \"%.40s\" has a character that spells no byte", j->c.name, id,
                        t.text);
     return NN_OK;
+}
+
+nn_status nn_tok_json_add_pieces(nn_tok_json *j)
+{
+    nn_status st = NN_OK;
+
+    for (size_t id = 0; id < j->n_entry && st == NN_OK; id++) st = add_piece(j, id);
+    return st;
 }
 
 /* ["a b", ..] or [["a", "b"], ..] */
@@ -330,8 +326,8 @@ static void read_model(reader *r)
     r->unk.len = len;
     if (!go(j, r->model[M_VOCAB])) return;
     if (j->unigram) read_vocab_array(r);
-    else read_vocab_object(r);
-    r->n_vocab = r->n;
+    else nn_tok_json_read_ids(j, false);
+    r->n_vocab = j->n_entry;
 }
 
 static nn_status find_unknown(reader *r)
@@ -368,7 +364,7 @@ static void read_parts(reader *r)
     if (go(j, r->part[MODEL])) read_model(r);
     if (go(j, r->part[ADDED]))
         for (size_t n = 0; nn_json_item(&j->c, &n);) read_added_token(r);
-    if (j->c.status == NN_OK && r->n == 0) nn_cursor_fail(&j->c, "no tokens");
+    if (j->c.status == NN_OK && j->n_entry == 0) nn_cursor_fail(&j->c, "no tokens");
 }
 
 static nn_status read_all(reader *r)
@@ -379,15 +375,21 @@ static nn_status read_all(reader *r)
     read_parts(r);
     if (j->c.status != NN_OK) return j->c.status;
     if ((st = nn_tok_json_settle(j)) != NN_OK) return st;
-    if ((st = order_ids(r)) != NN_OK) return st;
-    if ((st = map_ids(r)) != NN_OK) return st;
+    if ((st = nn_tok_json_order(j)) != NN_OK) return st;
     if ((st = find_unknown(r)) != NN_OK) return st;
-    for (size_t id = 0; id < r->n; id++)
-        if ((st = add_piece(r, id)) != NN_OK) return st;
+    if ((st = nn_tok_json_add_pieces(j)) != NN_OK) return st;
     if ((st = nn_tok_json_check_words(j)) != NN_OK) return st;
     if (!j->unigram && go(j, r->model[M_MERGES]) && (st = read_merges(j)) != NN_OK) return st;
     if (go(j, r->part[POST_PROCESSOR])) nn_tok_json_post_processor(j);
     return j->c.status;
+}
+
+void nn_tok_json_free(nn_tok_json *j)
+{
+    nn_spelled_map_free(&j->map);
+    nn_free(j->token);
+    nn_free(j->pool.bytes);
+    nn_free(j->entry);
 }
 
 nn_status nn_vocab_from_json(nn_vocab *v, const void *bytes, size_t len, const void *config, size_t config_len,
@@ -403,10 +405,7 @@ nn_status nn_vocab_from_json(nn_vocab *v, const void *bytes, size_t len, const v
     r->j.pool.cap = len + 1;
     nn_cursor_init(&r->j.c, bytes, len, name, err);
     if ((st = nn_alloc((void **)&r->j.pool.bytes, r->j.pool.cap, 1, err)) == NN_OK) st = read_all(r);
-    nn_spelled_map_free(&r->j.map);
-    nn_free(r->j.token);
-    nn_free(r->j.pool.bytes);
-    nn_free(r->entry);
+    nn_tok_json_free(&r->j);
     nn_free(r);
     if (st == NN_OK && config) {
         st = nn_vocab_configure(v, config, config_len, "tokenizer_config.json", err);

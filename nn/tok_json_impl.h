@@ -11,10 +11,20 @@
 #define NN_TOK_JSON_STEPS 8u   /* pre-tokenizers in a row */
 #define NN_TOK_JSON_SPECIALS 4u /* tokens that a post-processor puts around a text */
 
+/* A token of the vocabulary or an added one, before ids are in order. */
+typedef struct {
+    nn_spelled text;
+    uint64_t id;
+    float score;
+    bool added, special, lstrip, rstrip, normalized;
+} nn_tok_json_entry;
+
 typedef struct {
     nn_cursor c;
     nn_json_pool pool; /* all strings of the file */
     nn_vocab *v;
+    nn_tok_json_entry *entry; /* [n_entry] as they come, then by id */
+    size_t n_entry, entry_cap;
     nn_spelled *token; /* [n] by id */
     size_t n, token_cap;
     nn_spelled_map map;
@@ -32,6 +42,15 @@ typedef struct {
     bool unigram, byte_fallback;
 } nn_tok_json;
 
+/* --- tok_json.c: tokens and their ids, also of tok_json_parts.c -------------------------------------------- */
+nn_tok_json_entry *nn_tok_json_new(nn_tok_json *j); /* one more, zeroed; NULL after a failure, which sticks */
+void nn_tok_json_read_ids(nn_tok_json *j, bool added); /* {"text": id, ..} at the cursor */
+/* The entries by id, added tokens laid over those of the vocabulary, none missing; then the map of their texts. */
+NN_CHECKED nn_status nn_tok_json_order(nn_tok_json *j);
+NN_CHECKED nn_status nn_tok_json_add_pieces(nn_tok_json *j); /* to the vocabulary */
+void nn_tok_json_free(nn_tok_json *j);
+
+/* --- tok_json_text.c, tok_json_special.c -------------------------------------------------------------------- */
 /* Each reads one value at the cursor; errors stick there. */
 void nn_tok_json_normalizer(nn_tok_json *j);
 void nn_tok_json_pre_tokenizer(nn_tok_json *j);

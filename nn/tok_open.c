@@ -55,6 +55,15 @@ nn_status nn_tok_from_json(nn_tok **out, const void *bytes, size_t len, const vo
     return finish(out, &v, nn_vocab_from_json(&v, bytes, len, config, config_len, name, err), name, err);
 }
 
+nn_status nn_tok_from_parts(nn_tok **out, const nn_tok_parts *p, const char *name, nn_err *err)
+{
+    nn_vocab v;
+
+    *out = NULL;
+    nn_vocab_init(&v);
+    return finish(out, &v, nn_vocab_from_parts(&v, p, name, err), name, err);
+}
+
 /* --- by path --------------------------------------------------------------------------------------------- */
 
 typedef enum { NO_FORMAT, GGUF, JSON, PROTOBUF, LLAMA2C } format;
@@ -136,6 +145,31 @@ static nn_status open_file(nn_tok **out, const char *path, size_t vocab, nn_err 
     return st;
 }
 
+/* vocab.json and merges.txt are there, the others may be. */
+static nn_status open_parts(nn_tok **out, const char *folder, nn_err *err)
+{
+    static const char *const names[] = {"vocab.json", "merges.txt", "tokenizer_config.json", "added_tokens.json",
+                                        "special_tokens_map.json"};
+    enum { FILES = sizeof names / sizeof *names };
+    nn_file f[FILES];
+    nn_tok_part part[FILES] = {{NULL, 0}};
+    char path[PATH_MAX_LEN];
+    nn_status st = NN_OK;
+
+    memset(f, 0, sizeof f);
+    for (size_t i = 0; i < FILES && st == NN_OK; i++) {
+        if (!find_beside(path, folder, true, names[i])) continue;
+        if ((st = nn_file_open(&f[i], path, err)) == NN_OK) part[i] = (nn_tok_part){f[i].bytes, f[i].len};
+    }
+    if (st == NN_OK) {
+        const nn_tok_parts p = {part[0], part[1], part[2], part[3], part[4]};
+
+        st = nn_tok_from_parts(out, &p, folder, err);
+    }
+    for (size_t i = 0; i < FILES; i++) nn_file_close(&f[i]);
+    return st;
+}
+
 nn_status nn_tok_open(nn_tok **out, const char *path, size_t vocab, nn_err *err)
 {
     char inside[PATH_MAX_LEN];
@@ -145,8 +179,11 @@ nn_status nn_tok_open(nn_tok **out, const char *path, size_t vocab, nn_err *err)
     *out = NULL;
     if (find_beside(inside, path, true, "tokenizer.json") || find_beside(inside, path, true, "tokenizer.model"))
         return open_file(out, inside, vocab, err);
+    if (find_beside(inside, path, true, "vocab.json") && find_beside(inside, path, true, "merges.txt"))
+        return open_parts(out, path, err);
     if (nn_dir_list(&names, &n, path, NULL) != NN_OK) return open_file(out, path, vocab, err);
     for (size_t i = 0; i < n; i++) nn_free(names[i]);
     nn_free(names);
-    return nn_fail(err, NN_FILE, "%s: no tokenizer.json and no tokenizer.model in this folder", path);
+    return nn_fail(err, NN_FILE, "%s: no tokenizer.json, no tokenizer.model, and not vocab.json with merges.txt in this "
+                   "folder", path);
 }

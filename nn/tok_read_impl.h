@@ -14,6 +14,7 @@
 NN_CHECKED nn_status nn_vocab_from_gguf(nn_vocab *v, const nn_gguf *g, const char *name, nn_err *err);
 NN_CHECKED nn_status nn_vocab_from_json(nn_vocab *v, const void *bytes, size_t len, const void *config,
                                         size_t config_len, const char *name, nn_err *err);
+NN_CHECKED nn_status nn_vocab_from_parts(nn_vocab *v, const nn_tok_parts *p, const char *name, nn_err *err);
 NN_CHECKED nn_status nn_vocab_from_sentencepiece(nn_vocab *v, const void *bytes, size_t len, const char *name,
                                                  nn_err *err);
 NN_CHECKED nn_status nn_vocab_from_llama2c(nn_vocab *v, const void *bytes, size_t len, size_t vocab, const char *name,

@@ -25,6 +25,7 @@ const fuzz_target fuzz_targets[] = {
     {"tok_json", fuzz_tok_json, 256 * KIB, 256},
     {"tok_llama2c", fuzz_tok_llama2c, 256 * KIB, 256},
     {"tok_model", fuzz_tok_model, 256 * KIB, 256},
+    {"tok_parts", fuzz_tok_parts, 256 * KIB, 256},
     {NULL, NULL, 0, 0},
 };
 

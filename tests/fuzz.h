@@ -70,4 +70,5 @@ nn_status fuzz_tok_gguf(const uint8_t *bytes, size_t len, nn_err *err);
 nn_status fuzz_tok_json(const uint8_t *bytes, size_t len, nn_err *err);
 nn_status fuzz_tok_llama2c(const uint8_t *bytes, size_t len, nn_err *err);
 nn_status fuzz_tok_model(const uint8_t *bytes, size_t len, nn_err *err);
+nn_status fuzz_tok_parts(const uint8_t *bytes, size_t len, nn_err *err);
 #endif

@@ -151,6 +151,22 @@ nn_status fuzz_tok_json(const uint8_t *bytes, size_t len, nn_err *err)
     return finish(t, st, json, n);
 }
 
+/* vocab.json, merges.txt, tokenizer_config.json, added_tokens.json, special_tokens_map.json: the last three as far as
+ * there are any. */
+nn_status fuzz_tok_parts(const uint8_t *bytes, size_t len, nn_err *err)
+{
+    nn_tok_part part[5];
+    nn_tok *t = NULL;
+
+    for (size_t i = 0; i < 5; i++) {
+        part[i].bytes = fuzz_part(bytes, len, i, &part[i].len);
+        if (part[i].len == 0 && i > 1) part[i].bytes = NULL;
+    }
+    const nn_tok_parts p = {part[0], part[1], part[2], part[3], part[4]};
+    const nn_status st = nn_tok_from_parts(&t, &p, "x", err);
+    return finish(t, st, bytes, len);
+}
+
 nn_status fuzz_tok_model(const uint8_t *bytes, size_t len, nn_err *err)
 {
     nn_tok *t = NULL;

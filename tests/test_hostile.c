@@ -25,7 +25,8 @@ static const victim victims[] = {
     {"llama2c", "ok_tied", true, 28},             {"llama2c", "ok_version1", true, 40},
     {"model_gguf", "ok_qwen3", true, 400},        {"hf_folder", "ok_linear", false, 60},
     {"json", "ok_values", false, 100},            {"jsonl", "ok_rows", false, 50},
-    {"csv", "ok_xstest", false, 30},              {"guard", "ok_foreign", true, 150},
+    {"tok_parts", "ok_qwen2", false, 150},        {"csv", "ok_xstest", false, 30},
+    {"guard", "ok_foreign", true, 150},
 };
 enum { VICTIMS = sizeof victims / sizeof *victims };
 
@@ -140,6 +141,10 @@ Test(hostile, each_lie_is_refused_by_its_name)
         {"tok_json", "bad_hole", "id 4000"},
         {"tok_json", "bad_type", "WordPiece"},
         {"tok_json", "bad_normalizer", "Strip"},
+        {"tok_parts", "bad_class", "RobertaTokenizer"},
+        {"tok_parts", "bad_merge", "merge 0: \"no\" is no token"},
+        {"tok_parts", "bad_hole", "id 4000"},
+        {"tok_parts", "bad_id", "added token \"-1\", want an id"},
         {"tok_model", "bad_length", "9223372036854775808 claimed"},
         {"tok_model", "bad_hole", "id 8"},
         {"tok_model", "bad_group", "wire type 3"},

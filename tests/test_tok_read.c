@@ -411,7 +411,7 @@ Test(tok_read, what_is_no_tokenizer_is_refused_by_path)
 {
     const char *dir = temp_dir();
 
-    expect_not_opened(dir, "no tokenizer.json and no tokenizer.model in this folder");
+    expect_not_opened(dir, "no tokenizer.json, no tokenizer.model, and not vocab.json with merges.txt in this folder");
     expect_not_opened(path_in(dir, "absent"), "absent");
     write_text(path_in(dir, "empty"), "");
     expect_not_opened(path_in(dir, "empty"), "no tokenizer, want");

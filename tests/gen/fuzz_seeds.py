@@ -300,6 +300,24 @@ def seeds_tok_json():
     put(f, "bad_text", '{"model":{"type":"BPE","vocab":{"a":0,"a":1},"merges":[["a"]]},"added_tokens":[{}]}')
 
 
+def seeds_tok_parts():
+    f = "tok_parts"
+    tokens, merges = bpe()
+    vocab = json.dumps({t: i for i, t in enumerate(tokens)}, ensure_ascii=False)
+    text = "#version: 0.2\n" + "".join(a + " " + b + "\n" for a, b in merges)
+    n = len(tokens)
+    qwen = {"tokenizer_class": "Qwen2Tokenizer", "eos_token": "<|end|>", "added_tokens_decoder": {
+        str(n): {"content": "<|end|>", "special": True}, str(n + 1): {"content": "<|user|>", "lstrip": True}}}
+    special = json.dumps({"bos_token": {"content": "<|end|>"}, "additional_special_tokens": ["<|end|>"]})
+    put(f, "ok_bare", SEPARATOR.join([vocab, text]))
+    put(f, "ok_qwen2", SEPARATOR.join([vocab, text, json.dumps(qwen), "", special]))
+    put(f, "ok_added", SEPARATOR.join([vocab, text.replace("\n", "\r\n"), "", json.dumps({"<|end|>": n}), special]))
+    put(f, "bad_class", SEPARATOR.join([vocab, text, json.dumps({"tokenizer_class": "RobertaTokenizer"})]))
+    put(f, "bad_merge", SEPARATOR.join([vocab, "no token\n"]))
+    put(f, "bad_hole", SEPARATOR.join([vocab, text, "", json.dumps({"<|end|>": 4000})]))
+    put(f, "bad_id", SEPARATOR.join([vocab, text, json.dumps({"added_tokens_decoder": {"-1": {"content": "x"}}})]))
+
+
 # --- models --------------------------------------------------------------------------------------
 SMALL = {"V": 25, "L": 1, "C": 8, "H": 2, "K": 1, "D": 4, "F": 8, "T": 16, "tied": True}
 
@@ -464,7 +482,7 @@ def seeds_lora():
 
 SEEDS = [seeds_json, seeds_safetensors, seeds_gguf, seeds_rows, seeds_tok_gguf, seeds_tok_model, seeds_tok_llama2c,
          seeds_tok_json, seeds_model_gguf, seeds_llama2c, seeds_hf_folder, seeds_answer,
-         seeds_answers, seeds_lora]
+         seeds_answers, seeds_lora, seeds_tok_parts]
 
 if __name__ == "__main__":
     out = pathlib.Path(sys.argv[1])
