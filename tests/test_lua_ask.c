@@ -401,7 +401,7 @@ Test(lua_ask, mistakes_in_prompts_are_told_before_any_work)
     refuse("run:ask(llm, seeds, { prompt = 7 })", "prompt: a number");
     refuse("run:ask(llm, seeds, { prompt = function(row) return row.txt end })", "row.txt: no such column");
     refuse("run:ask(llm, seeds, { prompt = function(row) return 7 end })", "probe row: ");
-    refuse("run:ask(llm, seeds, { prompt = function(row) run:load('x') end })", "prompt");
+    refuse("run:ask(llm, seeds, { prompt = function(row) seeds:sample(3) end })", "a stage inside a rule");
     refuse("run:ask(seeds, seeds, { prompt = 'x' })", "backend expected");
 }
 
