@@ -1,8 +1,10 @@
 -- 07_storage.lua - what storing a guard in fewer bits costs: one guard, written as f32, to be written again by `parapet quantize`.
 --
 --     parapet run scripts/experiments/07_storage.lua --set data=FOLDER --out runs/storage
---     parapet quantize runs/storage/guard.gguf int8.gguf            (also: --type q8_0, --type bf16)
+--     parapet quantize runs/storage/guard.gguf int8.gguf            (also: --type q8_0, q4_0, bf16)
 --     parapet eval --model int8.gguf FOLDER/dev/toxicchat_dev.jsonl.gz
+--
+-- or all of it as one table: sh bench/storage.sh FOLDER runs/storage
 --
 -- FOLDER as in 01_real_data.lua. The decoder alone: the wide part is the same in every type but f32, and would hide what the decoder loses.
 local run = parapet.run { seed = 1, taxonomy = require "taxonomy", tokens = { guard = 2.5e6 } }
