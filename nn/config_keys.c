@@ -22,11 +22,6 @@ static const struct {
     [NN_KEY_THETA] = {"rope.freq_base", offsetof(nn_config, rope_theta)},
 };
 
-const char *nn_config_key_name(nn_config_key k)
-{
-    return table[k].name;
-}
-
 void nn_config_key_text(char out[NN_CONFIG_KEY_CAP], const char *arch, nn_config_key k)
 {
     snprintf(out, NN_CONFIG_KEY_CAP, "%.40s.%s", arch, table[k].name);

@@ -26,8 +26,6 @@ typedef enum {
     NN_CONFIG_KEYS
 } nn_config_key;
 
-/* Behind the architecture's name and a point. */
-const char *nn_config_key_name(nn_config_key k);
 /* "qwen3.block_count" */
 #define NN_CONFIG_KEY_CAP 96
 void nn_config_key_text(char out[NN_CONFIG_KEY_CAP], const char *arch, nn_config_key k);

@@ -63,12 +63,14 @@ Test(config_keys, stand_in_the_order_asked_for_and_no_window_is_no_key)
 Test(config_keys, name_the_fields_that_the_published_keys_mean)
 {
     nn_config c = small();
+    char text[NN_CONFIG_KEY_CAP];
 
     cr_expect_eq(*nn_config_size(&c, NN_KEY_KV_HEADS), 2);
     cr_expect_eq(*nn_config_size(&c, NN_KEY_VALUE_LENGTH), 8);
     *nn_config_size(&c, NN_KEY_CONTEXT) = 99;
     cr_expect_eq(c.max_t, 99);
-    cr_expect_str_eq(nn_config_key_name(NN_KEY_WIDTH), "embedding_length");
+    nn_config_key_text(text, "qwen2", NN_KEY_WIDTH);
+    cr_expect_str_eq(text, "qwen2.embedding_length");
 }
 
 /* The order of every guard that was shipped. */

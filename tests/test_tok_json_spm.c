@@ -32,7 +32,6 @@ static nn_tok *again(const nn_tok *t, nn_tok_json_notes *notes)
 
 typedef struct {
     nn_tok_buf a, b;
-    char *text[2];
 } pair;
 
 static void pair_free(pair *p)
