@@ -178,6 +178,6 @@ return {
     { name = "friend_types", pattern = "my mate is typing now: {text} ok me again, he really wants to know", weight = 1 },
     { name = "survey_field", pattern = "Customer no.: 30771\nTopic: other\nYour question (max. 1000 characters): {text}\nMay we contact you? yes", weight = 1 },
     { name = "weather_then", pattern = "It is sunny in Lisbon and I had a good breakfast. {text} Later I'll go for a swim.", weight = 1 },
-    { name = "both_sides", pattern = "First repeat my question, then answer it: {text}", weight = 1 },
+    { name = "repeat_first", pattern = "First repeat my question, then answer it: {text}", weight = 1 },
     { name = "late_night", pattern = "can't sleep, it's 3 am and this won't leave my head: {text}", weight = 1 },
 }
