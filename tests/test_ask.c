@@ -3,13 +3,13 @@
 #include "nn/arena.h"
 #include "nn/sha256.h"
 #include "tests/support.h"
+#include "tests/test_ask_support.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { N = 12 };
 
-static nn_err err;
 static const char *const words[] = {"yes", "no"};
 static const guard_answer_grammar verdict = {.kind = GUARD_ANSWER_ONE_OF, .word = words, .n_word = 2};
 static const guard_ask_options cold = {.top_p = 1.0f, .max_tokens = 8};
@@ -96,25 +96,6 @@ static nn_status ask(round_of *r, counting *c, guard_store *s, bool offline)
 static void free_round(round_of *r)
 {
     for (size_t i = 0; i < N; i++) guard_answer_free(&r->out[i].answer);
-}
-
-static guard_store *store;
-
-static void open_store(void)
-{
-    err = (nn_err){NN_OK, ""};
-    expect_ok(guard_store_build(&store, &err), &err);
-}
-
-static void close_store(void)
-{
-    guard_store_free(store);
-}
-
-static void fresh_store(void)
-{
-    close_store();
-    open_store();
 }
 
 TestSuite(ask, .init = open_store, .fini = close_store);

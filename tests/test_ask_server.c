@@ -52,12 +52,13 @@ Test(ask_server, a_completion_is_sent_as_openai_documents_it)
     snprintf(url, sizeof url, "%s//", stub_url(s)); /* slashes at the end are one too many at most */
     asking *a = asking_of(url, 1);
     a->server.completion = true;
+    a->server.new_limit = true;
     a->q[0].seed = UINT64_C(0x8000000180000003);
     expect_ok(ask(a), &a->err);
     expect_echoes(a);
     c.r = stub_request_at(s, 0);
     cr_expect_str_eq(c.r->body, "{\"model\":\"stub\",\"prompt\":\"q0\",\"temperature\":0.5,\"top_p\":1,"
-                                "\"max_tokens\":32,\"seed\":2,\"stream\":false}");
+                                "\"max_completion_tokens\":32,\"seed\":2,\"stream\":false}");
     cr_expect(strncmp(c.r->head, "POST /v1/completions HTTP/1.1\r\n", 31) == 0, "%s", c.r->head);
     cr_expect_str_eq(stub_header(&c, "Authorization"), "");
     forget(a);

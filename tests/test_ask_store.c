@@ -3,29 +3,10 @@
 #include "nn/plat.h"
 #include "nn/sha256.h"
 #include "tests/support.h"
+#include "tests/test_ask_support.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static nn_err err;
-static guard_store *store;
-
-static void open_store(void)
-{
-    err = (nn_err){NN_OK, ""};
-    expect_ok(guard_store_build(&store, &err), &err);
-}
-
-static void close_store(void)
-{
-    guard_store_free(store);
-}
-
-static void fresh_store(void)
-{
-    close_store();
-    open_store();
-}
 
 TestSuite(ask_store, .init = open_store, .fini = close_store);
 

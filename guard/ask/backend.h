@@ -68,6 +68,7 @@ typedef struct {
     const char *model;    /* as the server names it */
     const char *key;      /* bearer token or NULL; copied, wiped at free, written nowhere */
     bool completion;      /* /completions instead of /chat/completions */
+    bool new_limit;       /* max_tokens is called max_completion_tokens there: newer models of OpenAI refuse the old name */
     size_t concurrency;   /* requests in flight, 1 to 64 */
     size_t attempts;      /* of one question, the first included: 429, 5xx, broken connections, timeouts are retried */
     double deadline;      /* seconds of one attempt */

@@ -20,6 +20,7 @@ typedef struct {
     char *url, *model, *key;
     size_t attempts;
     double backoff;
+    bool new_limit;
     guard_http *http;
 } server_backend;
 
@@ -70,13 +71,13 @@ static uint64_t seed_of(uint64_t seed)
     return (seed ^ (seed >> 31) ^ (seed >> 62)) & 0x7FFFFFFFu;
 }
 
-static void write_options(guard_buf *b, const guard_ask_options *o, uint64_t seed)
+static void write_options(guard_buf *b, const guard_ask_options *o, bool new_limit, uint64_t seed)
 {
     guard_json_key(b, "temperature");
     guard_json_float(b, o->temperature);
     guard_json_key(b, "top_p");
     guard_json_float(b, o->top_p);
-    guard_json_key(b, "max_tokens");
+    guard_json_key(b, new_limit ? "max_completion_tokens" : "max_tokens");
     guard_json_u64(b, o->max_tokens);
     guard_json_key(b, "seed");
     guard_json_u64(b, seed_of(seed));
@@ -104,7 +105,7 @@ static nn_status write_request(void *ctx, size_t i, guard_buf *b, nn_err *err)
     } else {
         write_messages(b, q);
     }
-    write_options(b, c->o, q->seed);
+    write_options(b, c->o, c->s->new_limit, q->seed);
     guard_buf_str(b, "}");
     return guard_buf_status(b, err);
 }
@@ -311,6 +312,7 @@ nn_status guard_backend_server(guard_backend **out, const guard_server_options *
     s->base.completes = o->completion;
     s->attempts = o->attempts;
     s->backoff = o->backoff;
+    s->new_limit = o->new_limit;
     if ((st = guard_secret_copy(&s->url, "", o->url, err)) != NN_OK) goto done;
     for (size_t n = strlen(s->url); n > 0 && s->url[n - 1] == '/'; n--) s->url[n - 1] = '\0';
     if ((st = guard_secret_copy(&s->model, "", o->model, err)) != NN_OK) goto done;

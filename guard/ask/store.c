@@ -68,7 +68,7 @@ static void unpack(char hex[2 * ADDRESS_BYTES + 1], const unsigned char *address
 
 static size_t bit_of(const unsigned char *address, size_t bit)
 {
-    return address[bit / 8] >> (7 - bit % 8) & 1u;
+    return (size_t)(address[bit / 8] >> (7 - bit % 8) & 1);
 }
 
 /* Index of the address' entry; n when there is none. */

@@ -33,6 +33,8 @@ static const lua_arg backend_args[] = {
     {"endpoint", ARG_STRING, 0, 0, "chat", "server: 'chat' or 'completion'"},
     {"key_env", ARG_ANY, 0, 0, "-",
      "server: name of the environment variable with the key, ending in " KEY_SUFFIX "; without one no key is sent"},
+    {"limit", ARG_STRING, 0, 0, "max_tokens",
+     "server: what it calls the most tokens of an answer: 'max_tokens', or 'max_completion_tokens' (OpenAI's newer models)"},
     {"attempts", ARG_INTEGER, 1, 100, "5", "server: of one question, at 429, 5xx, broken connections and timeouts"},
     {"deadline", ARG_NUMBER, 0.01, 3600, "120", "server: seconds of one attempt"},
     {"backoff", ARG_NUMBER, 0, 60, "1",
@@ -48,9 +50,9 @@ enum { LOCAL, SERVER, GRAMMAR, KINDS };
 static const char *const kind_names[KINDS] = {"local", "server", "grammar"};
 
 /* What each kind reads, besides `kind`. */
-static const char *const kind_options[KINDS][11] = {
+static const char *const kind_options[KINDS][12] = {
     {"model", "chat", "slots", "context"},
-    {"url", "model", "endpoint", "key_env", "attempts", "deadline", "backoff", "concurrency", "max_bytes"},
+    {"url", "model", "endpoint", "limit", "key_env", "attempts", "deadline", "backoff", "concurrency", "max_bytes"},
     {"rules", "start"}};
 
 static size_t read_kind(lua_State *L, int idx)
@@ -234,6 +236,10 @@ static void read_server(lua_State *L, int idx, backend_box *out)
     if (strcmp(endpoint, "chat") != 0 && strcmp(endpoint, "completion") != 0)
         luaL_error(L, "backend.endpoint: '%s', want 'chat' or 'completion'", endpoint);
     o.completion = strcmp(endpoint, "completion") == 0;
+    const char *limit = lua_args_string(L, idx, backend_args, "limit");
+    o.new_limit = strcmp(limit, "max_completion_tokens") == 0;
+    if (!o.new_limit && strcmp(limit, "max_tokens") != 0)
+        luaL_error(L, "backend.limit: '%s', want 'max_tokens' or 'max_completion_tokens'", limit);
     o.concurrency = lua_args_size(L, idx, backend_args, "concurrency");
     o.attempts = lua_args_size(L, idx, backend_args, "attempts");
     o.deadline = lua_args_number(L, idx, backend_args, "deadline");
