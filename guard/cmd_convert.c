@@ -74,16 +74,30 @@ nn_status convert_kind_of(convert_kind *kind, const char *path, nn_err *err)
     return NN_OK;
 }
 
-nn_status convert_check_paths(const char *from, const char *to, bool force, nn_err *err)
+/* What is read is never replaced: OUT is another path, and no folder that it lies in. */
+static nn_status check_apart(const char *from, const char *what, const char *to, nn_err *err)
 {
     char a[PATH_CAP], b[PATH_CAP];
     nn_status st;
 
-    if (strlen(to) >= PATH_CAP - 64) return nn_fail(err, NN_USAGE, "%.80s...: a path that long", to);
     if ((st = nn_path_real(from, a, sizeof a, err)) != NN_OK) return st;
     if (!nn_path_exists(to)) return NN_OK;
     if ((st = nn_path_real(to, b, sizeof b, err)) != NN_OK) return st;
-    if (strcmp(a, b) == 0) return nn_fail(err, NN_USAGE, "%s: the model that is read, want another path", to);
+    const size_t n = strlen(b);
+    const bool begins = strncmp(a, b, n) == 0, same = begins && a[n] == '\0';
+
+    if (!same && !(begins && a[n] == '/' && !strchr(a + n + 1, '/'))) return NN_OK;
+    return nn_fail(err, NN_USAGE, "%s: %sthe %s that is read, want another path", to, same ? "" : "holds ", what);
+}
+
+nn_status convert_check_paths(const char *from, const char *to, bool force, nn_err *err)
+{
+    nn_status st;
+
+    if (strlen(to) == 0 || strlen(to) >= PATH_CAP - 64)
+        return nn_fail(err, NN_USAGE, "OUT '%.80s': a path of %zu bytes, want 1 to %d", to, strlen(to), PATH_CAP - 65);
+    if ((st = check_apart(from, "model", to, err)) != NN_OK) return st;
+    if (!nn_path_exists(to)) return NN_OK;
     if (is_folder(to) && is_gguf_name(to)) return nn_fail(err, NN_USAGE, "%s: a folder, want a file", to);
     if (force || (is_folder(to) && nn_dir_empty(to))) return NN_OK;
     return nn_fail(err, NN_USAGE, "%s: is there already, want another path or --force", to);
@@ -297,6 +311,7 @@ nn_status convert_model(const char *from, const char *to, const convert_wishes *
     nn_status st;
 
     if ((st = convert_check_paths(from, to, w->force, err)) != NN_OK) return st;
+    if (w->tokenizer && (st = check_apart(w->tokenizer, "tokenizer", to, err)) != NN_OK) return st;
     if (w->llama_cpp && !gguf) return nn_fail(err, NN_USAGE, "%s: want a name in .gguf for llama.cpp", to);
     if ((st = convert_kind_of(&kind, from, err)) != NN_OK) return st;
     if ((st = open_source(&s, kind, from, w, err)) != NN_OK) goto done;

@@ -43,8 +43,9 @@ const char *nn_write_architecture(const nn_config *c);
  * type asked for, by tensor. tok NULL: none is written. */
 NN_CHECKED nn_status nn_model_write_gguf(const char *path, const nn_model *m, const nn_tok *tok,
                                          const nn_write_options *o, nn_err *err);
-/* config.json, generation_config.json, model.safetensors. The folder is made; other files in it stay. tok: for the ids
- * of BOS, EOS and padding alone, or NULL. */
+/* config.json, generation_config.json, model.safetensors. The folder is made; of one that is there the files go that say
+ * something about a model (configuration, index of weights, tokenizer), once the new weights are written beside the old
+ * ones, and all others stay. tok: for the ids of BOS, EOS and padding alone, or NULL. */
 NN_CHECKED nn_status nn_model_write_hf(const char *folder, const nn_model *m, const nn_tok *tok,
                                        const nn_write_options *o, nn_err *err);
 /* The files of a tokenizer, byte for byte, from one folder to another; *n: how many there were. */

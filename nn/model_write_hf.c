@@ -3,7 +3,8 @@
  * Reads: model_write_impl.h, safetensors.h.   Read next: pretrained_config.c (which reads it back).
  * Keys are those of transformers' configuration classes of the four architectures. Rotary divisors are said where a
  * rule of theirs gives them: linear, and llama3 with its published turns (1 and 4) and a first length that is a power
- * of two. config.json comes last: a folder that was not finished is no model.
+ * of two. config.json comes last: a folder that was not finished is no model. Of a model that was there its small files
+ * go just before the new weights appear: this one's may lack some, and another's stop ids or tokenizer are no substitute.
  */
 #include "nn/arena.h"
 #include "nn/model_write_impl.h"
@@ -15,6 +16,12 @@
 #include <string.h>
 
 enum { PATH_CAP = 1024 };
+#define CONFIG "config.json"
+#define GENERATION "generation_config.json"
+
+static const char *const tokenizer_files[] = {"tokenizer.json", "tokenizer.model", "tokenizer_config.json",
+                                              "special_tokens_map.json", "added_tokens.json", "vocab.json",
+                                              "merges.txt", "chat_template.jinja", NULL};
 
 /* --- numbers and lines ---------------------------------------------------------------------------------------- */
 
@@ -202,7 +209,7 @@ static nn_status write_config(const char *folder, const nn_write_plan *p, const 
     put_window(&s, c, arch);
     put_raw(&s, "tie_word_embeddings", c->tied || !c->lm_head ? "true" : "false");
     put_ids(&s, tok, o);
-    return end_object(&s, folder, "config.json", err);
+    return end_object(&s, folder, CONFIG, err);
 }
 
 static nn_status write_generation(const char *folder, const nn_tok *tok, const nn_write_options *o, nn_err *err)
@@ -216,7 +223,7 @@ static nn_status write_generation(const char *folder, const nn_tok *tok, const n
         nn_sink_free(&s);
         return NN_OK;
     }
-    return end_object(&s, folder, "generation_config.json", err);
+    return end_object(&s, folder, GENERATION, err);
 }
 
 /* --- weights -------------------------------------------------------------------------------------------------- */
@@ -257,6 +264,27 @@ static nn_status write_head(nn_file_out *f, const nn_write_plan *p, nn_err *err)
     return st;
 }
 
+static nn_status drop_files(const char *folder, const char *const *name, nn_err *err)
+{
+    char path[PATH_CAP];
+
+    for (; *name; name++) {
+        snprintf(path, sizeof path, "%s/%s", folder, *name);
+        if (nn_path_exists(path) && remove(path) != 0)
+            return nn_fail(err, NN_FILE, "%s: is another model's and cannot be removed, want a folder without it", path);
+    }
+    return NN_OK;
+}
+
+/* config.json first: what is left when this is cut short is no model. */
+static nn_status drop_old(const char *folder, nn_err *err)
+{
+    static const char *const names[] = {CONFIG, GENERATION, "model.safetensors.index.json", NULL};
+    const nn_status st = drop_files(folder, names, err);
+
+    return st == NN_OK ? drop_files(folder, tokenizer_files, err) : st;
+}
+
 static nn_status write_weights(const char *folder, const nn_write_plan *p, nn_err *err)
 {
     char path[PATH_CAP];
@@ -265,7 +293,8 @@ static nn_status write_weights(const char *folder, const nn_write_plan *p, nn_er
 
     snprintf(path, sizeof path, "%s/model.safetensors", folder);
     if ((st = nn_file_out_open(&f, path, err)) != NN_OK) return st;
-    if ((st = write_head(f, p, err)) == NN_OK && (st = nn_write_data(f, p, 1, err)) == NN_OK)
+    if ((st = write_head(f, p, err)) == NN_OK && (st = nn_write_data(f, p, 1, err)) == NN_OK &&
+        (st = drop_old(folder, err)) == NN_OK)
         st = nn_file_out_commit(f, err);
     nn_file_out_close(f);
     return st;
@@ -326,16 +355,13 @@ static nn_status copy_file(const char *to, const char *from, const char *name, b
 
 nn_status nn_model_copy_tokenizer(const char *to, const char *from, size_t *n, nn_err *err)
 {
-    static const char *const names[] = {"tokenizer.json", "tokenizer.model", "tokenizer_config.json",
-                                        "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt",
-                                        "chat_template.jinja"};
     nn_status st = NN_OK;
 
     *n = 0;
-    for (size_t i = 0; i < sizeof names / sizeof *names && st == NN_OK; i++) {
+    for (const char *const *name = tokenizer_files; *name && st == NN_OK; name++) {
         bool found = false;
 
-        st = copy_file(to, from, names[i], &found, err);
+        st = copy_file(to, from, *name, &found, err);
         *n += found;
     }
     return st;

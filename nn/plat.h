@@ -61,7 +61,8 @@ uint64_t nn_memory_free_bytes(void);
 uint64_t nn_memory_room_bytes(void);
 bool nn_exe_dir(char *out, size_t cap); /* folder of the running executable */
 
-/* SIGINT/SIGTERM: the first sets the flag (finish the step, save); the second ends the process. SIGPIPE ignored. */
+/* SIGINT/SIGTERM: the first sets the flag (finish the step, save); the second ends the process. SIGPIPE and SIGXFSZ are
+ * ignored: such a write fails and is reported. */
 void nn_stop_install(void);
 int nn_stop_signal(void); /* 0, or the signal number seen */
 #endif

@@ -534,6 +534,7 @@ void nn_stop_install(void)
     sigaction(SIGTERM, &act, NULL);
     act.sa_handler = SIG_IGN;
     sigaction(SIGPIPE, &act, NULL);
+    sigaction(SIGXFSZ, &act, NULL); /* a write over the limit then fails like one on a full disk */
 }
 
 int nn_stop_signal(void)

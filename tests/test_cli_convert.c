@@ -1,6 +1,7 @@
 /* Tests of the command line that writes models for other programs: convert, and quantize of models that are no guards
  * (docs/models.md). */
 #include "guard/lm_impl.h"
+#include "nn/model_write.h"
 #include "nn/quantize.h"
 #include "tests/strict_gguf.h"
 #include "tests/support.h"
@@ -9,6 +10,8 @@
 #include "tests/test_guard_support.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #define STORIES "fixtures/stories260K/"
 
@@ -116,6 +119,62 @@ Test(cli_convert, what_is_there_stays_unless_forced_and_what_is_read_stays_alway
     expect_says(self.err, "the model that is read");
     expect_status(&forced, 0);
     expect_says(forced.out, "weights F16");
+}
+
+Test(cli_convert, a_replaced_folder_keeps_nothing_of_the_model_before)
+{
+    const char *dir = temp_dir(), *hf = path_in(dir, "hf"), *bare = path_in(dir, "bare.gguf");
+    static const char *const old[] = {"tokenizer.json", "tokenizer.model", "merges.txt", "generation_config.json",
+                                      "model.safetensors.index.json"};
+    const nn_config c = foreign_config("llama", 40);
+    nn_model *m = NULL;
+    nn_write_options o = nn_write_default();
+    nn_err err = {NN_OK, ""};
+
+    expect_ok(nn_model_build(&m, &c, &err), &err);
+    nn_model_init(m, 1);
+    expect_ok(nn_model_write_gguf(bare, m, NULL, &o, &err), &err);
+    const cli_result first = CLI(NULL, "convert", stories(), hf);
+    expect_status(&first, 0);
+    for (size_t i = 1; i < sizeof old / sizeof *old; i++) write_text(path_in(hf, old[i]), "{\"eos_token_id\": 7}");
+    write_text(path_in(hf, "README.md"), "mine");
+    write_text(path_in(hf, "m.gguf"), "");
+    const cli_result in = CLI(NULL, "convert", path_in(hf, "m.gguf"), hf, "--force");
+    const cli_result tok = CLI(NULL, "convert", stories(), hf, "--force", "--tokenizer", hf);
+    const cli_result other = CLI(NULL, "convert", stories(), hf, "--force", "--type", "q8_0");
+    expect_status(&in, 2);
+    expect_says(in.err, "holds the model that is read");
+    expect_status(&tok, 2);
+    expect_says(tok.err, "hf: the tokenizer that is read");
+    expect_status(&other, 2);
+    for (size_t i = 0; i < sizeof old / sizeof *old; i++) cr_expect(nn_path_exists(path_in(hf, old[i])), "%s", old[i]);
+    const cli_result second = CLI(NULL, "convert", bare, hf, "--force");
+    expect_status(&second, 0);
+    expect_says(second.err, "no tokenizer in");
+    for (size_t i = 0; i < sizeof old / sizeof *old; i++) cr_expect(!nn_path_exists(path_in(hf, old[i])), "%s", old[i]);
+    cr_expect(bytes_equal_file(path_in(hf, "README.md"), "mine", 4));
+    nn_model_free(m);
+}
+
+/* A file that may not grow any more is an error like a full disk, not the end of the process. */
+Test(cli_convert, a_limit_on_files_is_said_and_leaves_nothing)
+{
+    const char *dir = temp_dir(), *gguf = path_in(dir, "a.gguf"), *hf = path_in(dir, "hf");
+    struct rlimit was, low;
+
+    (void)stories();
+    cr_assert(getrlimit(RLIMIT_FSIZE, &was) == 0);
+    low = was;
+    low.rlim_cur = 300 * 1024;
+    cr_assert(setrlimit(RLIMIT_FSIZE, &low) == 0);
+    const cli_result file = CLI(NULL, "convert", stories(), gguf), folder = CLI(NULL, "convert", stories(), hf);
+    cr_assert(setrlimit(RLIMIT_FSIZE, &was) == 0);
+    expect_status(&file, NN_LIMIT);
+    expect_says(file.err, "a.gguf: cannot write");
+    expect_status(&folder, NN_LIMIT);
+    expect_says(folder.err, "model.safetensors: cannot write");
+    cr_expect(nn_dir_empty(hf));
+    cr_expect(rmdir(hf) == 0 && nn_dir_empty(dir));
 }
 
 Test(cli_convert, quantize_writes_other_models_too)
