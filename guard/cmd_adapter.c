@@ -13,10 +13,17 @@ static const char *last_part(const char *path)
     return slash && slash[1] ? slash + 1 : path;
 }
 
+static size_t stem_len(const char *name)
+{
+    const size_t n = strlen(name);
+
+    return n > 5 && strcmp(name + n - 5, ".gguf") == 0 ? n - 5 : n;
+}
+
 /* Whether one name begins as the other: tiny, tiny.gguf and tiny-Q4_0.gguf are taken for one model. */
 static bool same_name(const char *a, const char *b)
 {
-    const size_t n = strlen(a), m = strlen(b);
+    const size_t n = stem_len(a), m = stem_len(b);
 
     return strncmp(a, b, n < m ? n : m) == 0;
 }

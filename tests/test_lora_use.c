@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Adapters that say something, for a model on disk. */
 static nn_lora *adapters_for(const nn_config *c, unsigned targets)
@@ -236,10 +237,17 @@ Test(lora_use, a_base_of_the_same_name_is_no_news)
 
     snprintf(name, sizeof name, "somebody/%s", slash + 1);
     expect_ok(nn_lora_save(s.l, nn_pretrained_config(s.p), s.adapter, name, NULL), NULL);
+    const char *dir = temp_dir(), *same = path_in(dir, slash + 1), *q4 = path_in(dir, "tiny-Q4_0.gguf");
     const cli_result r = CLI(NULL, "generate", "--model", s.model, "--adapter", s.adapter, "--prompt", "stone",
                              "--max-tokens", "4");
     expect_status(&r, 0);
     cr_expect_str_eq(r.err, "");
+    expect_ok(nn_lora_save(s.l, nn_pretrained_config(s.p), s.adapter, "tiny.gguf", NULL), NULL);
+    cr_assert(symlink(s.model, q4) == 0 && symlink(s.model, same) == 0);
+    const cli_result q = CLI(NULL, "generate", "--model", q4, "--adapter", s.adapter, "--max-tokens", "4");
+    const cli_result n = CLI(NULL, "generate", "--model", same, "--adapter", s.adapter, "--max-tokens", "4");
+    cr_expect_str_eq(q.err, "");
+    expect_says(n.err, "its base is tiny.gguf");
     take_down(&s);
 }
 
