@@ -182,13 +182,16 @@ identity: deps ## full size: the same reproducible half with gcc and clang, 1 an
 	    echo "$$(build/$$cc-release/parapet audit --identity build/identity/$$cc-$$t) $$cc, $$t threads"; done; done | tee build/identity.txt
 	@[ "$$(wc -l <build/identity.txt)" = 4 ] && [ "$$(cut -d' ' -f1 build/identity.txt | sort -u | wc -l)" = 1 ]
 
-ship: demo ## make the guard of the quickstart the one that `parapet check` uses
-	cp runs/quickstart/guard.gguf data/guard.gguf
+ship: deps ## train the guard that `parapet check` uses, on all texts of data/
+	@$(MAKE) --no-print-directory -j$(JOBS) all
+	@rm -rf runs/guard
+	$(B)/parapet run scripts/guard.lua --out runs/guard
+	cp runs/guard/guard.gguf data/guard.gguf
 	@$(MAKE) --no-print-directory manifest
 
 manifest: ## source, licence, bytes and hash of every file in data/
 	@for f in data/seeds.jsonl data/lexicon/concepts.jsonl data/guard.gguf data/lexicon/acts.jsonl data/lexicon/ordinary.jsonl data/lexicon/languages/*.jsonl data/corpus/*.jsonl; do printf '%s\t%s\t%s\t%s\t%s\n' \
-	    $$f "$$(case $$f in *.gguf) echo 'scripts/quickstart.lua on the first two files above';; *) echo 'written for this project';; esac)" CC-BY-4.0 \
+	    $$f "$$(case $$f in *.gguf) echo 'scripts/guard.lua on the other files of data/';; *) echo 'written for this project';; esac)" CC-BY-4.0 \
 	    $$(wc -c <$$f) $$(sha256sum $$f | cut -d' ' -f1); done | { printf 'file\tsource\tlicence\tbytes\tsha256\n'; cat; } >data/manifest.tsv
 
 lint: ## warnings as errors in both compilers, cppcheck, luacheck, no libm function that rounds

@@ -49,7 +49,7 @@ function texts.factory(run, written, seeds)
         made(run, seeds, templates.lexicon, texts.structures, { concept = 8, structure = 2, style = 1 }),
         made(run, bank, "data/lexicon/acts.jsonl", texts.structures, { concept = 3, structure = 0, style = 0 }),
         made(run, ordinary, "data/lexicon/ordinary.jsonl", texts.structures, { concept = 3, structure = 0, style = 0 }),
-        made(run, written, templates.lexicon, texts.structures, { concept = 0, structure = 1, style = 0 }) }
+        made(run, written, templates.lexicon, texts.structures, { concept = 0, structure = 3, style = 1 }) }
     for _, lang in ipairs(languages.order) do
         parts[#parts + 1] = made(run, named, languages[lang].lexicon, languages[lang].structures, { concept = 10, structure = 0, style = 0 })
     end

@@ -23,7 +23,7 @@ run:train_tokenizer(public:concat(corpus):sample(20000), { vocab = 4096 })
 
 local guards = {}
 local function add(name, rows)
-    guards[#guards + 1] = { name, run:train_guard(rows, valid, { name = name, decoder = false, wide_bits = 18, wide_weight_column = "wide_weight" }) }
+    guards[#guards + 1] = { name, run:train_guard(rows, valid, { name = name, decoder = false, wide_bits = 20, wide_weight_column = "wide_weight" }) }
 end
 local function without(name, keep) return public:concat(corpus:where(keep, name)) end
 
