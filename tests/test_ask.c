@@ -109,6 +109,7 @@ static void expect_mixed(const round_of *r)
         if (!left && !again) cr_assert_eq(r->out[i].answer.which, i % 2 ? 0 : 1, "question %zu", i);
     }
     cr_assert(r->counts.asked == N && r->counts.refused == 1 && r->counts.retried == 3 && r->counts.dropped == 2);
+    cr_assert_str_eq(r->counts.why, "content filter");
 }
 
 Test(ask, what_does_not_fit_is_asked_once_more_then_dropped)
@@ -273,7 +274,8 @@ Test(ask, options_and_questions_that_mean_nothing_are_refused)
     r.message[0] = (guard_message){GUARD_ROLE_USER, "\xff", 1};
     err = (nn_err){NN_OK, ""};
     expect_fails(guard_ask(r.out, NULL, &c.base, r.q, N, &cold, &verdict, store, false, NULL, &err), NN_CONTENT, &err,
-                 "not UTF-8");
+                 "question 1 of ");
+    cr_expect(strstr(err.text, "its text is not UTF-8") != NULL, "%s", err.text);
     cr_assert_eq(c.calls, 0);
 }
 

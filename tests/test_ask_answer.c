@@ -204,6 +204,26 @@ Test(ask_answer, zero_bytes_and_bytes_that_are_no_text_are_harmless)
     }
 }
 
+Test(ask_answer, words_that_no_answer_could_say_are_refused)
+{
+    static const char *const bad[][3] = {{"safe", "", "word 2: ''"},
+                                         {" safe", "unsafe", "word 1: ' safe', want one line without blanks"},
+                                         {"safe", "un\nsafe", "word 2: "},
+                                         {"safe", "saf\xff", "word 2: not UTF-8"},
+                                         {"safe", "Safe", "'Safe' twice"},
+                                         {"\xc3\x84", "\xc3\xa4", "twice"}};
+    nn_err err = {NN_OK, ""};
+
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        const guard_answer_grammar g = {.kind = GUARD_ANSWER_ONE_OF, .word = bad[i], .n_word = 2};
+        err = (nn_err){NN_OK, ""};
+        expect_fails(guard_answer_check(&g, &err), NN_USAGE, &err, bad[i][2]);
+    }
+    expect_ok(guard_answer_check(&verdict, &err), &err);
+    expect_ok(guard_answer_check(&wider, &err), &err);
+    expect_ok(guard_answer_check(&three_fields, &err), &err);
+}
+
 Test(ask_answer, every_failing_allocation_is_reported)
 {
     static const struct {

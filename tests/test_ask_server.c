@@ -332,6 +332,18 @@ Test(ask_server, addresses_that_mean_two_things_are_refused)
     forget(a);
 }
 
+Test(ask_server, an_endpoint_is_no_base)
+{
+    static const char *const bad[] = {"http://127.0.0.1/v1/chat/completions", "http://127.0.0.1/v1/completions/"};
+    asking *a = asking_of("", 0);
+
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        a->server.url = bad[i];
+        expect_no(&a->server, "want the base, without /chat/completions");
+    }
+    forget(a);
+}
+
 Test(ask_server, keys_do_not_travel_in_clear)
 {
     static const char *const far[] = {"http://example.org/v1", "http://10.0.0.1:8080", "http://127.0.0.1.example.org/",

@@ -224,6 +224,17 @@ Test(ask_server_bad, a_server_that_never_replies_is_named)
     expect_end(always_gone, "question 1: 2 attempts, the last: ");
 }
 
+static void no_http(stub_call *c)
+{
+    stub_raw(c, "220 mail.example\r\n", 18);
+    c->end = true;
+}
+
+Test(ask_server_bad, a_server_of_another_protocol_is_named)
+{
+    expect_end(no_http, "question 1: a reply that is not HTTP, want a server that can be asked");
+}
+
 Test(ask_server_bad, nobody_there_is_named)
 {
     stub_server *s = stub_start(stub_echo);

@@ -230,6 +230,30 @@ static bool one_of(size_t *which, span t, const guard_answer_grammar *g)
     return n > 0;
 }
 
+static bool same_word(const char *a, const char *b)
+{
+    const span s = {a, strlen(a)};
+
+    return says(s, 0, b) == s.n;
+}
+
+nn_status guard_answer_check(const guard_answer_grammar *g, nn_err *err)
+{
+    if (g->kind != GUARD_ANSWER_ONE_OF) return NN_OK;
+    for (size_t i = 0; i < g->n_word; i++) {
+        const span w = {g->word[i], strlen(g->word[i])};
+        size_t bad = 0;
+
+        nn_utf8_repair(NULL, w.s, w.n, &bad);
+        if (bad) return nn_fail(err, NN_USAGE, "word %zu: not UTF-8, want text", i + 1);
+        if (w.n == 0 || trim(w).n != w.n || memchr(w.s, '\n', w.n))
+            return nn_fail(err, NN_USAGE, "word %zu: '%.60s', want one line without blanks around it", i + 1, w.s);
+        for (size_t k = 0; k < i; k++)
+            if (same_word(g->word[k], w.s)) return nn_fail(err, NN_USAGE, "'%.60s' twice, want each word once", w.s);
+    }
+    return NN_OK;
+}
+
 /* --- JSON ----------------------------------------------------------------------------------- */
 
 /* Only memory is an error; text that is no such JSON is NULL. Integers as numbers of any size. */

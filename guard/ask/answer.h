@@ -47,6 +47,8 @@ typedef struct {
     size_t n;
 } guard_answer; /* zero it to begin; free with guard_answer_free */
 
+/* NN_USAGE, by name: a word of ONE_OF that no answer could say, or that another one says too but for letters' case. */
+NN_CHECKED nn_status guard_answer_check(const guard_answer_grammar *g, nn_err *err);
 /* *fits says whether it parsed; an answer that does not is no error. err: memory alone. */
 NN_CHECKED nn_status guard_answer_parse(guard_answer *a, bool *fits, const guard_answer_grammar *g, const char *text,
                                         size_t len, nn_err *err);

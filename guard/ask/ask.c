@@ -7,6 +7,7 @@
 #include "nn/arena.h"
 #include "nn/sha256.h"
 #include "nn/unicode.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,7 +38,7 @@ static nn_status put_text(guard_buf *b, const char *key, const char *s, size_t n
     size_t bad = 0;
 
     nn_utf8_repair(NULL, s, n, &bad);
-    if (bad) return nn_fail(err, NN_CONTENT, "question: its %s is not UTF-8, want text", key);
+    if (bad) return nn_fail(err, NN_CONTENT, "its %s is not UTF-8, want text", key);
     guard_json_key(b, key);
     guard_json_str(b, s, n);
     return NN_OK;
@@ -136,6 +137,16 @@ static int by_index(const void *a, const void *b)
     return (x->index > y->index) - (x->index < y->index);
 }
 
+/* The error says whose it is. */
+static nn_status name_question(const wave *w, size_t i, nn_status st, nn_err *err)
+{
+    char where[64];
+
+    snprintf(where, sizeof where, "question %zu of %zu", i + 1, w->n);
+    nn_err_prefix(err, where);
+    return st;
+}
+
 /* What the store lacks, each address once, in order of questions. */
 static nn_status find_missing(wave *w, size_t attempt, nn_err *err)
 {
@@ -147,7 +158,8 @@ static nn_status find_missing(wave *w, size_t attempt, nn_err *err)
         const size_t i = w->wanted[k];
         char *address = w->address[i * ATTEMPTS + attempt];
 
-        if ((st = guard_ask_address(address, w->b, w->q + i, w->o, attempt, err)) != NN_OK) return st;
+        if ((st = guard_ask_address(address, w->b, w->q + i, w->o, attempt, err)) != NN_OK)
+            return name_question(w, i, st, err);
         if (guard_store_find(w->store, address)) {
             w->counts.cached++;
             continue;
@@ -207,6 +219,7 @@ static nn_status take_answers(wave *w, size_t attempt, nn_err *err)
             if (st != NN_OK) return st;
             if (!w->out[i].ok) w->wanted[again++] = i;
         } else {
+            if (!w->counts.why) w->counts.why = s->text;
             w->counts.refused++;
             w->counts.dropped++;
         }

@@ -20,6 +20,7 @@ typedef struct {
     size_t refused;  /* the back-end would not */
     size_t retried;  /* first answers that did not fit */
     size_t dropped;  /* questions left without an answer: refused, or twice not fitting */
+    const char *why; /* the first refusal in order of attempts and questions, or NULL; borrowed from the store */
 } guard_ask_counts;
 
 typedef struct {

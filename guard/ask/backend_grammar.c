@@ -169,16 +169,19 @@ static size_t steps_of(const rules *r, const alternative *a)
     return sum;
 }
 
-/* A shortest expansion holds no symbol inside itself, so n rounds find all. */
+/* A shortest expansion holds no symbol inside itself, so n rounds find all; most rules need few. */
 static nn_status find_ends(rules *r, nn_err *err)
 {
-    for (size_t round = 0; round < r->n; round++) {
+    bool found = true;
+
+    for (size_t round = 0; round < r->n && found; round++) {
+        found = false;
         for (size_t i = 0; i < r->n; i++) {
             symbol *s = r->symbol + i;
 
             for (size_t k = s->alternative; k < s->alternative + s->n; k++) {
                 const size_t steps = steps_of(r, r->alternative + k);
-                if (steps < s->least) s->least = steps, s->shortest = k;
+                if (steps < s->least) s->least = steps, s->shortest = k, found = true;
             }
         }
     }

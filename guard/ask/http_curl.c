@@ -310,6 +310,7 @@ static nn_status reply_come(http_post *p, http_slot *s, CURLcode code, nn_err *e
 
     if (s->reply.status != NN_OK) return guard_buf_status(&s->reply, err);
     if (code == CURLE_OUT_OF_MEMORY) return nn_fail(err, NN_LIMIT, "http: libcurl: %s", r.failure);
+    if (code == CURLE_UNSUPPORTED_PROTOCOL) r.failure = "a reply that is not HTTP"; /* its own name misleads */
     if (s->too_long) {
         snprintf(too_long, sizeof too_long, "a reply of more than %zu bytes", s->max_bytes);
         r.failure = too_long;

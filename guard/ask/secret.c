@@ -54,12 +54,13 @@ static char lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
-/* How many of the n bytes at `text` stand somewhere in the key, in a row. */
-static size_t longest_match(const char *text, size_t n, const char *key, size_t key_len)
+/* How many of the n bytes at `text` stand somewhere in the key, in a row; fewer than `least` may be told as none. So a
+ * key that is looked for as a whole is compared in one place, not in as many as it is long. */
+static size_t longest_match(const char *text, size_t n, const char *key, size_t key_len, size_t least)
 {
     size_t longest = 0;
 
-    for (size_t from = 0; from + longest < key_len; from++) {
+    for (size_t from = 0; from + (longest > least ? longest + 1 : least) <= key_len; from++) {
         size_t same = 0;
         while (same < n && from + same < key_len && lower(text[same]) == lower(key[from + same])) same++;
         if (same > longest) longest = same;
@@ -74,7 +75,7 @@ void guard_secret_hide(guard_buf *out, const char *text, size_t len, const char 
 
     if (least > key_len) least = key_len;
     while (key_len && i < len) {
-        const size_t n = longest_match(text + i, len - i, key, key_len);
+        const size_t n = longest_match(text + i, len - i, key, key_len, least);
         if (n < least) {
             i++;
             continue;

@@ -83,6 +83,16 @@ static nn_status check_text(const char *url, const char *key, nn_err *err)
     return NN_OK;
 }
 
+/* The url is an endpoint's and not the base above it. */
+static bool is_endpoint(const char *url)
+{
+    static const char tail[] = "/completions";
+    size_t len = strlen(url);
+
+    while (len > 0 && url[len - 1] == '/') len--;
+    return len >= sizeof tail - 1 && memcmp(url + len - (sizeof tail - 1), tail, sizeof tail - 1) == 0;
+}
+
 nn_status server_url_check(const char *url, const char *key, bool *local, nn_err *err)
 {
     const bool tls = strncmp(url, "https://", 8) == 0;
@@ -97,6 +107,9 @@ nn_status server_url_check(const char *url, const char *key, bool *local, nn_err
     const size_t n = host_len(host), port = port_len(host + n, &bad);
     if (n == 0 || bad || (host[n + port] && host[n + port] != '/'))
         return nn_fail(err, NN_USAGE, "server: url '%.200s', want a host and maybe a port of 1 to 65535 after //", url);
+    if (is_endpoint(url))
+        return nn_fail(err, NN_USAGE, "server: url '%.200s', want the base, without /chat/completions or /completions",
+                       url);
     *local = is_local(host, n);
     if (key && !tls && !*local)
         return nn_fail(err, NN_USAGE, "server: url '%.200s' with a key: http would send the key in clear to another "
