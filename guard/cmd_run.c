@@ -4,6 +4,7 @@
  */
 #include "guard/cmd.h"
 #include "guard/evaluate.h"
+#include "guard/folder.h"
 #include "guard/lua/host.h"
 #include "nn/arena.h"
 #include "nn/plat.h"
@@ -229,6 +230,19 @@ static nn_status read_saved(host_options *o, const cmd_line *line, guard_run_sav
     return NN_OK;
 }
 
+/* A folder that has none would be read as a run that asked nothing. */
+static nn_status check_answers(const char *run, nn_err *err)
+{
+    char *path = NULL;
+    if (!nn_path_exists(run))
+        return nn_fail(err, NN_USAGE, "--answers: %s is not there, want the folder of a run", run);
+    nn_status st = guard_path_join(&path, run, "answers", err);
+    if (st == NN_OK && !nn_path_exists(path))
+        st = nn_fail(err, NN_USAGE, "--answers: %s has no answers/ in it, want the folder of a run that asked", run);
+    nn_free(path);
+    return st;
+}
+
 static nn_status read_options(host_options *o, const cmd_line *line, char *out, size_t cap, nn_err *err)
 {
     uint64_t threads = 0;
@@ -252,8 +266,7 @@ static nn_status read_options(host_options *o, const cmd_line *line, char *out, 
     o->resume = cmd_given(line, "--resume") != NULL;
     o->allow_net = cmd_given(line, "--allow-net") != NULL;
     o->answers = cmd_given(line, "--answers");
-    if (st == NN_OK && o->answers != NULL && !nn_path_exists(o->answers))
-        return nn_fail(err, NN_USAGE, "--answers: %s is not there, want the folder of a run", o->answers);
+    if (st == NN_OK && o->answers != NULL) st = check_answers(o->answers, err);
     if (cmd_given(line, "--out") != NULL) snprintf(out, cap, "%s", cmd_given(line, "--out"));
     else default_out(out, cap, o->script);
     o->out = out;

@@ -260,6 +260,28 @@ Test(lua_ask, a_server_that_gives_up_stops_the_run_which_goes_on_later)
     stub_stop(s);
 }
 
+Test(lua_ask, a_damaged_journal_is_named_and_can_be_done_without)
+{
+    need_http();
+    stub_server *s = stub_start(falters);
+    const char *script = script_of("ask_server.lua"), *set = set_url(s), *run = path_in(temp_dir(), "run");
+    char command[1200];
+
+    cli_result r = CLI(NULL, "run", script, "--set", set, "--set", "attempts=1", "--out", run, "--allow-net");
+    expect_status(&r, 4);
+    snprintf(command, sizeof command, "sed -i '1s/address/adress/' '%s'/checkpoint/*.answers", run);
+    cr_assert(system(command) == 0);
+    r = CLI(NULL, "run", "--out", run, "--allow-net", "--resume");
+    expect_status(&r, 4);
+    expect_says(r.err, ".answers:1: no answer, want an object");
+    expect_says(r.err, "without this file its questions are asked again");
+    snprintf(command, sizeof command, "rm '%s'/checkpoint/*.answers", run);
+    cr_assert(system(command) == 0);
+    r = CLI(NULL, "run", "--out", run, "--allow-net", "--resume");
+    expect_status(&r, 0);
+    stub_stop(s);
+}
+
 Test(lua_ask, a_replay_needs_neither_network_nor_key)
 {
     need_http();
@@ -285,6 +307,28 @@ Test(lua_ask, a_replay_needs_neither_network_nor_key)
     expect_says(r.err, "--allow-net");
     expect_says(r.err, "question 1");
     cr_expect_eq(stub_requests(s), asked);
+    stub_stop(s);
+}
+
+static void will_not(stub_call *c)
+{
+    if (strstr(stub_prompt(c), "another way")) stub_status(c, 400, "", "not for \x1b[2J us");
+    else stub_answer(c, "safe");
+}
+
+Test(lua_ask, questions_without_an_answer_are_told_with_the_reason)
+{
+    need_http();
+    stub_server *s = stub_start(will_not);
+    const char *script = script_of("ask_server.lua"), *set = set_url(s);
+    cli_result r = CLI(NULL, "run", script, "--set", set, "--out", path_in(temp_dir(), "run"), "--allow-net");
+
+    expect_status(&r, 0);
+    expect_says(r.err, "30 of 30 questions without an answer; the first refusal: HTTP 400 ('not for ");
+    cr_expect(strchr(r.err, '\x1b') == NULL, "%s", r.err);
+    r = CLI(NULL, "run", script, "--set", set, "--out", path_in(temp_dir(), "run"), "--allow-net", "--quiet");
+    expect_status(&r, 0);
+    cr_expect_str_eq(r.err, "");
     stub_stop(s);
 }
 
@@ -363,6 +407,9 @@ Test(lua_ask, without_permission_nothing_is_asked_and_nothing_begun)
     cr_expect_eq(stub_requests(s), 0);
     r = CLI(NULL, "run", script, "--set", set, "--out", run, "--answers", path_in(temp_dir(), "none"));
     expect_status(&r, 2);
+    r = CLI(NULL, "run", script, "--set", set, "--out", run, "--answers", temp_dir());
+    expect_status(&r, 2);
+    expect_says(r.err, "has no answers/ in it");
     stub_stop(s);
 }
 
@@ -399,6 +446,11 @@ Test(lua_ask, mistakes_in_prompts_are_told_before_any_work)
     refuse("run:ask(llm, seeds, { prompt = { { role = 'user', text = 'x' }, { role = 'system', text = 'x' } } })",
            "a system text, want it first");
     refuse("run:ask(llm, seeds, { prompt = 7 })", "prompt: a number");
+    refuse("run:ask(llm, seeds, { prompt = { user = 'x', sistem = 'y' } })", "prompt.sistem: unknown, want system");
+    refuse("run:ask(llm, seeds, { prompt = { { role = 'user', text = 'x', txt = 'y' } } })", "prompt[1].txt: unknown");
+    refuse("run:ask(llm, seeds, { prompt = { { role = 'user', text = 'x' }, user = 'y' } })",
+           "prompt.user: unknown, want messages alone");
+    refuse("run:ask(llm, seeds, { prompt = 'x', stop = 'a\\0b' })", "ask.stop: a zero byte");
     refuse("run:ask(llm, seeds, { prompt = function(row) return row.txt end })", "row.txt: no such column");
     refuse("run:ask(llm, seeds, { prompt = function(row) return 7 end })", "probe row: ");
     refuse("run:ask(llm, seeds, { prompt = function(row) seeds:sample(3) end })", "a stage inside a rule");
@@ -413,6 +465,9 @@ Test(lua_ask, mistakes_in_answers_and_columns_are_told_before_any_work)
            "answer.one_off: unknown, did you mean 'one_of'");
     refuse("run:ask(llm, seeds, { prompt = 'x', answer = { one_of = { 'a' } } })", "1 words, want 2");
     refuse("run:ask(llm, seeds, { prompt = 'x', answer = { one_of = { 'a', 'a' } } })", "'a' twice");
+    refuse("run:ask(llm, seeds, { prompt = 'x', answer = { one_of = { 'a', 'A' } } })", "ask.answer.one_of: 'A' twice");
+    refuse("run:ask(llm, seeds, { prompt = 'x', answer = { one_of = { 'a', 'b ' } } })", "word 2: 'b ', want one line");
+    refuse("run:ask(llm, seeds, { prompt = 'x', answer = { one_of = { 'a', 'b\\0' } } })", "one_of[2]: want a word");
     refuse("run:ask(llm, seeds, { prompt = 'x', answer = { json = { a = 'text' } } })", "answer.json.a: want 'string'");
     refuse("run:ask(llm, seeds, { prompt = 'x', answer = { one_of = { 'a', 'b' }, json = { a = 'string' } } })",
            "two kinds");
@@ -427,6 +482,7 @@ Test(lua_ask, mistakes_in_answers_and_columns_are_told_before_any_work)
            "expand.answer: want 'text'");
     refuse("run:expand(llm, seeds, { prompt = 'x', label = 'other' })", "expand.label: want 'keep'");
     refuse("run:expand(llm, seeds, { prompt = 'x', name = 'a/b' })", "expand.name: 'a/b'");
+    refuse("run:expand(llm, seeds, { prompt = 'x', min_bytes = 9, max_bytes = 8 })", "expand.min_bytes: 9, want at most");
     refuse("run:expand(llm, seeds, { prompt = 'x', column = 'y' })", "expand.column: unknown");
 }
 
@@ -442,11 +498,17 @@ Test(lua_ask, mistakes_in_backends_are_told_before_any_work)
     refuse("run:backend { kind = 'grammar', rules = { start = 'x' } }", "backend.rules.start: want a list");
     refuse("run:backend { kind = 'grammar', rules = { start = { 3 } } }", "backend.rules.start: want texts");
     refuse("run:backend { kind = 'grammar', rules = { start = { '{nobody}' } } }", "nobody");
+    refuse("run:backend { kind = 'grammar', rules = { start = { { 'x', weigth = 2 } } } }", "start: want texts");
+    refuse("run:backend { kind = 'grammar', rules = { start = { { 'x', 'y' } } } }", "start: want texts");
     refuse("run:backend { kind = 'local', model = 'x' }", "model: a string, want a model");
     need_http();
     refuse("run:backend { kind = 'server', model = 'm' }", "backend.url: missing");
     refuse("run:backend { kind = 'server', url = 'http://127.0.0.1:1/v1' }", "backend.model: a nil");
     refuse("run:backend { kind = 'server', url = 'file:///etc/hosts', model = 'm' }", "http");
+    refuse("run:backend { kind = 'server', url = 'http://127.0.0.1:1/v1\\0', model = 'm' }", "backend.url: a zero byte");
+    refuse("run:backend { kind = 'server', url = 'http://127.0.0.1:1/v1', model = 'm\\0' }", "backend.model: empty or");
+    refuse("run:backend { kind = 'server', url = 'http://a.example/v1', model = 'm', key_env = 'X_API_KEY' }",
+           "http would send the key in clear");
     refuse(SERVER("endpoint = 'embed'"), "backend.endpoint: 'embed'");
     refuse(SERVER("key_env = 'HOME'"), "ends in _API_KEY");
     refuse(SERVER("key_env = 'x_API_KEY'"), "in capitals");

@@ -82,6 +82,8 @@ static void check_row(lua_State *L, int idx, int list, const lua_arg *r, const c
         if (r->def == NULL) problem(L, list, "%s.%s: missing, want %s", what, r->name, kind_text(r->kind));
     } else if (!kind_fits(L, at, r->kind)) {
         problem(L, list, "%s.%s: a %s, want %s", what, r->name, luaL_typename(L, at), kind_text(r->kind));
+    } else if (r->kind == ARG_STRING && strlen(lua_tostring(L, at)) != lua_rawlen(L, at)) {
+        problem(L, list, "%s.%s: a zero byte, want a text without", what, r->name);
     } else if (r->kind == ARG_NUMBER || r->kind == ARG_INTEGER) {
         const double v = lua_tonumber(L, at);
         if (!(v >= r->min && v <= r->max))

@@ -27,13 +27,32 @@ static bool read_field(lua_State *L, int idx, const char *name, guard_role role,
     return true;
 }
 
+/* Raises when the table at idx has a key that is neither a place of 1 to `listed` nor one of `names`, ended by NULL. */
+static void check_names(lua_State *L, int idx, const char *where, size_t listed, const char *const *names,
+                        const char *want)
+{
+    const lua_Integer n = lua_order_keys(L, idx);
+    const int keys = lua_gettop(L);
+    for (lua_Integer i = 1; i <= n; i++) {
+        const char *name = lua_rawgeti(L, keys, i) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
+        const lua_Integer place = name == NULL && lua_isinteger(L, -1) ? lua_tointeger(L, -1) : 0;
+        bool known = place >= 1 && place <= (lua_Integer)listed;
+        for (const char *const *k = names; *k != NULL && name != NULL; k++) known = known || strcmp(*k, name) == 0;
+        if (!known) luaL_error(L, "%s.%s: unknown, want %s", where, luaL_tolstring(L, -1, NULL), want);
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+}
+
 static void read_listed(lua_State *L, int list, size_t i, guard_message *m)
 {
     static const char *const roles[GUARD_ROLES] = {"system", "user", "assistant"};
+    static const char *const names[] = {"role", "text", NULL};
     size_t role = 0;
     if (lua_rawgeti(L, list, (lua_Integer)i + 1) != LUA_TTABLE)
         luaL_error(L, "prompt[%d]: want { role = 'user', text = '..' }", (int)i + 1);
     const int at = lua_gettop(L);
+    check_names(L, at, lua_pushfstring(L, "prompt[%d]", (int)i + 1), 0, names, "role and text");
     lua_pushliteral(L, "role");
     const char *name = lua_rawget(L, at) == LUA_TSTRING ? lua_tostring(L, -1) : "";
     while (role < GUARD_ROLES && strcmp(name, roles[role]) != 0) role++;
@@ -46,6 +65,7 @@ static void read_listed(lua_State *L, int list, size_t i, guard_message *m)
 /* The value at idx as messages; their texts stay on the stack. */
 static size_t read_messages(lua_State *L, int idx, guard_message *m, bool completes)
 {
+    static const char *const names[] = {"system", "user", NULL}, *const none[] = {NULL};
     size_t n = 0;
     luaL_checkstack(L, 4 * (int)GUARD_PROMPT_MESSAGES + 16, "no room for messages");
     if (lua_type(L, idx) == LUA_TSTRING) {
@@ -59,8 +79,10 @@ static size_t read_messages(lua_State *L, int idx, guard_message *m, bool comple
         const size_t all = lua_rawlen(L, idx);
         if (all > GUARD_PROMPT_MESSAGES)
             luaL_error(L, "prompt: %d messages, want at most %d", (int)all, (int)GUARD_PROMPT_MESSAGES);
+        check_names(L, idx, "prompt", all, none, "messages alone in a list of them");
         for (; n < all; n++) read_listed(L, idx, n, &m[n]);
     } else {
+        check_names(L, idx, "prompt", 0, names, "system and user");
         if (read_field(L, idx, "system", GUARD_ROLE_SYSTEM, &m[n])) n++;
         if (!read_field(L, idx, "user", GUARD_ROLE_USER, &m[n++])) luaL_error(L, "prompt.user: missing, want a text");
     }
@@ -108,13 +130,13 @@ static void read_words(lua_State *L, int list, lua_asking *a)
     const char **word = lua_newuserdatauv(L, n * sizeof *word, 0);
     luaL_checkstack(L, (int)n + 8, "too many words");
     for (size_t i = 0; i < n; i++) { /* they stay on the stack */
-        if (lua_rawgeti(L, list, (lua_Integer)i + 1) != LUA_TSTRING || lua_rawlen(L, -1) == 0)
+        word[i] = lua_rawgeti(L, list, (lua_Integer)i + 1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
+        if (word[i] == NULL || strlen(word[i]) != lua_rawlen(L, -1))
             luaL_error(L, "%s.answer.one_of[%d]: want a word", a->what, (int)i + 1);
-        word[i] = lua_tostring(L, -1);
-        for (size_t k = 0; k < i; k++)
-            if (strcmp(word[k], word[i]) == 0) luaL_error(L, "%s.answer.one_of: '%s' twice", a->what, word[i]);
     }
     a->grammar = (guard_answer_grammar){.kind = GUARD_ANSWER_ONE_OF, .word = word, .n_word = n};
+    nn_err err = {0};
+    if (guard_answer_check(&a->grammar, &err) != NN_OK) luaL_error(L, "%s.answer.one_of: %s", a->what, err.text);
 }
 
 static void read_fields(lua_State *L, int table, lua_asking *a)
@@ -241,6 +263,14 @@ static nn_status make_questions(lua_State *L, guard_questions *q, lua_asking *a,
     return st == NN_OK ? guard_questions_seal(q, a->per, c, s->job.seed, a->stream, err) : st;
 }
 
+static nn_status read_journal(guard_store *store, const char *path, nn_err *err)
+{
+    nn_err why = {0};
+    const nn_status st = guard_store_read(store, path, true, &why);
+    if (st == NN_OK) return NN_OK;
+    return nn_fail(err, st, "%s%s", why.text, st == NN_LIMIT ? "" : "; without this file its questions are asked again");
+}
+
 static nn_status ask_with_journal(guard_asked *out, guard_ask_counts *counts, lua_asking *a, const guard_questions *q,
                                   lua_stage *s, nn_err *err)
 {
@@ -250,7 +280,7 @@ static nn_status ask_with_journal(guard_asked *out, guard_ask_counts *counts, lu
     const bool offline = lua_backend_is_server(a->llm) && !h->o.allow_net;
     snprintf(journal, sizeof journal, "%s.answers", s->job.checkpoint);
     nn_status st = open_store(h, err);
-    if (st == NN_OK && nn_path_exists(journal)) st = guard_store_read(h->store, journal, true, err);
+    if (st == NN_OK && nn_path_exists(journal)) st = read_journal(h->store, journal, err);
     if (st == NN_OK) st = lua_backend_ready(a->llm, err);
     if (st == NN_OK) st = guard_store_journal(h->store, journal, err);
     if (st != NN_OK) return st;
@@ -273,6 +303,7 @@ nn_status lua_asking_ask(lua_State *L, guard_asked **out, guard_ask_counts *coun
     if (st == NN_OK) st = ask_with_journal(*out, counts, a, &q, s, err);
     s->job.tokens_used = 0; /* of those that were not stored: a resumed run has fewer, and the ledger must not tell */
     if (st == NN_OK) lua_progress_stored(s->h, counts->cached, counts->asked + counts->retried);
+    if (st == NN_OK) lua_progress_unanswered(s->h, counts->dropped, counts->asked, counts->why);
     guard_questions_free(&q);
     return st;
 }

@@ -34,7 +34,8 @@ static const lua_arg backend_args[] = {
     {"key_env", ARG_ANY, 0, 0, "-",
      "server: name of the environment variable with the key, ending in " KEY_SUFFIX "; without one no key is sent"},
     {"limit", ARG_STRING, 0, 0, "max_tokens",
-     "server: what it calls the most tokens of an answer: 'max_tokens', or 'max_completion_tokens' (OpenAI's newer models)"},
+     "server: what it calls the most tokens of an answer: 'max_tokens', or 'max_completion_tokens' (OpenAI's newer "
+     "models)"},
     {"attempts", ARG_INTEGER, 1, 100, "5", "server: of one question, at 429, 5xx, broken connections and timeouts"},
     {"deadline", ARG_NUMBER, 0.01, 3600, "120", "server: seconds of one attempt"},
     {"backoff", ARG_NUMBER, 0, 60, "1",
@@ -184,13 +185,15 @@ static nn_status keyed_ask(guard_backend *b, const guard_question *q, size_t n, 
     return st;
 }
 
-/* The server's own identity: made without a key, it speaks to nobody. */
+/* The server's own identity: a key is no part of it, and it speaks to nobody. */
 static nn_status build_keyed(backend_box *out, const guard_server_options *o, const char *key_env, bool allowed,
                              nn_err *err)
 {
     guard_backend *server = NULL;
     keyed *k = NULL;
-    nn_status st = guard_backend_server(&server, o, err);
+    guard_server_options as_asked = *o;
+    if (key_env != NULL) as_asked.key = "key"; /* stands for the one to come: where a key may not go is told now */
+    nn_status st = guard_backend_server(&server, &as_asked, err);
     if (st == NN_OK) st = nn_alloc((void **)&k, 1, sizeof *k, err);
     if (st != NN_OK) goto done;
     k->base = (guard_backend){server->identity, server->completes, keyed_ask, NULL};
@@ -227,9 +230,11 @@ static void read_server(lua_State *L, int idx, backend_box *out)
     nn_err err = {0};
     guard_server_options o = guard_server_default();
     const char *endpoint = lua_args_string(L, idx, backend_args, "endpoint");
-    if (lua_args_push(L, idx, "model") != LUA_TSTRING || lua_rawlen(L, -1) == 0)
+    if (lua_args_push(L, idx, "model") != LUA_TSTRING)
         luaL_error(L, "backend.model: a %s, want the model's name on the server", luaL_typename(L, -1));
     o.model = lua_tostring(L, -1);
+    if (o.model[0] == '\0' || strlen(o.model) != lua_rawlen(L, -1))
+        luaL_error(L, "backend.model: empty or with a zero byte, want the model's name on the server");
     lua_pop(L, 1); /* stays in the table */
     if ((o.url = lua_args_string(L, idx, backend_args, "url")) == NULL)
         luaL_error(L, "backend.url: missing, want the server's address, such as http://127.0.0.1:8080/v1");
@@ -257,13 +262,17 @@ static void read_alternative(lua_State *L, guard_alternative *a, const char *sym
 {
     const int at = lua_gettop(L);
     a->weight = 1.0;
+    size_t more = 0;
     if (lua_type(L, at) == LUA_TTABLE) {
+        for (lua_pushnil(L); lua_next(L, at) != 0; lua_pop(L, 1)) more++;
         lua_pushliteral(L, "weight");
-        if (lua_rawget(L, at) != LUA_TNIL) a->weight = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : -1.0;
-        lua_rawgeti(L, at, 1);
+        const int type = lua_rawget(L, at);
+        if (type != LUA_TNIL) a->weight = type == LUA_TNUMBER ? lua_tonumber(L, -1) : -1.0;
+        more -= type != LUA_TNIL;
+        more -= lua_rawgeti(L, at, 1) != LUA_TNIL;
     }
     a->text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
-    if (a->text == NULL || strlen(a->text) != lua_rawlen(L, -1))
+    if (a->text == NULL || strlen(a->text) != lua_rawlen(L, -1) || more > 0)
         luaL_error(L, "backend.rules.%s: want texts and {'text', weight = 2}", symbol);
     lua_settop(L, at - 1);
 }

@@ -211,6 +211,8 @@ static void read_expansion(lua_State *L, int idx, expansion *e)
     e->keep_rows = lua_args_boolean(L, idx, expand_args, "keep_rows");
     e->min_bytes = lua_args_size(L, idx, expand_args, "min_bytes");
     e->max_bytes = lua_args_size(L, idx, expand_args, "max_bytes");
+    if (e->min_bytes > e->max_bytes)
+        luaL_error(L, "expand.min_bytes: %d, want at most max_bytes, %d", (int)e->min_bytes, (int)e->max_bytes);
     e->a.per = lua_args_size(L, idx, expand_args, "per_row");
     snprintf(e->source, sizeof e->source, "backend/%s", e->name);
     snprintf(e->stream, sizeof e->stream, "expand/%s", e->name);

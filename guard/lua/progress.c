@@ -72,3 +72,18 @@ void lua_progress_stored(const lua_host *h, size_t stored, size_t answers)
     fprintf(stderr, "%s%-32s %llu of %llu answers were stored\n", the_line.tty ? "\r\033[K" : "", the_line.name,
             (unsigned long long)stored, (unsigned long long)answers);
 }
+
+void lua_progress_unanswered(const lua_host *h, size_t dropped, size_t asked, const char *why)
+{
+    char text[201];
+    if (h->o.quiet || dropped == 0) return;
+    fprintf(stderr, "%s%-32s %llu of %llu questions without an answer", the_line.tty ? "\r\033[K" : "", the_line.name,
+            (unsigned long long)dropped, (unsigned long long)asked);
+    if (why != NULL) { /* somebody else's words: no byte of them may move a terminal's cursor */
+        snprintf(text, sizeof text, "%s", why);
+        for (char *c = text; *c != '\0'; c++)
+            if (*c < ' ' || *c > '~') *c = '?';
+        fprintf(stderr, "; the first refusal: %s", text);
+    }
+    fprintf(stderr, "\n");
+}

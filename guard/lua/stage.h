@@ -54,4 +54,6 @@ void lua_progress_stage(lua_host *h, const char *name, bool finished);
 void lua_progress_end(lua_host *h, double seconds, uint64_t tokens);
 /* How many answers of the stage were stored already: it depends on what was asked before, so it stands nowhere else. */
 void lua_progress_stored(const lua_host *h, size_t stored, size_t answers);
+/* That questions of the stage have no answer, and why the first was refused (NULL: none was). */
+void lua_progress_unanswered(const lua_host *h, size_t dropped, size_t asked, const char *why);
 #endif
