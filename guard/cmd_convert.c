@@ -247,6 +247,18 @@ static void set_options(nn_write_options *o, const source *s, const convert_wish
     o->chat = nn_pretrained_chat_template(s->file, &o->chat_len);
 }
 
+/* A text that does not end where it should is no small thing to find out later. */
+static void say_stops(const source *s, const nn_write_options *o)
+{
+    const size_t room = s->vocabulary ? NN_WRITE_STOPS_GGUF : 0;
+    size_t n = 0;
+
+    for (size_t i = 0; i < o->n_stop; i++) n += !s->vocabulary || o->stop[i] != nn_tok_eos(s->vocabulary);
+    if (n > room)
+        fprintf(stderr, "parapet convert: %zu of the %zu ids that end a text are left out: GGUF has keys for EOS and "
+                "%u more%s\n", n - room, o->n_stop, NN_WRITE_STOPS_GGUF, s->vocabulary ? "" : ", beside a tokenizer");
+}
+
 static nn_status write_gguf(const source *s, const char *to, const nn_write_options *o, nn_err *err)
 {
     nn_status st;
@@ -254,6 +266,7 @@ static nn_status write_gguf(const source *s, const char *to, const nn_write_opti
     if (!s->vocabulary && !o->llama_cpp)
         fprintf(stderr, "parapet convert: no tokenizer in %s (%s)\n", to, s->tok_problem.text);
     if ((st = nn_model_write_gguf(to, s->m, s->vocabulary, o, err)) != NN_OK) return st;
+    say_stops(s, o);
     if (s->guard) say_left_out(guard_classifier_parts(s->guard));
     return check_tokenizer(s, to, err);
 }

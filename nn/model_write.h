@@ -16,6 +16,7 @@
 #include "nn/tok.h"
 
 #define NN_WRITE_STOPS 16u
+#define NN_WRITE_STOPS_GGUF 2u /* that the format has keys for besides the tokenizer's EOS; others are left out */
 
 typedef struct {
     /* Of matrices: F32, F16, BF16; GGUF also Q8_0, Q4_0, where one whose rows are no whole blocks is F16; the embedding
@@ -38,14 +39,14 @@ nn_write_options nn_write_default(void); /* as it is, nothing besides */
  * mistral is llama. */
 const char *nn_write_architecture(const nn_config *c);
 
-/* NN_USAGE: an architecture that has no name, a type that the format has not, or that a matrix with an adapter would keep
- * and that is only read here, rotary divisors that it cannot say, by name. NN_CONTENT: a weight that is infinite in the
+/* NN_USAGE: an architecture that has no name, a type that the format has not, or that a matrix with an adapter would
+ * keep and that is only read here, rotary divisors that it cannot say, by name. NN_CONTENT: a weight that is infinite in the
  * type asked for, by tensor. tok NULL: none is written. */
 NN_CHECKED nn_status nn_model_write_gguf(const char *path, const nn_model *m, const nn_tok *tok,
                                          const nn_write_options *o, nn_err *err);
-/* config.json, generation_config.json, model.safetensors. The folder is made; of one that is there the files go that say
- * something about a model (configuration, index of weights, tokenizer), once the new weights are written beside the old
- * ones, and all others stay. tok: for the ids of BOS, EOS and padding alone, or NULL. */
+/* config.json, generation_config.json, model.safetensors. The folder is made; of one that is there the files go that
+ * say something about a model (configuration, index of weights, tokenizer), once the new weights are written beside the
+ * old ones, and all others stay. tok: for the ids of BOS, EOS and padding alone, or NULL. */
 NN_CHECKED nn_status nn_model_write_hf(const char *folder, const nn_model *m, const nn_tok *tok,
                                        const nn_write_options *o, nn_err *err);
 /* The files of a tokenizer, byte for byte, from one folder to another; *n: how many there were. */

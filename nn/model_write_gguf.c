@@ -85,15 +85,14 @@ static nn_status put_chat(nn_gguf_writer *w, const nn_write_options *o, nn_err *
     return NN_OK;
 }
 
-/* The format has keys for two ends of a text besides EOS. */
 static nn_status put_tokenizer(nn_gguf_writer *w, const nn_tok *tok, const nn_write_options *o, nn_err *err)
 {
-    static const char *const keys[] = {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"};
+    static const char *const keys[NN_WRITE_STOPS_GGUF] = {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"};
     size_t n = 0;
     nn_status st;
 
     if ((st = nn_tok_put_gguf_plain(w, tok, err)) != NN_OK) return st;
-    for (size_t i = 0; i < o->n_stop && n < 2; i++)
+    for (size_t i = 0; i < o->n_stop && n < NN_WRITE_STOPS_GGUF; i++)
         if (o->stop[i] != nn_tok_eos(tok)) nn_gguf_put_u32(w, keys[n++], (uint32_t)o->stop[i]);
     return o->chat ? put_chat(w, o, err) : NN_OK;
 }

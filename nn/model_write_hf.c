@@ -4,7 +4,8 @@
  * Keys are those of transformers' configuration classes of the four architectures. Rotary divisors are said where a
  * rule of theirs gives them: linear, and llama3 with its published turns (1 and 4) and a first length that is a power
  * of two. config.json comes last: a folder that was not finished is no model. Of a model that was there its small files
- * go just before the new weights appear: this one's may lack some, and another's stop ids or tokenizer are no substitute.
+ * go just before the new weights appear: this one's may lack some, and another's stop ids or tokenizer are no
+ * substitute.
  */
 #include "nn/arena.h"
 #include "nn/model_write_impl.h"
@@ -271,7 +272,7 @@ static nn_status drop_files(const char *folder, const char *const *name, nn_err 
     for (; *name; name++) {
         snprintf(path, sizeof path, "%s/%s", folder, *name);
         if (nn_path_exists(path) && remove(path) != 0)
-            return nn_fail(err, NN_FILE, "%s: is another model's and cannot be removed, want a folder without it", path);
+            return nn_fail(err, NN_FILE, "%s: cannot remove what is another model's, want a folder without it", path);
     }
     return NN_OK;
 }

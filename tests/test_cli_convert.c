@@ -156,6 +156,21 @@ Test(cli_convert, a_replaced_folder_keeps_nothing_of_the_model_before)
     nn_model_free(m);
 }
 
+Test(cli_convert, ends_of_a_text_that_gguf_has_no_key_for_are_said)
+{
+    const char *dir = temp_dir(), *hf = path_in(dir, "hf"), *gguf = path_in(dir, "a.gguf");
+    const cli_result folder = CLI(NULL, "convert", stories(), hf, "--tokenizer", shared_path(STORIES "tok512.bin"));
+
+    expect_status(&folder, 0);
+    write_text(path_in(hf, "generation_config.json"), "{\"eos_token_id\": [2, 13, 14]}");
+    const cli_result three = CLI(NULL, "convert", hf, gguf);
+    cr_expect_str_eq(three.err, "");
+    write_text(path_in(hf, "generation_config.json"), "{\"eos_token_id\": [2, 13, 14, 15]}");
+    const cli_result four = CLI(NULL, "convert", hf, gguf, "--force");
+    expect_status(&four, 0);
+    expect_says(four.err, "1 of the 4 ids that end a text are left out");
+}
+
 /* A file that may not grow any more is an error like a full disk, not the end of the process. */
 Test(cli_convert, a_limit_on_files_is_said_and_leaves_nothing)
 {
