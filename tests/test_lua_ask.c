@@ -394,16 +394,20 @@ Test(lua_ask, without_permission_nothing_is_asked_and_nothing_begun)
     expect_status(&r, 4);
     expect_says(r.err, "--allow-net");
     unsetenv(KEY_ENV);
-    r = CLI(NULL, "run", script, "--set", set, "--set", "key_env=" KEY_ENV, "--out", path_in(temp_dir(), "run"),
-            "--allow-net");
+    run = path_in(temp_dir(), "run");
+    r = CLI(NULL, "run", script, "--set", set, "--set", "key_env=" KEY_ENV, "--out", run, "--allow-net");
     expect_status(&r, 2);
     expect_says(r.err, KEY_ENV ": not set");
+    cr_expect(!nn_path_exists(run));
     setenv(KEY_ENV, "two words", 1);
-    r = CLI(NULL, "run", script, "--set", set, "--set", "key_env=" KEY_ENV, "--out", path_in(temp_dir(), "run"),
-            "--allow-net");
+    r = CLI(NULL, "run", script, "--set", set, "--set", "key_env=" KEY_ENV, "--out", run, "--allow-net");
     expect_status(&r, 2);
     expect_says(r.err, "the key alone");
-    cr_expect(strstr(r.err, "two words") == NULL);
+    cr_expect(strstr(r.err, "two words") == NULL && !nn_path_exists(run));
+    r = CLI(NULL, "run", script, "--set", set, "--set", "key_env=" KEY_ENV, "--out", run, "--allow-net", "--resume");
+    expect_status(&r, 2); /* what is resumed may have its answers: it is looked for when there is a question */
+    expect_says(r.err, "the key alone");
+    cr_expect(nn_path_exists(run));
     cr_expect_eq(stub_requests(s), 0);
     r = CLI(NULL, "run", script, "--set", set, "--out", run, "--answers", path_in(temp_dir(), "none"));
     expect_status(&r, 2);

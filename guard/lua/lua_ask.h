@@ -54,4 +54,6 @@ NN_CHECKED nn_status lua_backend_ready(backend_box *b, nn_err *err);
 /* What asking a local model takes at most; 0 for others. */
 size_t lua_backend_bytes(const backend_box *b);
 bool lua_backend_is_server(const backend_box *b);
+/* The key that a server's back-end names is in the environment, and can be one; true of others and without a name. */
+NN_CHECKED nn_status lua_backend_has_key(const backend_box *b, nn_err *err);
 #endif

@@ -217,6 +217,7 @@ void lua_asking_plan(lua_State *L, const lua_asking *a, uint64_t rows, uint64_t 
     const size_t params =
         a->llm->model != NULL ? nn_config_params(nn_pretrained_config(a->llm->model->p)) : 0;
     char detail[96];
+    nn_err err = {0};
     if (lua_backend_is_server(a->llm) && h->o.out != NULL && !h->o.resume && h->o.answers == NULL) {
         if (!h->o.allow_net)
             luaL_error(L, "%s: its questions go to a server, want --allow-net, or --answers RUN for another run's "
@@ -224,6 +225,7 @@ void lua_asking_plan(lua_State *L, const lua_asking *a, uint64_t rows, uint64_t 
         if (!guard_backend_server_built())
             luaL_error(L, "%s: its questions go to a server, and this program was built without libcurl, want a build "
                           "with it, or --answers RUN for another run's answers", a->what);
+        if (lua_backend_has_key(a->llm, &err) != NN_OK) lua_host_raise(L, &err);
     }
     if (a->llm->model != NULL)
         snprintf(detail, sizeof detail, "%llu questions, %llu tokens out", (unsigned long long)questions,

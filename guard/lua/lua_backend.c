@@ -3,7 +3,8 @@
  * Reads: stage.h, guard/ask/backend.h.   Read next: lua_ask.c (the stages that ask).
  * A back-end is declared, not begun: a local model's weights are mapped when the first question is asked, a server is
  * spoken to when there is a question whose answer is not stored, and its key is read from the environment in that
- * moment and forgotten after it. So a plan and a replay need neither.
+ * moment and forgotten after it. So a plan and a replay need neither. A new run that will ask looks for the key once
+ * before it begins: hours of training before the first question are not to end for want of it.
  * Why only variables that end in _API_KEY: a script is somebody else's program and names both the variable and the
  * server; another secret of the environment is not to be had that way.
  */
@@ -168,6 +169,12 @@ static nn_status find_key(const keyed *k, const char **key, nn_err *err)
                        k->key_env);
     *key = text;
     return NN_OK;
+}
+
+nn_status lua_backend_has_key(const backend_box *b, nn_err *err)
+{
+    const char *key;
+    return lua_backend_is_server(b) ? find_key((const keyed *)b->b, &key, err) : NN_OK;
 }
 
 static nn_status keyed_ask(guard_backend *b, const guard_question *q, size_t n, const guard_ask_options *o,
