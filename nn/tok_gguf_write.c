@@ -181,16 +181,24 @@ static void put_options(nn_gguf_writer *w, const nn_vocab *v, bool plain)
     if (v->charsmap) nn_gguf_put_u8s(w, plain ? NN_CHARSMAP : NN_SAVED_CHARSMAP, v->charsmap, v->charsmap_len);
 }
 
+/* tokenizer.ggml.pre: how a text is cut, and with llama-bpe that a word which is a token needs no merges. Llama 3's
+ * pattern without that is smaug-bpe. WHY plain alone: in files of ours the option has a key, and their bytes stay. */
+static const char *pre_name(const nn_vocab *v, bool plain)
+{
+    static const char *const pres[] = {[NN_PRE_GPT2] = "gpt-2", [NN_PRE_LLAMA3] = "llama-bpe", [NN_PRE_QWEN2] = "qwen2",
+                                       [NN_PRE_STARCODER] = "starcoder", [NN_PRE_FALCON] = "falcon"};
+
+    return plain && v->pre == NN_PRE_LLAMA3 && !v->ignore_merges ? "smaug-bpe" : pres[v->pre];
+}
+
 static nn_status put_other(nn_gguf_writer *w, const nn_tok *t, bool plain, nn_err *err)
 {
     static const char *const models[] = {[NN_TOK_BPE] = "gpt2", [NN_TOK_SPM] = "llama", [NN_TOK_UNIGRAM] = "t5"};
-    static const char *const pres[] = {[NN_PRE_GPT2] = "gpt-2", [NN_PRE_LLAMA3] = "llama-bpe", [NN_PRE_QWEN2] = "qwen2",
-                                       [NN_PRE_STARCODER] = "starcoder", [NN_PRE_FALCON] = "falcon"};
     const nn_vocab *v = &t->other->source;
     nn_status st;
 
     nn_gguf_put_str(w, "tokenizer.ggml.model", models[v->model]);
-    if (v->model == NN_TOK_BPE) nn_gguf_put_str(w, "tokenizer.ggml.pre", pres[v->pre]);
+    if (v->model == NN_TOK_BPE) nn_gguf_put_str(w, "tokenizer.ggml.pre", pre_name(v, plain));
     if ((st = put_vocabulary(w, t, err)) != NN_OK) return st;
     if (v->model != NN_TOK_BPE && (st = put_scores(w, v, plain, err)) != NN_OK) return st;
     if (v->model == NN_TOK_BPE && (st = put_merges(w, t, v->merge, v->n_merge, 3, err)) != NN_OK) return st;

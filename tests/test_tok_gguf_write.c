@@ -1,6 +1,7 @@
 /* Tokenizers in GGUF files: what a guard's file holds comes back with the same hash, and what was changed is refused;
  * in files for other programs there is nothing else than their keys. */
 #include "nn/tok_gguf_write.h"
+#include "nn/tok_impl.h"
 #include "nn/tok_json_write.h"
 #include "nn/tok_read.h"
 #include "tests/support.h"
@@ -140,6 +141,29 @@ Test(tok_gguf_write, for_other_programs_there_is_no_key_of_ours)
     cr_expect_eq(nn_tok_vocab(own), nn_tok_vocab(back));
     nn_tok_free(back);
     nn_tok_free(own);
+}
+
+Test(tok_gguf_write, whether_merges_are_ignored_goes_out_with_the_name_of_the_pattern)
+{
+    nn_tok *t = foreign_tok(NN_TOK_BPE, false);
+    nn_err err = {NN_OK, ""};
+
+    for (int ignore = 0; ignore < 2; ignore++) {
+        nn_vocab v;
+        nn_tok *llama3 = NULL;
+
+        expect_ok(nn_vocab_copy(&v, &t->other->source, &err), &err);
+        v.pre = NN_PRE_LLAMA3;
+        v.ignore_merges = ignore;
+        expect_ok(nn_tok_build(&llama3, &v, &err), &err);
+        nn_tok *back = plain_again(llama3);
+        cr_expect(back->other->source.pre == NN_PRE_LLAMA3);
+        cr_expect_eq(back->other->source.ignore_merges, ignore == 1);
+        nn_tok_free(back);
+        nn_tok_free(llama3);
+        nn_vocab_free(&v);
+    }
+    nn_tok_free(t);
 }
 
 Test(tok_gguf_write, a_list_of_merges_becomes_scores_that_give_the_same_ids)
