@@ -113,14 +113,30 @@ double report_note_number(const guard_entry *e, const char *key)
     return got;
 }
 
-void report_note_text(char *out, size_t cap, const guard_entry *e, const char *key)
+static void copy_text(char *out, size_t cap, const json_t *v)
 {
-    json_t *o = note_of(e);
-    const char *s = json_string_value(json_object_get(o, key));
+    const char *s = json_string_value(v);
     const size_t n = s ? report_cut(s, strlen(s), cap - 1) : 0;
 
     if (n) memcpy(out, s, n);
     out[n] = '\0';
+}
+
+void report_note_text(char *out, size_t cap, const guard_entry *e, const char *key)
+{
+    json_t *o = note_of(e);
+
+    copy_text(out, cap, json_object_get(o, key));
+    json_decref(o);
+}
+
+void report_note_backend(char kind[16], char model[64], const guard_entry *e)
+{
+    json_t *o = note_of(e);
+    const json_t *b = json_object_get(o, "backend");
+
+    copy_text(kind, 16, json_object_get(b, "kind"));
+    copy_text(model, strcmp(kind, "local") == 0 ? 13 : 64, json_object_get(b, "model")); /* a hash: as much as of others */
     json_decref(o);
 }
 

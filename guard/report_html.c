@@ -215,14 +215,20 @@ static void put_rules(guard_buf *b, const report_facts *f, size_t ordinal)
     }
 }
 
-/* Of a stage that asked a language model: what became of its questions. */
+/* Of a stage that asked a language model: which one, and what became of its questions. */
 static void put_questions(guard_buf *b, const guard_entry *e)
 {
     static const char *const of[][2] = {{"asked", "asked"}, {"retried", "retried"}, {"refused", "refused"},
                                         {"dropped", "unanswered"}};
+    char kind[16], model[64];
 
     if (isnan(report_note_number(e, "asked"))) return;
+    report_note_backend(kind, model, e);
     guard_buf_str(b, "<br>");
+    report_puts(b, kind);
+    guard_buf_str(b, model[0] ? " " : "");
+    report_puts(b, model);
+    guard_buf_str(b, ": ");
     for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
         guard_buf_fmt(b, "%s%s ", i ? ", " : "", of[i][1]);
         report_put_fixed(b, report_note_number(e, of[i][0]), 0);

@@ -152,6 +152,8 @@ size_t report_writer(const report_facts *f, size_t entry, const char *sha256, si
 bool report_input_used(const report_facts *f, size_t input); /* an entry names its hash */
 /* A number of the note of an entry; NAN when absent. A text likewise, "" when absent. */
 double report_note_number(const guard_entry *e, const char *key);
+/* Which language model a stage asked: its kind, and its name or the beginning of its hash ("" of rules). */
+void report_note_backend(char kind[16], char model[64], const guard_entry *e);
 void report_note_text(char *out, size_t cap, const guard_entry *e, const char *key);
 
 /* --- printing ----------------------------------------------------------------------------- */

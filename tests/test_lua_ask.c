@@ -89,7 +89,7 @@ Test(lua_ask, the_report_and_the_ledger_tell_what_became_of_the_questions)
     expect_says(ledger, "\"note\":{\"backend\":{\"kind\":\"grammar\",\"rules\":\"");
     expect_says(ledger, "\"asked\":48,\"refused\":0,\"retried\":0,\"dropped\":0,\"rows\":");
     expect_says(ledger, "answers/02_expand.jsonl");
-    expect_says(page, "asked 48, retried 0, refused 0, unanswered 0");
+    expect_says(page, "grammar: asked 48, retried 0, refused 0, unanswered 0");
     cr_expect(strstr(ledger, "cached") == NULL);
     free(page);
     free(ledger);
@@ -326,6 +326,9 @@ Test(lua_ask, questions_without_an_answer_are_told_with_the_reason)
     cli_result r = CLI(NULL, "run", script, "--set", set, "--out", run, "--allow-net");
     expect_status(&r, 0);
     expect_says(r.err, "30 of 30 questions without an answer; the first refusal: HTTP 400 ('not for us')");
+    char *page = read_bytes(path_in(run, "report.html"), NULL);
+    expect_says(page, "server stub: asked 30, retried 0, refused 30, unanswered 30");
+    free(page);
     /* Answers of another run are whatever somebody wrote there. */
     snprintf(command, sizeof command, "sed -i 's/not for/not \\\\u001b[2J/' '%s/answers/02_expand.jsonl'", run);
     cr_assert(system(command) == 0);
