@@ -362,13 +362,13 @@ static nn_status merge_through_file(lm_run *r, nn_err *err)
 }
 
 /* Adapters as a folder of their own, then into the weights. */
-static nn_status merge_adapters(lm_run *r, const char *base, nn_err *err)
+static nn_status merge_adapters(lm_run *r, const nn_pretrained *from, nn_err *err)
 {
-    const char *slash = strrchr(base, '/');
+    char base[256] = "train_generator"; /* another stage's, which was trained before */
     nn_status st = NN_OK;
 
-    if (r->o->adapter)
-        st = nn_lora_save(r->lora, nn_model_config(r->g->m), r->o->adapter, slash && slash[1] ? slash + 1 : base, err);
+    if (from) nn_pretrained_base_name(from, base, sizeof base);
+    if (r->o->adapter) st = nn_lora_save(r->lora, nn_model_config(r->g->m), r->o->adapter, base, err);
     if (st != NN_OK) return st;
     return r->o->file ? merge_through_file(r, err) : merge_in_memory(r, err);
 }
@@ -427,8 +427,7 @@ nn_status guard_lm_train(guard_lm **out, const guard_corpus *train, const guard_
     if ((st = build_model(&g, tok, taxonomy, init, o, job, err)) != NN_OK) return st;
     lm_run r = {.o = o, .job = job, .g = g, .pass = SIZE_MAX};
     if ((st = build_run(&r, train, valid, err)) == NN_OK) st = train_all(&r, err);
-    if (st == NN_OK && r.lora)
-        st = merge_adapters(&r, init || !o->base ? "train_generator" : nn_pretrained_path(o->base), err);
+    if (st == NN_OK && r.lora) st = merge_adapters(&r, init ? NULL : o->base, err);
     if (st == NN_OK) {
         job->tokens_used += r.tokens;
         *out = r.g;

@@ -292,9 +292,10 @@ static nn_status check_base(const guard_parts *p, const guard_train_options *o, 
 /* The adapters and their guard's name for their base: its file's or folder's, wherever it lies. */
 static nn_status save_adapter(const nn_lora *l, const nn_config *c, const guard_train_options *o, nn_err *err)
 {
-    const char *path = nn_pretrained_path(o->base), *slash = strrchr(path, '/');
+    char base[256];
 
-    return nn_lora_save(l, c, o->adapter, slash && slash[1] ? slash + 1 : path, err);
+    nn_pretrained_base_name(o->base, base, sizeof base);
+    return nn_lora_save(l, c, o->adapter, base, err);
 }
 
 /* Trains adapters beside p's decoder, whose matrices stay where they lie; then it is a float model that holds them. */

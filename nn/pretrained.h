@@ -47,6 +47,9 @@ NN_CHECKED nn_status nn_pretrained_tok(nn_tok **out, const nn_pretrained *p, con
  * not compared with anything, since the same model lies under another name on every machine. */
 NN_CHECKED nn_status nn_pretrained_adapt(nn_pretrained *p, const char *folder, nn_err *err);
 const nn_lora *nn_pretrained_adapter(const nn_pretrained *p); /* NULL: none */
+/* What adapters that are trained beside it call their base: the last part of its path, "adapted NAME" where others are
+ * merged into it, since beside the file alone they would be wrong and would fit. */
+void nn_pretrained_base_name(const nn_pretrained *p, char *out, size_t cap);
 
 typedef struct {
     bool floats;     /* a copy of every weight as float, which can be trained; else in the file's types, mapped */

@@ -104,6 +104,13 @@ const nn_lora *nn_pretrained_adapter(const nn_pretrained *p)
     return p->lora;
 }
 
+void nn_pretrained_base_name(const nn_pretrained *p, char *out, size_t cap)
+{
+    const char *slash = strrchr(p->path, '/');
+
+    snprintf(out, cap, "%s%s", p->lora ? "adapted " : "", slash && slash[1] ? slash + 1 : p->path);
+}
+
 /* One thread's scratch is made here: whoever opens a file has none yet, and it is done once. */
 static nn_status merge(nn_model *m, const nn_lora *l, nn_err *err)
 {

@@ -251,6 +251,24 @@ Test(lora_use, a_base_of_the_same_name_is_no_news)
     take_down(&s);
 }
 
+Test(lora_use, what_is_trained_beside_a_merged_model_does_not_name_its_file_alone)
+{
+    setting s = set_up("llama", NN_F16, NN_LORA_ALL, "base");
+    char plain[256], adapted[256], want[300];
+    nn_err err = {NN_OK, ""};
+
+    nn_pretrained_base_name(s.p, plain, sizeof plain);
+    cr_expect_str_eq(plain, strrchr(s.model, '/') + 1);
+    expect_ok(nn_pretrained_adapt(s.p, s.adapter, &err), &err);
+    nn_pretrained_base_name(s.p, adapted, sizeof adapted);
+    snprintf(want, sizeof want, "adapted %s", plain);
+    cr_expect_str_eq(adapted, want);
+    expect_ok(nn_lora_save(s.l, nn_pretrained_config(s.p), s.adapter, adapted, &err), &err);
+    const cli_result r = CLI(NULL, "generate", "--model", s.model, "--adapter", s.adapter, "--max-tokens", "4");
+    expect_says(r.err, "its base is adapted ");
+    take_down(&s);
+}
+
 /* --- refusals ------------------------------------------------------------------------------------------------ */
 
 static void replace(const char *dir, const char *from, const char *to)
