@@ -67,7 +67,7 @@ static size_t read_messages(lua_State *L, int idx, guard_message *m, bool comple
 {
     static const char *const names[] = {"system", "user", NULL}, *const none[] = {NULL};
     size_t n = 0;
-    luaL_checkstack(L, 4 * (int)GUARD_PROMPT_MESSAGES + 16, "no room for messages");
+    luaL_checkstack(L, 5 * (int)GUARD_PROMPT_MESSAGES + 16, "no room for messages");
     if (lua_type(L, idx) == LUA_TSTRING) {
         m[n].role = GUARD_ROLE_USER;
         m[n].text = lua_tolstring(L, idx, &m[n].len);
