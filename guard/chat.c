@@ -72,6 +72,8 @@ static const guard_chat family[] = {
 
 enum { FAMILIES = sizeof family / sizeof *family };
 
+const char *const guard_role_names[GUARD_ROLES] = {"system", "user", "assistant"};
+
 const guard_chat *guard_chat_find(const char *name)
 {
     for (size_t i = 0; i < FAMILIES; i++)
@@ -210,7 +212,6 @@ static nn_status add_turn(pieces *p, const guard_chat *c, const guard_message *m
 
 static nn_status check_turns(const guard_chat *c, const guard_message *m, size_t n, bool answer, nn_err *err)
 {
-    static const char *const role[] = {"system", "user", "assistant"};
     const bool system = n > 0 && m[0].role == GUARD_ROLE_SYSTEM;
 
     if (system && c->place == NOWHERE)
@@ -219,7 +220,7 @@ static nn_status check_turns(const guard_chat *c, const guard_message *m, size_t
         const guard_role want = (i - system) % 2 == 0 ? GUARD_ROLE_USER : GUARD_ROLE_ASSISTANT;
         if (m[i].role != want)
             return nn_fail(err, NN_CONTENT, "chat format %s: message %zu is the %s's, want the %s's", c->name, i + 1,
-                           role[m[i].role], role[want]);
+                           guard_role_names[m[i].role], guard_role_names[want]);
     }
     if (n == system) return nn_fail(err, NN_CONTENT, "chat format %s: no message of the user, want one", c->name);
     if (answer && m[n - 1].role != GUARD_ROLE_USER)

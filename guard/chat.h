@@ -18,6 +18,7 @@
 typedef struct guard_chat guard_chat;
 
 typedef enum { GUARD_ROLE_SYSTEM, GUARD_ROLE_USER, GUARD_ROLE_ASSISTANT, GUARD_ROLES } guard_role;
+extern const char *const guard_role_names[GUARD_ROLES]; /* in scripts and in OpenAI's protocol */
 
 typedef struct {
     guard_role role;

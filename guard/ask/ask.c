@@ -46,7 +46,6 @@ static nn_status put_text(guard_buf *b, const char *key, const char *s, size_t n
 
 static nn_status put_messages(guard_buf *b, const guard_question *q, nn_err *err)
 {
-    static const char *const role[GUARD_ROLES] = {"system", "user", "assistant"};
     nn_status st = NN_OK;
 
     guard_json_key(b, "messages");
@@ -54,7 +53,7 @@ static nn_status put_messages(guard_buf *b, const guard_question *q, nn_err *err
     for (size_t i = 0; i < q->n_message && st == NN_OK; i++) {
         guard_json_comma(b);
         guard_buf_str(b, "{");
-        guard_put_str(b, "role", role[q->message[i].role]);
+        guard_put_str(b, "role", guard_role_names[q->message[i].role]);
         st = put_text(b, "text", q->message[i].text, q->message[i].len, err);
         guard_buf_str(b, "}");
     }

@@ -1,6 +1,7 @@
 #include "guard/ask/backend.h"
 #include "nn/arena.h"
 #include <math.h>
+#include <string.h>
 
 static nn_status check_options(const guard_ask_options *o, nn_err *err)
 {
@@ -43,4 +44,13 @@ const char *guard_backend_identity(const guard_backend *b)
 bool guard_backend_completes(const guard_backend *b)
 {
     return b->completes;
+}
+
+size_t guard_before_stop(const char *text, size_t len, const char *stop)
+{
+    const size_t n = stop ? strlen(stop) : 0;
+
+    for (size_t i = 0; n > 0 && i + n <= len; i++)
+        if (memcmp(text + i, stop, n) == 0) return i;
+    return len;
 }

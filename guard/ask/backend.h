@@ -103,6 +103,8 @@ typedef struct {
 NN_CHECKED nn_status guard_backend_grammar(guard_backend **out, const guard_symbol *symbol, size_t n, nn_err *err);
 
 /* --- for who writes a back-end ---------------------------------------------------------------------------------- */
+/* Bytes of the answer before its stop begins; all of them when stop is NULL or not there. */
+size_t guard_before_stop(const char *text, size_t len, const char *stop);
 struct guard_backend {
     char *identity;
     bool completes;

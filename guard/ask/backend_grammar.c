@@ -265,16 +265,6 @@ static nn_status write_all(writer *w, nn_err *err)
     return st == NN_OK ? guard_buf_status(&w->out, err) : st;
 }
 
-/* Bytes before the text that ends an answer. */
-static size_t before_stop(const guard_buf *b, const char *stop)
-{
-    const size_t n = stop ? strlen(stop) : 0;
-
-    for (size_t i = 0; n > 0 && i + n <= b->len; i++)
-        if (memcmp(b->bytes + i, stop, n) == 0) return i;
-    return b->len;
-}
-
 static nn_status tell(writer *w, size_t i, const guard_ask_options *o, guard_answer_fn answer, void *ctx, nn_err *err)
 {
     static const char reason[] = "the expansion is longer than a mebibyte";
@@ -283,7 +273,7 @@ static nn_status tell(writer *w, size_t i, const guard_ask_options *o, guard_ans
     guard_buf_add(&w->out, "", 0); /* a zero byte also behind nothing */
     const nn_status st = guard_buf_status(&w->out, err);
     if (st != NN_OK) return st;
-    const size_t len = before_stop(&w->out, o->stop);
+    const size_t len = guard_before_stop(w->out.bytes, w->out.len, o->stop);
     w->out.bytes[len] = '\0';
     return answer(ctx, i, GUARD_ANSWERED, w->out.bytes, len, err);
 }

@@ -49,15 +49,14 @@ bool guard_backend_server_built(void)
 
 static void write_messages(guard_buf *b, const guard_question *q)
 {
-    static const char *const role[GUARD_ROLES] = {"system", "user", "assistant"};
-
     guard_json_key(b, "messages");
     guard_buf_str(b, "[");
     for (size_t m = 0; m < q->n_message; m++) {
         guard_json_comma(b);
         guard_buf_str(b, "{");
+        const char *role = guard_role_names[q->message[m].role];
         guard_json_key(b, "role");
-        guard_json_str(b, role[q->message[m].role], strlen(role[q->message[m].role]));
+        guard_json_str(b, role, strlen(role));
         guard_json_key(b, "content");
         guard_json_str(b, q->message[m].text, q->message[m].len);
         guard_buf_str(b, "}");
@@ -112,21 +111,10 @@ static nn_status write_request(void *ctx, size_t i, guard_buf *b, nn_err *err)
 
 /* --- replies ------------------------------------------------------------------------------------------------------ */
 
-/* The text up to where `stop` begins: some servers leave it in. */
-static size_t before_stop(const char *text, size_t len, const char *stop)
-{
-    const size_t n = stop ? strlen(stop) : 0;
-
-    for (size_t i = 0; n > 0 && i + n <= len; i++) {
-        if (memcmp(text + i, stop, n) == 0) return i;
-    }
-    return len;
-}
-
 static nn_status tell(server_call *c, size_t i, guard_answer_end end, nn_err *err)
 {
-    if (end == GUARD_ANSWERED) {
-        c->text.len = before_stop(c->text.bytes, c->text.len, c->o->stop);
+    if (end == GUARD_ANSWERED) { /* some servers leave the stop in */
+        c->text.len = guard_before_stop(c->text.bytes, c->text.len, c->o->stop);
         c->text.bytes[c->text.len] = '\0';
     }
     return c->answer(c->ctx, i, end, c->text.bytes, c->text.len, err);

@@ -46,7 +46,6 @@ static void check_names(lua_State *L, int idx, const char *where, size_t listed,
 
 static void read_listed(lua_State *L, int list, size_t i, guard_message *m)
 {
-    static const char *const roles[GUARD_ROLES] = {"system", "user", "assistant"};
     static const char *const names[] = {"role", "text", NULL};
     size_t role = 0;
     if (lua_rawgeti(L, list, (lua_Integer)i + 1) != LUA_TTABLE)
@@ -55,7 +54,7 @@ static void read_listed(lua_State *L, int list, size_t i, guard_message *m)
     check_names(L, at, lua_pushfstring(L, "prompt[%d]", (int)i + 1), 0, names, "role and text");
     lua_pushliteral(L, "role");
     const char *name = lua_rawget(L, at) == LUA_TSTRING ? lua_tostring(L, -1) : "";
-    while (role < GUARD_ROLES && strcmp(name, roles[role]) != 0) role++;
+    while (role < GUARD_ROLES && strcmp(name, guard_role_names[role]) != 0) role++;
     if (role == GUARD_ROLES)
         luaL_error(L, "prompt[%d].role: '%s', want system, user or assistant", (int)i + 1, name);
     if (role == GUARD_ROLE_SYSTEM && i > 0) luaL_error(L, "prompt[%d]: a system text, want it first", (int)i + 1);

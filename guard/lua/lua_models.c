@@ -232,7 +232,6 @@ static void read_parts(lua_State *L, guard_template *t, const char *what)
 /* A list of {role = .., text = ..}, at the top of the stack, as the model's chat format writes it before its answer. */
 static void read_messages(lua_State *L, guard_template *t, const model_box *m, const char *what)
 {
-    static const char *const roles[GUARD_ROLES] = {"system", "user", "assistant"};
     lua_host *h = lua_host_of(L);
     guard_message message[8];
     char bos[256] = "", eos[256] = "";
@@ -249,7 +248,7 @@ static void read_messages(lua_State *L, guard_template *t, const model_box *m, c
         if (lua_rawgeti(L, list, (lua_Integer)i + 1) != LUA_TTABLE || lua_getfield(L, -1, "role") != LUA_TSTRING ||
             lua_getfield(L, -2, "text") != LUA_TSTRING)
             luaL_error(L, "%s[%d]: want { role = 'user', text = '..' }", what, (int)i + 1);
-        while (role < GUARD_ROLES && strcmp(lua_tostring(L, -2), roles[role]) != 0) role++;
+        while (role < GUARD_ROLES && strcmp(lua_tostring(L, -2), guard_role_names[role]) != 0) role++;
         if (role == GUARD_ROLES)
             luaL_error(L, "%s[%d].role: '%s', want system, user or assistant", what, (int)i + 1, lua_tostring(L, -2));
         message[i].role = (guard_role)role;
