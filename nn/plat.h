@@ -28,7 +28,7 @@ NN_CHECKED nn_status nn_file_pieces(const char *path, nn_piece_fn fn, void *ctx,
 /* Writes beside the target, fsyncs, renames: the path holds the old bytes or the new ones, never half. */
 NN_CHECKED nn_status nn_file_write(const char *path, const void *bytes, size_t len, nn_err *err);
 /* The same for a file that is made piece by piece: it is there from commit on, and never when one call failed. A pipe or
- * device is written as it goes. */
+ * device is written as it goes; /dev/stdout is refused where it leads to a file. */
 typedef struct nn_file_out nn_file_out;
 NN_CHECKED nn_status nn_file_out_open(nn_file_out **out, const char *path, nn_err *err);
 NN_CHECKED nn_status nn_file_out_put(nn_file_out *o, const void *bytes, size_t len, nn_err *err);

@@ -215,6 +215,15 @@ struct nn_file_out {
     bool in_place;       /* a device or a pipe: a rename would replace /dev/stdout by a file */
 };
 
+/* /dev/stdout, where it leads to a file: a rename would replace that link, for everybody. */
+static bool names_an_open_file(const char *path)
+{
+    static const char open_files[] = "/proc/";
+    char to[sizeof open_files - 1];
+
+    return readlink(path, to, sizeof to) == (ssize_t)sizeof to && memcmp(to, open_files, sizeof to) == 0;
+}
+
 nn_status nn_file_out_open(nn_file_out **out, const char *path, nn_err *err)
 {
     const size_t len = strlen(path), room = sizeof(nn_file_out) + 2 * len + 34;
@@ -226,6 +235,8 @@ nn_status nn_file_out_open(nn_file_out **out, const char *path, nn_err *err)
     const bool there = stat(path, &info) == 0;
     if (there && S_ISDIR(info.st_mode))
         return nn_fail(err, NN_FILE, "%s: cannot replace a folder, want a file or a free path", path);
+    if (there && S_ISREG(info.st_mode) && names_an_open_file(path))
+        return nn_fail(err, NN_FILE, "%s: leads to a file that another name has, want that name", path);
     if ((st = nn_alloc(&block, room, 1, err)) != NN_OK) return st;
     nn_file_out *o = block;
     o->in_place = there && !S_ISREG(info.st_mode);

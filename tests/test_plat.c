@@ -4,6 +4,7 @@
 #include "tests/support.h"
 #include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -87,6 +88,25 @@ Test(plat, write_replaces_whole_and_leaves_nothing_beside)
     cr_assert(mkdir(path_in(dir, "d"), 0700) == 0);
     expect_fails(nn_file_write(path_in(dir, "d"), "x", 1, &err), NN_FILE, &err, "cannot replace");
     cr_expect_eq(count_names(dir), 2u);
+}
+
+/* What /dev/stdout is where output goes to a file: as root a rename would replace it. */
+Test(plat, a_link_to_an_open_file_is_not_replaced)
+{
+    const char *dir = temp_dir(), *file = path_in(dir, "file"), *link = path_in(dir, "stdout");
+    char to[64];
+    struct stat info;
+    nn_err err = {NN_OK, ""};
+    FILE *f = fopen(file, "w");
+
+    cr_assert(f != NULL);
+    snprintf(to, sizeof to, "/proc/self/fd/%d", fileno(f));
+    cr_assert(symlink(to, link) == 0);
+    if (stat(link, &info) != 0) skip_test("no /proc/self/fd");
+    expect_fails(nn_file_write(link, "x", 1, &err), NN_FILE, &err, "stdout: leads to a file that another name has");
+    cr_expect(lstat(link, &info) == 0 && S_ISLNK(info.st_mode));
+    cr_expect_eq(count_names(dir), 2);
+    fclose(f);
 }
 
 Test(plat, a_full_disk_is_a_limit)
