@@ -29,10 +29,10 @@ PARFLAG  := $(if $(filter 0,$(OMP)),,-DNN_THREADS)
 LUA_CFLAGS := $(shell pkg-config --cflags lua5.4 2>/dev/null || echo -I/usr/include/lua5.4)
 LUA_LIBS   := $(shell pkg-config --libs lua5.4 2>/dev/null || echo -llua5.4)
 BASE  = -std=c99 -g $(WARN) $(FP) $(SANFLAGS) -I. -MMD -MP
-# Language models over HTTP: where libcurl's header is, unless CURL=0. Only the program that runs scripts is linked with it.
+# Language models over HTTP: where libcurl's header is, unless CURL=0. The library is loaded when a server is asked.
 WANT_CURL := $(CURL)
 CURL ?= $(if $(shell printf '\043include <curl/curl.h>\n' | $(CC) -E -x c - >/dev/null 2>&1 && echo 1),1,0)
-LIBS := $(LUA_LIBS) $(if $(filter 1,$(CURL)),-lcurl) -ljansson -lz -lm $(if $(PARFLAG),-pthread)
+LIBS := $(LUA_LIBS) $(if $(filter 1,$(CURL)),-ldl) -ljansson -lz -lm $(if $(PARFLAG),-pthread)
 
 # Flags of single files: kernels keep -O3 and their instruction set under the sanitizers too.
 KERNELS := $(patsubst %.c,$(B)/%.o,$(wildcard nn/kern_*.c))
@@ -44,7 +44,7 @@ $(B)/nn/sha256_x86.o: EXTRA := -msha -msse4.1
 endif
 $(B)/nn/sha256_x86.o $(B)/nn/dtype.o: OPT := -O3
 $(B)/nn/par.o $(B)/nn/par_posix.o: EXTRA := $(PARFLAG)
-$(B)/guard/ask/http_curl.o: EXTRA := -D_POSIX_C_SOURCE=200809L
+$(B)/guard/ask/http_curl.o $(B)/guard/ask/http_curl_load.o: EXTRA := -D_POSIX_C_SOURCE=200809L
 $(B)/tests/%.o: EXTRA := -D_POSIX_C_SOURCE=200809L $(LUA_CFLAGS)
 $(B)/guard/lua/%.o: EXTRA := $(LUA_CFLAGS)
 $(B)/guard/main.o $(B)/guard/cmd_%.o: EXTRA := $(LUA_CFLAGS)
@@ -53,7 +53,7 @@ $(B)/guard/main.o $(B)/guard/cmd_%.o: EXTRA := $(LUA_CFLAGS)
 obj      = $(patsubst %.c,$(B)/%.o,$(1))
 CLI_SRC := $(wildcard guard/main.c guard/cmd_*.c)
 LIB_OBJ := $(call obj,$(wildcard nn/*.c) $(filter-out $(CLI_SRC),$(wildcard guard/*.c)))
-NO_HTTP := guard/ask/http_$(if $(filter 1,$(CURL)),none,curl).c
+NO_HTTP := $(addprefix guard/ask/http_,$(if $(filter 1,$(CURL)),none.c,curl.c curl_load.c))
 LUA_OBJ := $(call obj,$(wildcard guard/lua/*.c) $(filter-out $(NO_HTTP),$(wildcard guard/ask/*.c)))
 CLI_OBJ := $(call obj,$(CLI_SRC))
 CHECK_OBJ := $(call obj,$(filter-out tests/check_data.c,$(wildcard tests/check_*.c)))

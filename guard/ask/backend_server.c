@@ -21,7 +21,8 @@ typedef struct {
     size_t attempts;
     double backoff;
     bool new_limit;
-    guard_http *http;
+    guard_http_options reach; /* url and bearer are put in when it is opened */
+    guard_http *http;         /* NULL until the first question: a replay asks none and needs no libcurl */
 } server_backend;
 
 /* One call of guard_backend_ask. */
@@ -192,6 +193,21 @@ static nn_status take_reply(void *ctx, size_t i, size_t attempt, const guard_htt
     return give_up(c, i, advice(c, status), err);
 }
 
+static nn_status open_http(server_backend *s, nn_err *err)
+{
+    guard_http_options http = s->reach;
+    guard_buf url = {NULL, 0, 0, NN_OK};
+
+    guard_buf_str(&url, s->url);
+    guard_buf_str(&url, s->base.completes ? "/completions" : "/chat/completions");
+    nn_status st = guard_buf_status(&url, err);
+    http.url = url.bytes;
+    http.bearer = s->key;
+    if (st == NN_OK) st = guard_http_build(&s->http, &http, err);
+    guard_buf_free(&url);
+    return st;
+}
+
 static nn_status server_ask(guard_backend *b, const guard_question *q, size_t n, const guard_ask_options *o,
                             guard_answer_fn answer, void *ctx, guard_job *job, nn_err *err)
 {
@@ -199,7 +215,9 @@ static nn_status server_ask(guard_backend *b, const guard_question *q, size_t n,
     server_call c = {s, q, o, answer, ctx, {NULL, 0, 0, NN_OK}};
     const guard_http_fns fns = {write_request, take_reply, &c};
 
-    const nn_status st = guard_http_post(s->http, n, &fns, job, err);
+    nn_status st = s->http ? NN_OK : open_http(s, err);
+
+    if (st == NN_OK) st = guard_http_post(s->http, n, &fns, job, err);
     guard_buf_free(&c.text);
     return st;
 }
@@ -261,20 +279,6 @@ static nn_status write_identity(server_backend *s, nn_err *err)
     return guard_buf_status(&b, err);
 }
 
-static nn_status open_http(server_backend *s, const guard_server_options *o, bool local, nn_err *err)
-{
-    guard_buf url = {NULL, 0, 0, NN_OK};
-
-    if (!guard_http_built()) return NN_OK; /* guard_http_post says so, if anything is asked: a replay asks nothing */
-    guard_buf_str(&url, s->url);
-    guard_buf_str(&url, o->completion ? "/completions" : "/chat/completions");
-    nn_status st = guard_buf_status(&url, err);
-    const guard_http_options http = {url.bytes, s->key, local, o->concurrency, o->deadline, o->max_bytes};
-    if (st == NN_OK) st = guard_http_build(&s->http, &http, err);
-    guard_buf_free(&url);
-    return st;
-}
-
 static void server_free(guard_backend *b)
 {
     server_backend *s = (server_backend *)b;
@@ -301,12 +305,13 @@ nn_status guard_backend_server(guard_backend **out, const guard_server_options *
     s->attempts = o->attempts;
     s->backoff = o->backoff;
     s->new_limit = o->new_limit;
+    s->reach = (guard_http_options){.local = local, .concurrency = o->concurrency, .deadline = o->deadline,
+                                    .max_bytes = o->max_bytes};
     if ((st = guard_secret_copy(&s->url, "", o->url, err)) != NN_OK) goto done;
     for (size_t n = strlen(s->url); n > 0 && s->url[n - 1] == '/'; n--) s->url[n - 1] = '\0';
     if ((st = guard_secret_copy(&s->model, "", o->model, err)) != NN_OK) goto done;
     if (o->key && (st = guard_secret_copy(&s->key, "", o->key, err)) != NN_OK) goto done;
     if ((st = write_identity(s, err)) != NN_OK) goto done;
-    if ((st = open_http(s, o, local, err)) != NN_OK) goto done;
     *out = &s->base;
     s = NULL;
 done:

@@ -3,11 +3,11 @@
  * Sources: libcurl's manual (libcurl-multi, CURLOPT_*, CURLINFO_RETRY_AFTER); RFC 9110, 10.2.3 (Retry-After).
  */
 #include "guard/ask/http.h"
+#include "guard/ask/http_curl_load.h"
 #include "guard/ask/secret.h"
 #include "guard/parapet.h"
 #include "nn/arena.h"
 #include "nn/plat.h"
-#include <curl/curl.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -33,6 +33,7 @@ typedef struct {
 } http_waiting;
 
 struct guard_http {
+    curl_library curl;
     bool started; /* curl_global_init */
     CURLM *multi;
     struct curl_slist *header;
@@ -91,7 +92,7 @@ static bool is_lasting(CURLcode code)
 
 /* --- building ----------------------------------------------------------------------------------------------------- */
 
-static bool set_numbers(CURL *easy, const guard_http_options *o)
+static bool set_numbers(const curl_library *c, CURL *easy, const guard_http_options *o)
 {
     const struct {
         CURLoption option;
@@ -113,35 +114,35 @@ static bool set_numbers(CURL *easy, const guard_http_options *o)
     bool ok = true;
 
     for (size_t k = 0; k < sizeof set / sizeof *set; k++)
-        ok = ok && curl_easy_setopt(easy, set[k].option, set[k].value) == CURLE_OK;
+        ok = ok && c->easy_setopt(easy, set[k].option, set[k].value) == CURLE_OK;
     return ok;
 }
 
-static bool set_texts(CURL *easy, const guard_http_options *o)
+static bool set_texts(const curl_library *c, CURL *easy, const guard_http_options *o)
 {
-    bool ok = curl_easy_setopt(easy, CURLOPT_URL, o->url) == CURLE_OK;
+    bool ok = c->easy_setopt(easy, CURLOPT_URL, o->url) == CURLE_OK;
 
-    ok = ok && curl_easy_setopt(easy, CURLOPT_USERAGENT, "parapet/" PARAPET_VERSION) == CURLE_OK;
+    ok = ok && c->easy_setopt(easy, CURLOPT_USERAGENT, "parapet/" PARAPET_VERSION) == CURLE_OK;
 #if LIBCURL_VERSION_NUM >= 0x075500
     const bool tls = strncmp(o->url, "https:", 6) == 0; /* a libcurl without TLS does not know the word */
-    ok = ok && curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, tls ? "http,https" : "http") == CURLE_OK;
+    ok = ok && c->easy_setopt(easy, CURLOPT_PROTOCOLS_STR, tls ? "http,https" : "http") == CURLE_OK;
 #endif
-    return ok && (!o->local || curl_easy_setopt(easy, CURLOPT_PROXY, "") == CURLE_OK);
+    return ok && (!o->local || c->easy_setopt(easy, CURLOPT_PROXY, "") == CURLE_OK);
 }
 
-static bool set_callbacks(http_slot *s, const struct curl_slist *header)
+static bool set_callbacks(const curl_library *c, http_slot *s, const struct curl_slist *header)
 {
-    return curl_easy_setopt(s->easy, CURLOPT_HTTPHEADER, header) == CURLE_OK &&
-           curl_easy_setopt(s->easy, CURLOPT_WRITEFUNCTION, take_body) == CURLE_OK &&
-           curl_easy_setopt(s->easy, CURLOPT_WRITEDATA, s) == CURLE_OK &&
-           curl_easy_setopt(s->easy, CURLOPT_HEADERFUNCTION, take_header) == CURLE_OK &&
-           curl_easy_setopt(s->easy, CURLOPT_HEADERDATA, s) == CURLE_OK &&
-           curl_easy_setopt(s->easy, CURLOPT_PRIVATE, s) == CURLE_OK;
+    return c->easy_setopt(s->easy, CURLOPT_HTTPHEADER, header) == CURLE_OK &&
+           c->easy_setopt(s->easy, CURLOPT_WRITEFUNCTION, take_body) == CURLE_OK &&
+           c->easy_setopt(s->easy, CURLOPT_WRITEDATA, s) == CURLE_OK &&
+           c->easy_setopt(s->easy, CURLOPT_HEADERFUNCTION, take_header) == CURLE_OK &&
+           c->easy_setopt(s->easy, CURLOPT_HEADERDATA, s) == CURLE_OK &&
+           c->easy_setopt(s->easy, CURLOPT_PRIVATE, s) == CURLE_OK;
 }
 
 static bool add_header(guard_http *h, const char *line)
 {
-    struct curl_slist *longer = curl_slist_append(h->header, line); /* copies line */
+    struct curl_slist *longer = h->curl.slist_append(h->header, line); /* copies line */
 
     if (longer) h->header = longer;
     return longer != NULL;
@@ -175,8 +176,9 @@ static nn_status make_slots(guard_http *h, const guard_http_options *o, nn_err *
     for (; st == NN_OK && h->n_slot < o->concurrency; h->n_slot++) {
         http_slot *s = h->slot + h->n_slot;
         s->max_bytes = o->max_bytes;
-        s->easy = curl_easy_init();
-        if (!s->easy || !set_numbers(s->easy, o) || !set_texts(s->easy, o) || !set_callbacks(s, h->header))
+        s->easy = h->curl.easy_init();
+        if (!s->easy || !set_numbers(&h->curl, s->easy, o) || !set_texts(&h->curl, s->easy, o) ||
+            !set_callbacks(&h->curl, s, h->header))
             st = nn_fail(err, NN_LIMIT, "http: libcurl cannot prepare a request (no memory, or built without TLS)");
     }
     return st;
@@ -190,11 +192,15 @@ nn_status guard_http_build(guard_http **out, const guard_http_options *o, nn_err
 
     *out = NULL;
     if (st != NN_OK) return st;
+    if ((st = curl_library_load(&h->curl, err)) != NN_OK) {
+        nn_free(h);
+        return st;
+    }
     /* WHY no flag of our own: libcurl counts these calls, and guard_http_free undoes this one. */
-    h->started = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
-    h->multi = h->started ? curl_multi_init() : NULL;
+    h->started = h->curl.global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+    h->multi = h->started ? h->curl.multi_init() : NULL;
     if (!h->multi) st = nn_fail(err, NN_LIMIT, "http: libcurl cannot start");
-    if (st == NN_OK) (void)curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, (long)o->concurrency);
+    if (st == NN_OK) (void)h->curl.multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, (long)o->concurrency);
     if (st == NN_OK) st = make_header(h, o->bearer, err);
     if (st == NN_OK) st = make_slots(h, o, err);
     if (st == NN_OK) *out = h;
@@ -206,14 +212,14 @@ void guard_http_free(guard_http *h)
 {
     if (!h) return;
     for (size_t k = 0; k < h->n_slot; k++) {
-        curl_easy_cleanup(h->slot[k].easy);
+        h->curl.easy_cleanup(h->slot[k].easy);
         guard_buf_free(&h->slot[k].body);
         guard_buf_free(&h->slot[k].reply);
     }
-    if (h->multi) (void)curl_multi_cleanup(h->multi);
+    if (h->multi) (void)h->curl.multi_cleanup(h->multi);
     for (struct curl_slist *at = h->header; at; at = at->next) guard_secret_wipe(at->data);
-    curl_slist_free_all(h->header);
-    if (h->started) curl_global_cleanup();
+    if (h->header) h->curl.slist_free_all(h->header);
+    if (h->started) h->curl.global_cleanup();
     nn_free(h->slot);
     nn_free(h->wait);
     nn_free(h);
@@ -227,11 +233,11 @@ typedef struct {
     size_t n, next, done; /* requests; the first that was never sent; those that are through */
 } http_post;
 
-static nn_status multi_status(CURLMcode code, nn_err *err)
+static nn_status multi_status(const guard_http *h, CURLMcode code, nn_err *err)
 {
     if (code == CURLM_OK) return NN_OK;
     return nn_fail(err, code == CURLM_OUT_OF_MEMORY ? NN_LIMIT : NN_FILE, "http: libcurl: %s",
-                   curl_multi_strerror(code));
+                   h->curl.multi_strerror(code));
 }
 
 static nn_status send_one(http_post *p, http_slot *s, size_t i, size_t attempt, nn_err *err)
@@ -247,10 +253,11 @@ static nn_status send_one(http_post *p, http_slot *s, size_t i, size_t attempt, 
     if (st == NN_OK) st = guard_buf_status(&s->reply, err);
     if (st != NN_OK) return st;
     /* Borrowed until the transfer is over; nothing touches s->body before. */
-    if (curl_easy_setopt(s->easy, CURLOPT_POSTFIELDS, s->body.bytes) != CURLE_OK ||
-        curl_easy_setopt(s->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)s->body.len) != CURLE_OK)
+    const curl_library *c = &p->h->curl;
+    if (c->easy_setopt(s->easy, CURLOPT_POSTFIELDS, s->body.bytes) != CURLE_OK ||
+        c->easy_setopt(s->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)s->body.len) != CURLE_OK)
         return nn_fail(err, NN_LIMIT, "http: libcurl takes no body of %zu bytes", s->body.len);
-    st = multi_status(curl_multi_add_handle(p->h->multi, s->easy), err);
+    st = multi_status(p->h, p->h->curl.multi_add_handle(p->h->multi, s->easy), err);
     s->busy = st == NN_OK;
     return st;
 }
@@ -301,7 +308,7 @@ static nn_status send_all(http_post *p, nn_err *err)
 static nn_status reply_come(http_post *p, http_slot *s, CURLcode code, nn_err *err)
 {
     guard_http *h = p->h;
-    guard_http_reply r = {.failure = curl_easy_strerror(code), .lasting = is_lasting(code), .retry_after = -1.0,
+    guard_http_reply r = {.failure = h->curl.easy_strerror(code), .lasting = is_lasting(code), .retry_after = -1.0,
                           .body = s->reply.bytes, .len = s->reply.len};
     char too_long[64];
     long status = 0;
@@ -315,10 +322,10 @@ static nn_status reply_come(http_post *p, http_slot *s, CURLcode code, nn_err *e
         snprintf(too_long, sizeof too_long, "a reply of more than %zu bytes", s->max_bytes);
         r.failure = too_long;
         r.lasting = true;
-    } else if (code == CURLE_OK && curl_easy_getinfo(s->easy, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK) {
+    } else if (code == CURLE_OK && h->curl.easy_getinfo(s->easy, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK) {
         r.status = (int)status;
     }
-    if (s->asks_to_wait && curl_easy_getinfo(s->easy, CURLINFO_RETRY_AFTER, &seconds) == CURLE_OK)
+    if (s->asks_to_wait && h->curl.easy_getinfo(s->easy, CURLINFO_RETRY_AFTER, &seconds) == CURLE_OK)
         r.retry_after = seconds > 0 ? (double)seconds : 0.0; /* a date that has passed is below 0 */
     const nn_status st = p->f->reply(p->f->ctx, s->i, s->attempt, &r, &again, err);
     if (st == NN_OK && again >= 0.0) h->wait[h->n_wait++] = (http_waiting){s->i, s->attempt + 1, nn_now_s() + again};
@@ -329,17 +336,17 @@ static nn_status reply_come(http_post *p, http_slot *s, CURLcode code, nn_err *e
 static nn_status take_replies(http_post *p, nn_err *err)
 {
     int running = 0, left = 0;
-    nn_status st = multi_status(curl_multi_perform(p->h->multi, &running), err);
+    nn_status st = multi_status(p->h, p->h->curl.multi_perform(p->h->multi, &running), err);
 
     while (st == NN_OK) {
-        const CURLMsg *m = curl_multi_info_read(p->h->multi, &left);
+        const CURLMsg *m = p->h->curl.multi_info_read(p->h->multi, &left);
         http_slot *s = NULL;
         if (!m) break;
         if (m->msg != CURLMSG_DONE) continue;
         const CURLcode code = m->data.result;
         CURL *easy = m->easy_handle;
-        if (curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&s) != CURLE_OK || !s) continue;
-        st = multi_status(curl_multi_remove_handle(p->h->multi, easy), err); /* m is gone with it */
+        if (p->h->curl.easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&s) != CURLE_OK || !s) continue;
+        st = multi_status(p->h, p->h->curl.multi_remove_handle(p->h->multi, easy), err); /* m is gone with it */
         s->busy = false;
         if (st == NN_OK) st = reply_come(p, s, code, err);
     }
@@ -359,7 +366,7 @@ static nn_status sleep_a_little(const http_post *p, nn_err *err)
         const double left = (h->wait[first_waiting(h)].due - nn_now_s()) * 1e3 + 1.0;
         if (left < ms) ms = left > 1.0 ? (int)left : 1;
     }
-    return multi_status(curl_multi_poll(h->multi, NULL, 0, ms, NULL), err);
+    return multi_status(h, h->curl.multi_poll(h->multi, NULL, 0, ms, NULL), err);
 }
 
 nn_status guard_http_post(guard_http *h, size_t n, const guard_http_fns *f, guard_job *job, nn_err *err)
@@ -376,7 +383,7 @@ nn_status guard_http_post(guard_http *h, size_t n, const guard_http_fns *f, guar
         if (st == NN_OK && p.done < n) st = sleep_a_little(&p, err);
     }
     for (size_t k = 0; k < h->n_slot; k++) { /* what an error or a stop left under way is broken off */
-        if (h->slot[k].busy) (void)curl_multi_remove_handle(h->multi, h->slot[k].easy);
+        if (h->slot[k].busy) (void)h->curl.multi_remove_handle(h->multi, h->slot[k].easy);
         h->slot[k].busy = false;
     }
     return st;
