@@ -5,7 +5,7 @@
 --     parapet run scripts/experiments/04_corpus.lua --set data=FOLDER --set seed=1 --out runs/corpus_1
 --
 -- FOLDER as in 01_real_data.lua. Wide parts alone: minutes, and the measure of text, not of models. Thresholds come from held-out public rows and corpus
--- concepts, the same for every guard. `sh bench/corpus.sh FOLDER` runs it with three seeds and prints means.
+-- concepts, the same for every guard. `sh bench/corpus.sh FOLDER OUT` runs it with three seeds and prints means.
 local sources = require "public"
 local texts = require "corpus"
 
