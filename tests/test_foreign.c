@@ -3,6 +3,7 @@
 #include "nn/rng.h"
 #include "nn/tok_gguf_write.h"
 #include "tests/support.h"
+#include "tests/test_cli_support.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -204,4 +205,20 @@ const char *foreign_option(const char *kind, nn_tok_model model)
 
     snprintf(set, sizeof set, "model=%s", foreign_file(kind, model, true, NN_F16, 4));
     return set;
+}
+
+void plan_fails(const char *lines, const char *want)
+{
+    const char *dir = copy_scripts(NULL, NULL), *script = path_in(dir, "scripts/wrong.lua");
+    char text[2048];
+
+    snprintf(text, sizeof text,
+             "local run = parapet.run { taxonomy = require 'taxonomy' }\n"
+             "local model = run:open_model(parapet.set.model)\n"
+             "local rows = run:load('data/seeds.jsonl', { cap = 20 })\n%s\n",
+             lines);
+    write_text(script, text);
+    const cli_result r = CLI(NULL, "plan", script, "--set", foreign_option("qwen2", NN_TOK_BPE));
+    cr_expect(r.status == 2 || r.status == 3, "%d: %s", r.status, r.err);
+    expect_says(r.err, want);
 }

@@ -15,6 +15,8 @@ nn_config foreign_config(const char *kind, size_t vocab);
 const char *foreign_file(const char *kind, nn_tok_model model, bool tied, nn_dtype type, uint64_t seed);
 /* "model=FILE" for --set, a file of F16 matrices. */
 const char *foreign_option(const char *kind, nn_tok_model model);
+/* `plan` of these lines, after a model and some rows were opened, ends with a message that holds `want`. */
+void plan_fails(const char *lines, const char *want);
 nn_pretrained *foreign_open(const char *path, nn_tok **tok);
 /* Format and labels of templates of text alone; response may be NULL. */
 NN_CHECKED nn_status foreign_format(guard_format *f, int32_t label[2], const nn_tok *tok, const char *prompt,

@@ -57,41 +57,27 @@ Test(foreign_run, the_experiment_plans_runs_and_its_guard_checks)
 
 /* --- what a script gets wrong --------------------------------------------------------------------------------- */
 
-static void refused(const char *lines, const char *want)
-{
-    const char *dir = copy_scripts(NULL, NULL), *script = path_in(dir, "scripts/wrong.lua");
-    char text[2048];
-
-    snprintf(text, sizeof text,
-             "local run = parapet.run { taxonomy = require 'taxonomy' }\n"
-             "local model = run:open_model(parapet.set.model)\n"
-             "local rows = run:load('data/seeds.jsonl', { cap = 20 })\n%s\n",
-             lines);
-    write_text(script, text);
-    const cli_result r = CLI(NULL, "plan", script, "--set", foreign_option("qwen2", NN_TOK_BPE));
-    cr_expect(r.status == 2 || r.status == 3, "%d: %s", r.status, r.err); /* the script's, or options that do not fit */
-    expect_says(r.err, want);
-}
-
 Test(foreign_run, mistakes_are_told_before_any_work)
 {
 #define LABELS "labels = { safe = ' safe', unsafe = ' unsafe' }"
-    refused("run:label_guard(model, rows, { " LABELS " })", "template: missing");
-    refused("run:label_guard(model, rows, { template = 'x' })", "label_guard.labels: missing");
-    refused("run:label_guard(model, rows, { template = 'x', " LABELS " })", "no place {prompt}");
-    refused("run:label_guard(model, rows, { template = '{prompt}', messages = {}, " LABELS " })", "want one of them");
-    refused("run:label_guard(model, rows, { messages = { { role = 'user', text = '{prompt}' } }, " LABELS " })",
+    plan_fails("run:label_guard(model, rows, { " LABELS " })", "template: missing");
+    plan_fails("run:label_guard(model, rows, { template = 'x' })", "label_guard.labels: missing");
+    plan_fails("run:label_guard(model, rows, { template = 'x', " LABELS " })", "no place {prompt}");
+    plan_fails("run:label_guard(model, rows, { template = '{prompt}', messages = {}, " LABELS " })",
+               "want one of them");
+    plan_fails("run:label_guard(model, rows, { messages = { { role = 'user', text = '{prompt}' } }, " LABELS " })",
             "chat format is not known");
-    refused("run:label_guard(model, rows, { template = { '{prompt}', { special = '<|x|>' } }, " LABELS " })", "<|x|>");
-    refused("run:label_guard(model, rows, { template = { 7 }, " LABELS " })", "template[1]");
-    refused("run:train_guard(rows, rows, { template = '{prompt}' })", "no tokenizer yet");
-    refused("run:train_guard(rows, rows, { base = model, layers = 3 })", "layers: not with a base");
-    refused("run:train_guard(rows, rows, { base = model, window = 1024 })", "context of");
-    refused("run:train_guard(rows, rows, { base = model, template = '{prompt}.', pool = 'mean_max', " LABELS " })",
+    plan_fails("run:label_guard(model, rows, { template = { '{prompt}', { special = '<|x|>' } }, " LABELS " })",
+               "<|x|>");
+    plan_fails("run:label_guard(model, rows, { template = { 7 }, " LABELS " })", "template[1]");
+    plan_fails("run:train_guard(rows, rows, { template = '{prompt}' })", "no tokenizer yet");
+    plan_fails("run:train_guard(rows, rows, { base = model, layers = 3 })", "layers: not with a base");
+    plan_fails("run:train_guard(rows, rows, { base = model, window = 1024 })", "context of");
+    plan_fails("run:train_guard(rows, rows, { base = model, template = '{prompt}.', pool = 'mean_max', " LABELS " })",
             "want pool = 'last'");
-    refused("run:use_tokenizer(model)\nrun:train_tokenizer(rows)", "called twice");
-    refused("run:use_tokenizer(model)\nrun:use_tokenizer(model)", "want one a run");
-    refused("run:use_tokenizer(model)\nrun:train_guard(rows, rows, { template = '{prompt}' })", "only with a base");
-    refused("run:open_model('/etc/hosts')", "outside what a script may open");
-    refused("run:open_model(parapet.set.model, { chat = 'nobody' })", "open_model.chat");
+    plan_fails("run:use_tokenizer(model)\nrun:train_tokenizer(rows)", "called twice");
+    plan_fails("run:use_tokenizer(model)\nrun:use_tokenizer(model)", "want one a run");
+    plan_fails("run:use_tokenizer(model)\nrun:train_guard(rows, rows, { template = '{prompt}' })", "only with a base");
+    plan_fails("run:open_model('/etc/hosts')", "outside what a script may open");
+    plan_fails("run:open_model(parapet.set.model, { chat = 'nobody' })", "open_model.chat");
 }

@@ -145,31 +145,15 @@ Test(lora_run, the_best_adapters_stay_not_the_last)
     guard_corpus_free(valid);
 }
 
-static void refused(const char *lines, const char *want)
-{
-    const char *dir = copy_scripts(NULL, NULL), *script = path_in(dir, "scripts/wrong.lua");
-    char text[2048];
-
-    snprintf(text, sizeof text,
-             "local run = parapet.run { taxonomy = require 'taxonomy' }\n"
-             "local model = run:open_model(parapet.set.model)\n"
-             "local rows = run:load('data/seeds.jsonl', { cap = 20 })\n%s\n",
-             lines);
-    write_text(script, text);
-    const cli_result r = CLI(NULL, "plan", script, "--set", foreign_option("qwen2", NN_TOK_BPE));
-    cr_expect(r.status == 2 || r.status == 3, "%d: %s", r.status, r.err);
-    expect_says(r.err, want);
-}
-
 Test(lora_run, mistakes_are_told_before_any_work)
 {
-    refused("run:train_guard(rows, rows, { base = model, lora = { ranks = 2 } })", "rank");
-    refused("run:train_guard(rows, rows, { base = model, lora = { rank = 0 } })", "train_guard.lora.rank");
-    refused("run:train_guard(rows, rows, { base = model, lora = { targets = { 'lm_head' } } })",
+    plan_fails("run:train_guard(rows, rows, { base = model, lora = { ranks = 2 } })", "rank");
+    plan_fails("run:train_guard(rows, rows, { base = model, lora = { rank = 0 } })", "train_guard.lora.rank");
+    plan_fails("run:train_guard(rows, rows, { base = model, lora = { targets = { 'lm_head' } } })",
             "'lm_head', want q_proj");
-    refused("run:train_guard(rows, rows, { base = model, lora = { targets = {} } })", "targets: none");
-    refused("run:use_tokenizer(model)\nrun:train_guard(rows, rows, { lora = {} })", "only with a base");
-    refused("run:use_tokenizer(model)\nrun:train_generator(rows, rows, { lora = {} })", "only with a base");
-    refused("run:use_tokenizer(model)\nrun:train_judges(rows, rows, { lora = {} })", "not for judges");
-    refused("run:train_generator(rows, rows, { base = model, lora = 7 })", "lora");
+    plan_fails("run:train_guard(rows, rows, { base = model, lora = { targets = {} } })", "targets: none");
+    plan_fails("run:use_tokenizer(model)\nrun:train_guard(rows, rows, { lora = {} })", "only with a base");
+    plan_fails("run:use_tokenizer(model)\nrun:train_generator(rows, rows, { lora = {} })", "only with a base");
+    plan_fails("run:use_tokenizer(model)\nrun:train_judges(rows, rows, { lora = {} })", "not for judges");
+    plan_fails("run:train_generator(rows, rows, { base = model, lora = 7 })", "lora");
 }
